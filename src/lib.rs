@@ -1,0 +1,36 @@
+//! larder keeps Spack binaries between the jobs of a GitLab pipeline.
+//!
+//! It reads an environment's lockfile, works out which binaries the job needs, checks the ones that a cache folder
+//! holds byte for byte, downloads only what is missing, and hands Spack a local mirror. After the job it prunes the
+//! caches and leaves them so that the runner has little or nothing to upload.
+//!
+//! The modules depend on each other in one direction only, down this list:
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`commands`] | the use cases, one file each; they take a [`reporter::Reporter`] and return a [`report::Report`] |
+//! | [`plan`] | pure: what each needed spec is (cached, to fetch, to build, external, installed) |
+//! | [`lockfile`] [`mirror`] [`cache`] [`job`] [`config`] [`install_tree`] | the domain: formats and folders |
+//! | [`transport`] | bytes from URLs, verified while they stream |
+//! | [`types`] [`fs`] [`report`] [`reporter`] | names that were parsed, atomic writes, what is told to people |
+//!
+//! A newcomer's first file is [`transport::verifier`]: it is where bytes become trusted.
+
+#![deny(missing_docs)]
+
+// pub mod cache;
+// pub mod commands;
+// pub mod config;
+pub mod fs;
+// pub mod install_tree;
+// pub mod job;
+// pub mod lockfile;
+// pub mod mirror;
+// pub mod plan;
+pub mod report;
+pub mod reporter;
+pub mod transport;
+pub mod types;
+
+/// The version of this program, as it appears in the `User-Agent` header and in reports.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

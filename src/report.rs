@@ -1,0 +1,176 @@
+//! What a run did: `report.json` in the job folder, and standard output with `--json`.
+//!
+//! One format for all commands, described for users in `docs/report.md`. A field that a command has nothing to say about
+//! is an empty list or zero. [`FORMAT`] rises when a field changes its meaning or goes away; new fields may come.
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{DagHash, PackageName, Sha256Digest, VersionText};
+
+/// The version of this format.
+pub const FORMAT: u32 = 1;
+
+/// The outcome of one command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// [`FORMAT`].
+    pub version: u32,
+    /// The command, such as `prepare`.
+    pub command: String,
+    /// The needed specs, in the order of their names.
+    pub specs: Vec<SpecReport>,
+    /// The caches, in the order of the configuration.
+    pub caches: Vec<CacheReport>,
+    /// Sums over the whole run.
+    pub totals: Totals,
+    /// What the run warned of, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// What became of a needed spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Its blobs are in a cache. After `prepare` and `warm`: and were read and found right.
+    Cached,
+    /// Its blobs are on a mirror and not in a cache. Only `plan` says so.
+    Fetch,
+    /// Its blobs were downloaded in this run, at least one of them.
+    Fetched,
+    /// No mirror has it: Spack has to build it.
+    Build,
+    /// Not Spack's to install.
+    External,
+    /// Already in the install tree.
+    Installed,
+}
+
+/// One needed spec.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SpecReport {
+    /// The package.
+    pub name: PackageName,
+    /// Its version.
+    pub version: VersionText,
+    /// Its DAG hash.
+    pub hash: DagHash,
+    /// For a spliced spec, the spec whose binary Spack relinks.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub build_spec: Option<DagHash>,
+    /// What became of it.
+    pub status: Status,
+    /// Why it has to be built, where that is not plain: a development build, or what `spack ci` builds in this job.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// The name of the mirror that has it.
+    pub mirror: Option<String>,
+    /// The cache that holds its binary, or will.
+    pub cache: Option<String>,
+    /// The sha256 of its binary.
+    pub digest: Option<Sha256Digest>,
+    /// The size of its blobs together, where known: a v2 mirror states none before the download.
+    pub bytes: Option<u64>,
+}
+
+/// One cache.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CacheReport {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its folder.
+    pub path: String,
+    /// The size of its blobs together, after the command.
+    pub bytes: u64,
+    /// How many blobs it holds, after the command.
+    pub blobs: u64,
+    /// Blobs that this command put into it.
+    pub added: u64,
+    /// Blobs that this command removed because nobody needs them any more.
+    pub removed: u64,
+    /// The size of what was removed.
+    pub removed_bytes: u64,
+    /// Blobs that were not what their name says.
+    pub corrupt: u64,
+    /// Whether the command changed any file or folder of it, which makes the runner upload it again.
+    pub changed: bool,
+    /// What it holds. Only `list` and `verify` say so.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub contents: Vec<BlobReport>,
+}
+
+/// One blob of a cache.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BlobReport {
+    /// Its sha256, which is its name.
+    pub digest: Sha256Digest,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether its bytes are those that its name promises; absent where nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub intact: Option<bool>,
+    /// When a job last needed it. At most a quarter of the cache's `max-age` behind the truth.
+    pub last_used: jiff::Timestamp,
+    /// Which requests it answers.
+    pub requests: Vec<RequestReport>,
+}
+
+/// A request that a blob answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestReport {
+    /// The package.
+    pub name: PackageName,
+    /// Its version.
+    pub version: VersionText,
+    /// Its DAG hash.
+    pub hash: DagHash,
+    /// The mirror's URL, without credentials.
+    pub mirror: String,
+    /// Which file of the spec it is.
+    pub role: BlobRole,
+}
+
+/// What a blob is to its spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlobRole {
+    /// The archive of the installed package.
+    Binary,
+    /// The spec's own JSON, which layout v3 keeps in a blob.
+    Spec,
+}
+
+/// Sums over a run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Blobs that the needed specs consist of.
+    pub bytes_needed: u64,
+    /// Of those, what a cache held already.
+    pub bytes_reused: u64,
+    /// Of those, what was downloaded.
+    pub bytes_fetched: u64,
+    /// Downloaded metadata.
+    pub metadata_bytes: u64,
+    /// Requests to mirrors, repeated ones included.
+    pub requests: u64,
+    /// Wall-clock time.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// An empty report of a command.
+    pub fn new(command: &str) -> Self {
+        Self {
+            version: FORMAT,
+            command: command.to_owned(),
+            specs: Vec::new(),
+            caches: Vec::new(),
+            totals: Totals::default(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// How many specs have this status.
+    pub fn count(&self, status: Status) -> usize {
+        self.specs.iter().filter(|spec| spec.status == status).count()
+    }
+}

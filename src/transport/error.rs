@@ -1,0 +1,242 @@
+//! Why bytes did not arrive.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use miette::Diagnostic;
+use reqwest::StatusCode;
+use thiserror::Error;
+use url::Url;
+
+use super::verifier::Mismatch;
+
+/// A failed request. Addresses are kept without credentials: messages end up in public job logs.
+#[derive(Debug, Error, Diagnostic)]
+pub enum TransportError {
+    /// The HTTP client could not be set up.
+    #[error("can't set up the HTTP client")]
+    #[diagnostic(help(
+        "check `SSL_CERT_FILE` and `SSL_CERT_DIR`, the certificate authorities of this system (Debian: `apt-get install \
+         ca-certificates`), and the proxy variables"
+    ))]
+    Setup {
+        /// The client's error.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// No connection, or one that broke.
+    #[error("can't get `{url}`")]
+    #[diagnostic(help(
+        "is the server up, its name right, its certificate authority known here (`SSL_CERT_FILE`), and a proxy needed \
+         (`HTTPS_PROXY`)? A mirror that can't be reached is not taken for one without binaries"
+    ))]
+    Connection {
+        /// The URL.
+        url: String,
+        /// The client's error, without the URL.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The server went silent.
+    #[error("`{url}` sent nothing for {} s", idle.as_secs_f64())]
+    #[diagnostic(help("`network: idle-timeout` in larder.yaml sets how long larder waits"))]
+    Stalled {
+        /// The URL.
+        url: String,
+        /// How long it was silent.
+        idle: Duration,
+    },
+    /// The server is too slow.
+    #[error("`{url}` was not done after {} s", total.as_secs_f64())]
+    #[diagnostic(help("`network: total-timeout` in larder.yaml sets how long one file may take"))]
+    TooSlow {
+        /// The URL.
+        url: String,
+        /// How long it took.
+        total: Duration,
+    },
+    /// An HTTP status that is neither success nor a clear "there is none".
+    #[error("`{url}` answered {status}")]
+    #[diagnostic(help("{}", hint_for(*status)))]
+    Status {
+        /// The URL.
+        url: String,
+        /// The status.
+        status: StatusCode,
+        /// What `Retry-After` said.
+        retry_after: Option<Duration>,
+    },
+    /// Metadata promises a blob that the mirror does not have.
+    #[error("`{url}` does not exist, although the mirror's metadata promises it")]
+    #[diagnostic(help(
+        "the mirror is incomplete, or was pruned just now: push the binary again, or remove its metadata"
+    ))]
+    BlobMissing {
+        /// The URL.
+        url: String,
+    },
+    /// The bytes are not those that the metadata promised.
+    #[error("`{url}` is not what the mirror's metadata promises: {mismatch}")]
+    #[diagnostic(help(
+        "nothing of it was kept. If it happens again, the binary on the mirror is damaged or was replaced: push it again"
+    ))]
+    Mismatch {
+        /// The URL.
+        url: String,
+        /// What differs.
+        mismatch: Mismatch,
+    },
+    /// A body of another size than metadata or server announced.
+    #[error("`{url}` announces {announced} bytes; {expected}")]
+    #[diagnostic(help("{hint}"))]
+    WrongSize {
+        /// The URL.
+        url: String,
+        /// What `Content-Length` says.
+        announced: u64,
+        /// What was expected.
+        expected: String,
+        /// What may be the cause.
+        hint: &'static str,
+    },
+    /// A document that does not end.
+    #[error("`{url}` is longer than the {limit} bytes that metadata may have")]
+    #[diagnostic(help("is this the URL of a Spack mirror?"))]
+    DocumentTooLong {
+        /// The URL.
+        url: String,
+        /// The most bytes allowed.
+        limit: u64,
+    },
+    /// A redirect to a place where bytes can be changed on the way.
+    #[error("`{url}` redirects to `{target}`, which is not protected by TLS")]
+    #[diagnostic(help(
+        "correct the server's redirect; where you trust the network, `insecure: true` in the mirror's entry in larder.yaml \
+         allows it"
+    ))]
+    InsecureRedirect {
+        /// The URL.
+        url: String,
+        /// Where it leads.
+        target: String,
+    },
+    /// Too many redirects, or one to nowhere.
+    #[error("`{url}` redirects without end")]
+    RedirectLoop {
+        /// The URL.
+        url: String,
+    },
+    /// A mirror on plain HTTP.
+    #[error("`{url}` is not protected by TLS: anybody on the way could replace binaries and digests alike")]
+    #[diagnostic(help(
+        "use `https://`; where you trust the network, list the mirror in larder.yaml with `insecure: true`"
+    ))]
+    Insecure {
+        /// The URL.
+        url: String,
+    },
+    /// A file of a `file://` mirror can't be read.
+    #[error("can't read `{}`", path.display())]
+    #[diagnostic(help("is the mirror's file system mounted, and readable for this user?"))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The bytes could not be kept here.
+    #[error("can't keep what `{url}` sends in `{}`", staging.display())]
+    #[diagnostic(help("{}", hint_for_disk(source)))]
+    Disk {
+        /// The URL.
+        url: String,
+        /// The folder for unfinished files.
+        staging: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl TransportError {
+    /// Whether trying again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection { source, .. } => !is_certificate_trouble(source),
+            // A body can break on its way: one that is wrong is as good as a broken connection.
+            Self::Stalled { .. } | Self::TooSlow { .. } | Self::Mismatch { .. } => true,
+            Self::Status { status, .. } => {
+                status.is_server_error()
+                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+            }
+            _ => false,
+        }
+    }
+
+    /// How long the server asked to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// A certificate that is not trusted now will not be in a second.
+fn is_certificate_trouble(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
+            return true;
+        }
+        // hyper-rustls wraps the TLS error in an io::Error, which hides it from `source`.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(inner) = inner
+            && let Some(rustls::Error::InvalidCertificate(_)) = inner.downcast_ref::<rustls::Error>()
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn hint_for(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 | 407 => "the mirror asks for credentials: does this job have them?",
+        403 => {
+            "the server refuses access, and it is not an object store, which would answer so for a missing file: does this \
+             job have the right to read the mirror?"
+        }
+        429 => "the mirror limits requests: try again later, or set `network: connections` lower in larder.yaml",
+        500..=599 => "the mirror is in trouble: try again later, or ask who runs it",
+        _ => "is this the URL of a Spack mirror?",
+    }
+}
+
+fn hint_for_disk(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full: free some room (`larder list` shows what the caches hold, `larder clean` empties them). Blobs \
+             that are complete stay in the cache, so the next run goes on from there"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "may this user write there? Caches and the folder `.larder` belong into the project folder"
+        }
+        _ => "is the file system all right?",
+    }
+}
+
+/// A URL as it may be printed.
+pub(super) fn public(url: &Url) -> String {
+    let mut url = url.clone();
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    // What a redirect appends is often a signature that grants access.
+    if url.query().is_some() {
+        url.set_query(Some("…"));
+    }
+    String::from(url).replace("?%E2%80%A6", "?…")
+}

@@ -1,0 +1,116 @@
+//! Bytes from URLs: `file://`, `https://` and `http://`.
+//!
+//! Two kinds of things are fetched. A *document* is small, is kept in memory, and may be absent ([`Transport::document`]).
+//! A *blob* has a digest and goes to a file; it is returned only once its bytes are right ([`Transport::blob`]). The
+//! whole download including the verification is what a retry repeats: a body can break after a 200.
+
+mod error;
+mod file;
+mod http;
+mod limits;
+mod retry;
+pub mod verifier;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use url::Url;
+
+pub use error::TransportError;
+pub use limits::{Limits, NetworkSettings};
+pub use verifier::{Expected, Size, VerifiedBlob};
+
+use crate::types::PlainHttp;
+
+/// A URL, and what its mirror allows.
+#[derive(Clone, Debug)]
+pub struct Location {
+    /// Where to get it.
+    pub url: Url,
+    /// Whether the connection may do without TLS.
+    pub plain_http: PlainHttp,
+}
+
+/// Fetches from mirrors, within the [`Limits`], and counts what it did.
+#[derive(Debug)]
+pub struct Transport {
+    http: http::Http,
+    settings: NetworkSettings,
+    limits: Limits,
+    counters: Counters,
+}
+
+/// What a [`Transport`] did so far.
+#[derive(Debug, Default)]
+struct Counters {
+    requests: AtomicU64,
+    document_bytes: AtomicU64,
+}
+
+impl Transport {
+    /// A transport that has not set up anything yet: TLS and connection pools come with the first request.
+    pub fn new(settings: NetworkSettings, limits: Limits) -> Self {
+        Self { http: http::Http::new(&settings), settings, limits, counters: Counters::default() }
+    }
+
+    /// The settings it was made with.
+    pub fn settings(&self) -> &NetworkSettings {
+        &self.settings
+    }
+
+    /// A small document, or `None` where the server says that there is none. Never `None` for any other trouble.
+    pub async fn document(&self, at: &Location) -> Result<Option<Vec<u8>>, TransportError> {
+        let limit = self.limits.document_bytes;
+        let found = retry::retry(&self.settings, || async {
+            self.counters.requests.fetch_add(1, Ordering::Relaxed);
+            match at.url.scheme() {
+                "file" => file::document(&at.url, limit),
+                _ => self.http.document(at, limit).await,
+            }
+        })
+        .await?;
+        if let Some(bytes) = &found {
+            self.counters.document_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        Ok(found)
+    }
+
+    /// A blob, in a temporary file in `staging`, with the right bytes. `progress` is told of every piece that arrives, and
+    /// of what is taken back (a negative number) when an attempt failed.
+    pub async fn blob(
+        &self,
+        at: &Location,
+        expected: Expected,
+        staging: &Path,
+        progress: &(dyn Fn(i64) + Sync),
+    ) -> Result<VerifiedBlob, TransportError> {
+        let expected = expected.capped(self.limits.blob_bytes);
+        retry::retry(&self.settings, || async {
+            self.counters.requests.fetch_add(1, Ordering::Relaxed);
+            let counted = AtomicU64::new(0);
+            let advance = |bytes: usize| {
+                counted.fetch_add(bytes as u64, Ordering::Relaxed);
+                progress(i64::try_from(bytes).unwrap_or(i64::MAX));
+            };
+            let result = match at.url.scheme() {
+                "file" => file::blob(&at.url, expected, staging, &advance),
+                _ => self.http.blob(at, expected, staging, &advance).await,
+            };
+            if result.is_err() {
+                progress(-i64::try_from(counted.into_inner()).unwrap_or(0));
+            }
+            result
+        })
+        .await
+    }
+
+    /// How many requests were made, repeated ones included.
+    pub fn requests(&self) -> u64 {
+        self.counters.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes of documents arrived.
+    pub fn document_bytes(&self) -> u64 {
+        self.counters.document_bytes.load(Ordering::Relaxed)
+    }
+}

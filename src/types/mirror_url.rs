@@ -1,0 +1,217 @@
+//! Where a Spack mirror lives.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use thiserror::Error;
+use url::{Host, Url};
+
+use super::names::PathPart;
+
+/// The address of a mirror: `file://`, `https://` or `http://`, without query or fragment.
+///
+/// Printing it never shows a password: an address may carry one, and messages end up in public job logs.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct MirrorUrl(Url);
+
+/// Whether `http://` without TLS is acceptable for a mirror.
+///
+/// On a plain connection anybody on the way can replace metadata and binaries alike, and the digest comes from the
+/// metadata; only a signature that Spack checks would notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// Only to this very machine (`localhost`, `127.0.0.0/8`, `::1`): the default.
+    LoopbackOnly,
+    /// Anywhere: the mirror says `insecure: true`.
+    Anywhere,
+}
+
+/// A text that can't be the address of a mirror.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum InvalidMirrorUrl {
+    /// Not a URL and not a path.
+    #[error("`{text}` is not the URL of a mirror: {reason}")]
+    Malformed {
+        /// The text.
+        text: String,
+        /// What the URL parser said.
+        reason: String,
+    },
+    /// A scheme that larder can't read.
+    #[error("`{scheme}://` mirrors can't be read: expected `file://`, `https://` or `http://` in `{text}`")]
+    Scheme {
+        /// The text.
+        text: String,
+        /// The scheme found.
+        scheme: String,
+    },
+    /// A relative path where none is possible.
+    #[error("`{text}` is neither a URL nor an absolute path")]
+    Relative {
+        /// The text.
+        text: String,
+    },
+}
+
+impl MirrorUrl {
+    /// Read a URL or, as Spack does, a path, which is taken relative to `base`.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, InvalidMirrorUrl> {
+        if looks_like_path(text) {
+            let path = normalise(&base.join(text));
+            let url = Url::from_file_path(&path);
+            return url.map(Self).map_err(|()| InvalidMirrorUrl::Relative { text: text.to_owned() });
+        }
+        let malformed = |reason: String| InvalidMirrorUrl::Malformed { text: redact_text(text), reason };
+        let url = Url::parse(text).map_err(|error| malformed(error.to_string()))?;
+        match url.scheme() {
+            "file" if url.to_file_path().is_err() => return Err(malformed("its path is not absolute".to_owned())),
+            "file" | "http" | "https" => {}
+            scheme => {
+                return Err(InvalidMirrorUrl::Scheme { text: redact_text(text), scheme: scheme.to_owned() });
+            }
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(malformed("a mirror's URL has neither `?` nor `#`".to_owned()));
+        }
+        Ok(Self(url))
+    }
+
+    /// The URL of a file of the mirror. Parts can't hold separators, so the result is always below the mirror.
+    pub fn join(&self, folders: &[&str], parts: &[PathPart]) -> Url {
+        let mut url = self.0.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(folders).extend(parts.iter().map(PathPart::as_str));
+        }
+        url
+    }
+
+    /// The folder of a `file://` mirror.
+    pub fn to_path(&self) -> Option<PathBuf> {
+        (self.0.scheme() == "file").then(|| self.0.to_file_path().ok()).flatten()
+    }
+
+    /// Whether bytes from here can be changed by anybody on the way, which `policy` does not allow.
+    pub fn is_refused_by(&self, policy: PlainHttp) -> bool {
+        policy == PlainHttp::LoopbackOnly && self.0.scheme() == "http" && !is_loopback(&self.0)
+    }
+
+    /// The text without credentials, as it is compared with the prefixes of `caches:` and as it is shown.
+    pub fn public_text(&self) -> String {
+        let mut url = self.0.clone();
+        if !url.username().is_empty() || url.password().is_some() {
+            // Both fail only for URLs that can't have credentials, and those have none.
+            let _ = url.set_password(None);
+            let _ = url.set_username("");
+        }
+        let text = String::from(url);
+        text.strip_suffix('/').map_or(text.clone(), str::to_owned)
+    }
+}
+
+/// Whether the host is this very machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Spack takes everything without a scheme for a path.
+fn looks_like_path(text: &str) -> bool {
+    match text.split_once(':') {
+        Some((scheme, _)) => {
+            !scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+        }
+        None => true,
+    }
+}
+
+/// `a/./b/../c` → `a/c`, without asking the file system: the mirror may not exist yet.
+fn normalise(path: &Path) -> PathBuf {
+    use std::path::Component;
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Text that could not be parsed may hold a password all the same.
+fn redact_text(text: &str) -> String {
+    match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}…{}", &text[..scheme + 3], &text[at..]),
+        _ => text.to_owned(),
+    }
+}
+
+impl FromStr for MirrorUrl {
+    type Err = InvalidMirrorUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text, Path::new(""))
+    }
+}
+
+impl fmt::Display for MirrorUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.public_text())
+    }
+}
+
+impl fmt::Debug for MirrorUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.public_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::path_part;
+
+    fn parse(text: &str) -> Result<MirrorUrl, InvalidMirrorUrl> {
+        MirrorUrl::parse(text, Path::new("/project"))
+    }
+
+    #[test]
+    fn a_path_is_a_file_mirror_relative_to_its_base() {
+        assert_eq!(parse("../mirror/./x").unwrap().to_string(), "file:///mirror/x");
+        assert_eq!(parse("/srv/mirror").unwrap().to_path().unwrap(), Path::new("/srv/mirror"));
+        assert!(matches!("mirror".parse::<MirrorUrl>(), Err(InvalidMirrorUrl::Relative { .. })));
+    }
+
+    #[test]
+    fn files_are_below_the_mirror_whatever_their_name() {
+        let url = parse("https://host/mirror/").unwrap();
+        let parts = [path_part("../../x"), path_part(".."), path_part("a b%2f")];
+        assert_eq!(url.join(&["v3"], &parts).as_str(), "https://host/mirror/v3/.._.._x/_../a_b_2f");
+    }
+
+    #[test]
+    fn a_password_is_never_printed() {
+        let url = parse("https://user:secret@host/x").unwrap();
+        assert_eq!(format!("{url} {url:?}"), "https://host/x https://host/x");
+        assert!(!parse("s3x://user:secret@host/x").unwrap_err().to_string().contains("secret"));
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        for local in ["http://127.0.0.1:8/x", "http://[::1]/", "http://localhost/", "https://host/"] {
+            assert!(!parse(local).unwrap().is_refused_by(PlainHttp::LoopbackOnly), "{local}");
+        }
+        for remote in ["http://host/", "http://10.0.0.1/", "http://localhost.evil.example/"] {
+            assert!(parse(remote).unwrap().is_refused_by(PlainHttp::LoopbackOnly), "{remote}");
+            assert!(!parse(remote).unwrap().is_refused_by(PlainHttp::Anywhere), "{remote}");
+        }
+    }
+}

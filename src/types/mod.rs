@@ -1,0 +1,37 @@
+//! Values that were parsed once and are right from then on.
+//!
+//! Everything that comes from a mirror, a cache folder or a lockfile is text that somebody else wrote. It enters the
+//! program through the `FromStr` of one of these types, and only then may it take part in a path or a URL. Serde goes
+//! through the same door.
+
+mod age;
+mod dag_hash;
+mod digest;
+mod mirror_url;
+mod names;
+
+pub use age::MaxAge;
+pub use dag_hash::{DagHash, InvalidDagHash};
+pub use digest::{InvalidDigest, Sha256Digest};
+pub(crate) use mirror_url::is_loopback;
+pub use mirror_url::{InvalidMirrorUrl, MirrorUrl, PlainHttp};
+pub use names::{InvalidName, PackageName, PathPart, VersionText, path_part};
+
+/// Serde through `FromStr` and `Display`, so that a value can't enter by a door that skips the checks.
+macro_rules! serde_as_text {
+    ($type:ty) => {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use serde_as_text;
