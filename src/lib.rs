@@ -25,7 +25,7 @@ pub mod fs;
 // pub mod install_tree;
 // pub mod job;
 pub mod lockfile;
-// pub mod mirror;
+pub mod mirror;
 // pub mod plan;
 pub mod report;
 pub mod reporter;

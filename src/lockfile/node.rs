@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{ConcreteSpec, Dependency, DependencyTypes, Origin};
-use crate::types::{Arch, Compiler, DagHash, SpecId, PackageName, VersionText};
+use crate::types::{Arch, Compiler, DagHash, PackageName, SpecId, VersionText};
 
 /// A node as the file has it; `E` is the shape of its edges.
 #[derive(Deserialize)]
@@ -81,7 +81,7 @@ impl<E: Into<Dependency>> RawNode<E> {
         } else {
             Origin::Package
         };
-        let RawTarget::Name(target) | RawTarget::Object { name: target } = self.arch.target;
+        let (RawTarget::Name(target) | RawTarget::Object { name: target }) = self.arch.target;
         let RawArch { platform, platform_os, .. } = self.arch;
         let arch = Arch { platform, platform_os, target };
         Ok(ConcreteSpec {

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use url::Url;
 
 pub use error::TransportError;
+pub(crate) use error::public;
 pub use limits::{Limits, NetworkSettings};
 pub use verifier::{Expected, Size, VerifiedBlob};
 

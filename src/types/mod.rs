@@ -18,8 +18,8 @@ pub use digest::{InvalidDigest, Sha256Digest};
 pub use mirror_path::MirrorPath;
 pub(crate) use mirror_url::is_loopback;
 pub use mirror_url::{InvalidMirrorUrl, MirrorUrl, PlainHttp};
-pub use spec_id::{Arch, Compiler, SpecId};
 pub use names::{InvalidName, PackageName, PathPart, VersionText, path_part};
+pub use spec_id::{Arch, Compiler, SpecId};
 
 /// Serde through `FromStr` and `Display`, so that a value can't enter by a door that skips the checks.
 macro_rules! serde_as_text {
