@@ -18,7 +18,7 @@
 
 #![deny(missing_docs)]
 
-// pub mod cache;
+pub mod cache;
 // pub mod commands;
 // pub mod config;
 pub mod fs;
