@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{FoundBlob, Records};
 use crate::types::{DagHash, Sha256Digest};
+
+/// How long a blob without a record is kept.
+const GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 /// What a cache keeps. A blob goes when any part of the policy drops it; one that this job used never goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +56,7 @@ pub fn choose(
     for blob in blobs {
         let removal = if used.contains(&blob.digest) {
             None
-        } else if !is_requested(blob, records, policy) {
+        } else if !is_requested(blob, records, policy, now) {
             Some(Reason::NotRequested)
         } else {
             let age = Duration::try_from(now.duration_since(last_used(blob))).unwrap_or_default();
@@ -79,13 +82,13 @@ pub fn choose(
     removals
 }
 
-/// A blob without a record came with a run that was killed before it could write one. If a lockfile asks for it, the next
-/// run needs it, and then it counts as used.
-fn is_requested(blob: &FoundBlob, records: &Records, policy: &Policy) -> bool {
+/// A blob without a record came with a run that was killed before it could write one. The next run may need it and save
+/// itself the download, so it gets a day.
+fn is_requested(blob: &FoundBlob, records: &Records, policy: &Policy, now: Timestamp) -> bool {
     match (&policy.requested, records.get(blob.digest)) {
         (None, _) => true,
         (Some(requested), Some(record)) => record.requests.iter().any(|request| requested.contains(&request.hash)),
-        (Some(_), None) => false,
+        (Some(_), None) => now.duration_since(blob.modified) < GRACE,
     }
 }
 
