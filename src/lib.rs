@@ -20,7 +20,7 @@
 
 pub mod cache;
 // pub mod commands;
-// pub mod config;
+pub mod config;
 pub mod fs;
 // pub mod install_tree;
 pub mod job;
