@@ -23,4 +23,4 @@ pub use error::CacheError;
 pub use lock::{CacheLock, Exclusion};
 pub use records::{Record, RecordChanges, Records, Request, Use};
 pub use scan::{Contents, FoundBlob};
-pub use store::{Cache, StoredBlob, Validation};
+pub use store::{Cache, Damage, StoredBlob, Validation};

@@ -16,6 +16,8 @@ const GRACE: SignedDuration = SignedDuration::from_hours(24);
 pub struct Policy {
     /// Keep only what answers a request for one of these specs (`keep: lockfile`).
     pub requested: Option<HashSet<DagHash>>,
+    /// What answers a request for one of these specs goes neither for its age nor for room.
+    pub sheltered: HashSet<DagHash>,
     /// Drop what was not used for longer than this.
     pub max_age: Option<Duration>,
     /// Drop the least recently used until the cache is no larger than this many bytes.
@@ -51,10 +53,12 @@ pub fn choose(
     now: Timestamp,
 ) -> Vec<Removal> {
     let last_used = |blob: &FoundBlob| records.get(blob.digest).map_or(blob.modified, |record| record.last_used);
+    let mut sheltered = HashSet::new();
     let mut removals = Vec::new();
     let mut kept = Vec::new();
     for blob in blobs {
-        let removal = if used.contains(&blob.digest) {
+        let removal = if used.contains(&blob.digest) || answers(blob, records, &policy.sheltered) {
+            sheltered.insert(blob.digest);
             None
         } else if !is_requested(blob, records, policy, now) {
             Some(Reason::NotRequested)
@@ -69,7 +73,7 @@ pub fn choose(
     }
     if let Some(max_bytes) = policy.max_bytes {
         let mut bytes: u64 = kept.iter().map(|blob| blob.bytes).sum();
-        kept.retain(|blob| !used.contains(&blob.digest));
+        kept.retain(|blob| !sheltered.contains(&blob.digest));
         kept.sort_by_key(|blob| (last_used(blob), blob.digest));
         for blob in kept {
             if bytes <= max_bytes {
@@ -87,9 +91,14 @@ pub fn choose(
 fn is_requested(blob: &FoundBlob, records: &Records, policy: &Policy, now: Timestamp) -> bool {
     match (&policy.requested, records.get(blob.digest)) {
         (None, _) => true,
-        (Some(requested), Some(record)) => record.requests.iter().any(|request| requested.contains(&request.hash)),
+        (Some(requested), Some(_)) => answers(blob, records, requested),
         (Some(_), None) => now.duration_since(blob.modified) < GRACE,
     }
+}
+
+/// Whether a blob answers a request for one of these specs.
+fn answers(blob: &FoundBlob, records: &Records, specs: &HashSet<DagHash>) -> bool {
+    records.get(blob.digest).is_some_and(|record| record.requests.iter().any(|request| specs.contains(&request.hash)))
 }
 
 #[cfg(test)]
@@ -163,6 +172,19 @@ mod tests {
         assert_eq!(choices(&rows, &policy, &[], 100), [(digest(2), Reason::NotRequested)]);
     }
 
+    #[test]
+    fn what_the_lockfiles_ask_for_can_be_sheltered_from_age_and_size() {
+        let policy = Policy {
+            sheltered: [spec(0)].into(),
+            max_age: Some(Duration::from_secs(86_400)),
+            max_bytes: Some(5),
+            ..Policy::default()
+        };
+        let rows = [(1, 10, 5, 0), (2, 10, 5, 1), (3, 10, 100, 1)];
+        let expected = [(digest(2), Reason::TooOld), (digest(3), Reason::NoRoom)];
+        assert_eq!(choices(&rows, &policy, &[], 100), expected);
+    }
+
     proptest! {
         #[test]
         fn what_the_job_used_stays_and_no_bound_is_passed_by_the_rest(
@@ -176,6 +198,7 @@ mod tests {
                 requested: requested.map(|specs| specs.into_iter().map(spec).collect()),
                 max_age: max_age.map(|days| Duration::from_secs(days * 86_400)),
                 max_bytes,
+                ..Policy::default()
             };
             let (blobs, records) = cache(&rows);
             let used: HashSet<_> = used.into_iter().map(digest).collect();

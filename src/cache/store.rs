@@ -36,8 +36,30 @@ pub enum Validation {
     Intact(StoredBlob),
     /// There is none.
     Missing,
-    /// Something else lies under its name; the text says what.
-    Corrupt(String),
+    /// Something else lies under its name.
+    Corrupt(Damage),
+}
+
+/// What is wrong with a blob, and which file it is that was looked at.
+#[derive(Clone, Debug)]
+pub struct Damage {
+    reason: String,
+    file: Option<FileIdentity>,
+}
+
+/// Tells whether a file is still the one that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileIdentity {
+    modified: Option<std::time::SystemTime>,
+    bytes: u64,
+    inode: u64,
+}
+
+impl Damage {
+    /// What is wrong, in words.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
 }
 
 /// What a folder is, to larder.
@@ -106,19 +128,20 @@ impl Cache {
     /// Read a blob once and compare. Changes nothing.
     pub fn validate(&self, expected: Expected, on_bytes: &dyn Fn(usize)) -> Result<Validation, CacheError> {
         let path = self.path_of(expected.digest);
+        let corrupt = |reason: String| Validation::Corrupt(Damage { reason, file: identity(&path) });
         let file = match self.kind_of(expected.digest).map_err(self.failed("look at a blob"))? {
             Kind::Missing => return Ok(Validation::Missing),
-            Kind::Folder | Kind::Other => return Ok(Validation::Corrupt("it is not a regular file".to_owned())),
+            Kind::Folder | Kind::Other => return Ok(corrupt("it is not a regular file".to_owned())),
             Kind::File(_) => fs::File::open(&path).map_err(self.failed("read a blob"))?,
         };
         match verify_reader(file, expected, on_bytes) {
             Ok(verified) => {
-                let (digest, bytes) = (verified.digest(), verified.bytes());
+                let (digest, bytes, path) = (verified.digest(), verified.bytes(), path.clone());
                 Ok(Validation::Intact(StoredBlob { digest, bytes, path }))
             }
-            Err(BlobError::Mismatch(mismatch)) => Ok(Validation::Corrupt(mismatch.to_string())),
+            Err(BlobError::Mismatch(mismatch)) => Ok(corrupt(mismatch.to_string())),
             // A disk that can't read a block any more: as good as wrong bytes.
-            Err(BlobError::Io(error)) => Ok(Validation::Corrupt(error.to_string())),
+            Err(BlobError::Io(error)) => Ok(corrupt(error.to_string())),
         }
     }
 
@@ -149,6 +172,42 @@ impl Cache {
             Ok(true)
         };
         remove().map_err(self.failed("remove a blob"))
+    }
+
+    /// Remove a blob that was found damaged, unless another job has replaced it by now.
+    pub fn remove_damaged(&self, digest: Sha256Digest, damage: &Damage) -> Result<(), CacheError> {
+        if identity(&self.path_of(digest)) == damage.file {
+            self.remove(digest)?;
+        }
+        Ok(())
+    }
+
+    /// Remove all blobs and records. The folder goes as well unless something of somebody else is in it.
+    pub fn empty(&self) -> Result<(), CacheError> {
+        for blob in self.contents()?.blobs {
+            self.remove(blob.digest)?;
+        }
+        let remove = || -> io::Result<()> {
+            if self.is_marked() {
+                fs::remove_file(self.root.join(FILE_NAME))?;
+            }
+            for folder in ["blobs/sha256", "blobs", ""] {
+                // Fails where it is not empty, and then it is to stay.
+                let _ = fs::remove_dir(self.root.join(folder));
+            }
+            Ok(())
+        };
+        remove().map_err(self.failed("remove the records"))
+    }
+
+    /// Whether the folder carries larder's mark. Without it nothing in it is pruned.
+    pub fn is_marked(&self) -> bool {
+        matches!(kind(&self.root.join(FILE_NAME)), Ok(Kind::File(_)))
+    }
+
+    /// Whether anything at all lies under a blob's name: a link, say.
+    pub fn holds_something(&self, digest: Sha256Digest) -> bool {
+        !matches!(self.kind_of(digest), Ok(Kind::Missing))
     }
 
     /// Everything in the folder.
@@ -312,6 +371,15 @@ fn clear(path: &Path) -> io::Result<()> {
         Kind::Folder => fs::remove_dir_all(path),
         Kind::File(_) | Kind::Other => fs::remove_file(path),
     }
+}
+
+fn identity(path: &Path) -> Option<FileIdentity> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Some(FileIdentity { modified: meta.modified().ok(), bytes: meta.len(), inode })
 }
 
 #[cfg(unix)]

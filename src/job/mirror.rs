@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fs_err as fs;
 use serde_json::json;
@@ -12,7 +13,7 @@ use super::index::{IndexFormat, SpecNodes, index, read_spec_blob, spec_nodes};
 use super::scope;
 use super::{JobError, JobFolder};
 use crate::cache::StoredBlob;
-use crate::mirror::{Layout, Published, Signatures, parse_v2};
+use crate::mirror::{Layout, Mirror, Signatures, parse_v2};
 use crate::report::BlobRole;
 use crate::types::{MirrorPath, Sha256Digest, SpecId};
 
@@ -31,8 +32,12 @@ pub enum Document {
 pub struct Entry {
     /// The spec whose binary it is.
     pub spec: SpecId,
-    /// What the mirror published. Its `document` is empty: see [`Entry::document`].
-    pub published: Published,
+    /// The mirror that published it.
+    pub mirror: Arc<Mirror>,
+    /// In which layout.
+    pub layout: Layout,
+    /// Where the metadata lies below the mirror.
+    pub path: MirrorPath,
     /// The metadata.
     pub document: Document,
     /// The blobs, validated or downloaded in this run.
@@ -92,7 +97,7 @@ impl Document {
 pub fn build(folder: &JobFolder, entries: Vec<Entry>) -> Result<JobMirror, JobError> {
     let specs = entries.len();
     let (unsigned, signed): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| entry.published.mirror.signatures == Signatures::NotRequired);
+        entries.into_iter().partition(|entry| entry.mirror.signatures == Signatures::NotRequired);
     // Each kind needs a mirror of its own where both occur: `signed:` holds for a whole mirror, and neither demanding
     // signatures that do not exist nor waiving those that do would be right.
     let mirrors = if unsigned.is_empty() {
@@ -132,20 +137,20 @@ fn build_one(folder: &JobFolder, root: &Path, entries: Vec<Entry>) -> Result<(),
     let mut v2: Vec<SpecNodes> = Vec::new();
     for entry in entries {
         let nodes = entry.nodes()?;
-        match entry.published.layout {
+        match entry.layout {
             Layout::V3 => v3.push(nodes),
             Layout::V2 => v2.push(nodes),
         }
         // The mirror is built in `partial/` and lies one level higher in the end, which the links must allow for.
         let place = |path: &MirrorPath| path.below(root);
-        let mut write = || -> io::Result<()> {
+        let write = || -> io::Result<()> {
             for blob in &entry.blobs {
                 link(&place(&blob.path), root, folder, &blob.path, blob.blob.path())?;
             }
             Ok(())
         };
         write().map_err(&failed)?;
-        let path = place(&entry.published.path);
+        let path = place(&entry.path);
         make_parent(&path).and_then(|()| entry.document.publish(&path)).map_err(&failed)?;
     }
     let write = || -> io::Result<()> {
@@ -165,11 +170,11 @@ impl Entry {
     /// The nodes that the metadata describes, the spec itself first.
     fn nodes(&self) -> Result<SpecNodes, JobError> {
         let wrong = |reason: String| JobError::SpecFile {
-            mirror: self.published.mirror.name.clone(),
+            mirror: self.mirror.name.clone(),
             spec: self.spec.to_string(),
             reason,
         };
-        let nodes = match self.published.layout {
+        let nodes = match self.layout {
             Layout::V3 => {
                 let blob = self.blobs.iter().find(|blob| blob.role == BlobRole::Spec);
                 let blob = blob.ok_or_else(|| wrong("there is none".to_owned()))?;
@@ -181,7 +186,7 @@ impl Entry {
             }
             Layout::V2 => {
                 let document = self.document.read().map_err(|error| wrong(error.to_string()))?;
-                let url = self.published.mirror.url.join(&self.published.path);
+                let url = self.mirror.url.join(&self.path);
                 parse_v2(&document, &url)
                     .map_err(|error| error.to_string())
                     .and_then(|metadata| spec_nodes(metadata.spec.meta.version, &metadata.spec.nodes))

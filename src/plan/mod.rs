@@ -9,4 +9,4 @@ mod walk;
 
 pub use graph::Graph;
 pub use select::{Selection, SelectionError, select};
-pub use walk::{BuildDependencies, BuildReason, Need, Needed, Question, Unknown, walk};
+pub use walk::{BuildReason, Need, Needed, Question, Unknown, walk};

@@ -7,20 +7,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::Graph;
+use crate::config::BuildDeps;
 use crate::lockfile::Origin;
 use crate::types::DagHash;
-
-/// Which build dependencies are needed: `build-deps:`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BuildDependencies {
-    /// Those of specs that must be built.
-    #[default]
-    Missing,
-    /// Those of every spec, as a plain `spack install` installs them.
-    All,
-    /// None.
-    None,
-}
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +19,7 @@ pub struct Question<'a> {
     /// The specs to install.
     pub roots: &'a [DagHash],
     /// Which build dependencies count.
-    pub build_dependencies: BuildDependencies,
+    pub build_deps: BuildDeps,
     /// What the install trees hold.
     pub installed: &'a HashSet<DagHash>,
     /// What this very job builds, whatever the mirrors have: the spec of a `spack ci` job.
@@ -113,10 +102,10 @@ pub fn walk(question: &Question<'_>, availability: impl Fn(DagHash) -> Option<bo
             Need::Build(_) => true,
             Need::Unknown => unknown == Unknown::IsMissing,
         };
-        let with_build_dependencies = match question.build_dependencies {
-            BuildDependencies::Missing => is_built,
-            BuildDependencies::All => true,
-            BuildDependencies::None => false,
+        let with_build_dependencies = match question.build_deps {
+            BuildDeps::Missing => is_built,
+            BuildDeps::All => true,
+            BuildDeps::None => false,
         };
         let dependencies = spec.dependencies.iter();
         waiting.extend(
@@ -153,7 +142,7 @@ mod tests {
         let mut question = Question {
             graph: &graph,
             roots: &roots,
-            build_dependencies: BuildDependencies::Missing,
+            build_deps: BuildDeps::Missing,
             installed: &installed,
             built_here: None,
         };
@@ -178,13 +167,13 @@ mod tests {
     fn what_must_be_built_needs_its_build_dependencies_too() {
         let found = needs("env-demo", |_| (), &["app"]);
         assert!(found.contains(&"codegen: Binary".to_owned()), "{found:?}");
-        let none = needs("env-demo", |question| question.build_dependencies = BuildDependencies::None, &["app"]);
+        let none = needs("env-demo", |question| question.build_deps = BuildDeps::None, &["app"]);
         assert!(!none.contains(&"codegen: Binary".to_owned()), "{none:?}");
     }
 
     #[test]
     fn all_build_dependencies_are_added_where_asked_for() {
-        let found = needs("env-demo", |question| question.build_dependencies = BuildDependencies::All, &[]);
+        let found = needs("env-demo", |question| question.build_deps = BuildDeps::All, &[]);
         assert!(found.contains(&"codegen: Binary".to_owned()), "{found:?}");
     }
 
@@ -224,7 +213,7 @@ mod tests {
         let question = Question {
             graph: &graph,
             roots: &[app],
-            build_dependencies: BuildDependencies::Missing,
+            build_deps: BuildDeps::Missing,
             installed: &[libmid].into(),
             built_here: None,
         };
@@ -241,7 +230,7 @@ mod tests {
         let question = Question {
             graph: &graph,
             roots: &[app],
-            build_dependencies: BuildDependencies::Missing,
+            build_deps: BuildDeps::Missing,
             installed: &HashSet::new(),
             built_here: Some(app),
         };
