@@ -105,7 +105,11 @@ fn default_path(root: &Path, name: &CacheName) -> PathBuf {
 /// Only the text of the paths is compared: links may make two paths one folder, which the lock of the cache finds out.
 fn overlap(cache: &CacheEntry, others: &[CacheEntry], root: &Path, environments: &[PathBuf]) -> Option<Complaint> {
     let (name, path) = (&cache.name, &cache.path);
-    let say = |what: String| Some(Complaint::new(what).help(format!("for example `path: .larder/{name}`")));
+    let example = match name.as_str() {
+        "job" => "give it a name other than `job`, or a `path` of its own".to_owned(),
+        name => format!("for example `path: .larder/{name}`"),
+    };
+    let say = |what: String| Some(Complaint::new(what).help(example.clone()));
     if root.starts_with(path) {
         return say(format!("the folder of the cache `{name}` would hold the whole project"));
     }

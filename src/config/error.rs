@@ -100,7 +100,8 @@ impl ConfigError {
         let (text, location) = (error.to_string(), error.location());
         let complaint = Complaint::from_serde(&text).unwrap_or_else(|| {
             let repeated = location.as_ref().map(|at| format!(" at line {} column {}", at.line(), at.column()));
-            Complaint::new(repeated.map_or(text.clone(), |repeated| text.replacen(&repeated, "", 1)))
+            let text = repeated.map_or(text.clone(), |repeated| text.replacen(&repeated, "", 1));
+            Complaint::new(plain(&text))
         });
         Self::new(path, yaml, location.as_ref(), complaint)
     }
@@ -124,6 +125,38 @@ impl ConfigError {
         let excerpt = Box::new(Excerpt { path: path.to_owned(), position });
         Self::Invalid { message: complaint.message, excerpt, help: complaint.help }
     }
+}
+
+/// A message of the YAML parser in the words of the documentation, where it has others.
+///
+/// A text that is quoted in it is dropped: it may be a URL with a password, and the line is shown anyway.
+fn plain(text: &str) -> String {
+    if text.contains("more than one document") {
+        return "the file holds more than one YAML document (`---`)".to_owned();
+    }
+    if text.contains("repetition limit") {
+        return "the file's aliases (`*name`) stand for too much".to_owned();
+    }
+    let Some((place, (found, expected))) =
+        text.split_once("invalid type: ").and_then(|(place, rest)| Some((place, rest.rsplit_once(", expected ")?)))
+    else {
+        return text.to_owned();
+    };
+    let found = match found.split(' ').next() {
+        Some("string") => "a text",
+        Some("integer" | "floating") => "a number",
+        Some("boolean") => "`true` or `false`",
+        Some("unit") => "nothing",
+        Some("sequence") => "a list",
+        Some("map") => "a map",
+        _ => "something else",
+    };
+    let expected = match expected {
+        "a string" => "a text",
+        "a sequence" => "a list",
+        expected => expected,
+    };
+    format!("{place}expected {expected}, found {found}")
 }
 
 /// `mirrors[1].url`.

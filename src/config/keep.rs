@@ -73,6 +73,9 @@ impl Keep {
     }
 }
 
+/// The short forms of `keep:`.
+const WORDS: &[&str] = &["all", "lockfile"];
+
 fn word(text: &str) -> Result<Keep, Complaint> {
     match text {
         "all" => return Ok(Keep::All),
@@ -85,7 +88,7 @@ fn word(text: &str) -> Result<Keep, Complaint> {
     } else if text.parse::<ByteSize>().is_ok() {
         format!("write `keep: {{ max-size: {text} }}`")
     } else {
-        format!("{}, or a map such as `{{ max-age: 30d, max-size: 20GiB }}`", nearest::hint(text, &["all", "lockfile"]))
+        format!("{} (a map such as `{{ max-age: 30d, max-size: 20GiB }}` will do, too)", nearest::hint(text, WORDS))
     };
     Err(Complaint::new(format!("`{}` is not a way to keep blobs", shorten(text))).help(help))
 }

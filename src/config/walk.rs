@@ -18,6 +18,9 @@ use super::complaint::Complaint;
 /// of a megabyte. This does.
 const EXPANDED: u64 = 16 << 20;
 
+/// The most items of one list or map: names are compared pair by pair, which takes minutes for a megabyte of them.
+const ITEMS: usize = 4096;
+
 /// One step of the way from the top of the file to a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -131,13 +134,17 @@ impl<'de> Visitor<'de> for Walker<'_> {
         let mut index = 0;
         while list.next_element_seed(self.onward(|step| *step == Step::Item(index)))?.is_some() {
             index += 1;
+            check_items(index)?;
         }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         self.visit(0)?;
+        let mut items = 0;
         while let Some(key) = map.next_key::<String>()? {
+            items += 1;
+            check_items(items)?;
             self.onward(|_| false).visit(key.len())?;
             map.next_value_seed(self.onward(|step| matches!(step, Step::Key(wanted) if *wanted == key)))?;
         }
@@ -149,6 +156,14 @@ impl<'de> Visitor<'de> for Walker<'_> {
             .help("put the text in quotes if it begins with `!`; `!reference` is understood by GitLab only")
             .into_serde())
     }
+}
+
+fn check_items<E: de::Error>(items: usize) -> Result<(), E> {
+    if items > ITEMS {
+        let complaint = Complaint::new(format!("a list or map with more than {ITEMS} items"));
+        return Err(complaint.help("is it a configuration of larder?").into_serde());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -170,19 +185,27 @@ mod tests {
 
     #[test]
     fn aliases_of_aliases_are_bounded() {
-        let mut yaml = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
-        for level in 1..20 {
-            let alias = format!("*a{}", level - 1);
-            yaml += &format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 10].join(", "));
-        }
+        let level = |level: usize| format!("a{level}: &a{level} [{}]\n", format!("*a{},", level - 1).repeat(10));
+        let yaml: String = std::iter::once("a0: &a0 [x]\n".to_owned()).chain((1..20).map(level)).collect();
         assert!(check(&yaml).is_err());
         assert!(check("a: &a [*a]").is_err());
     }
 
     #[test]
     fn many_aliases_of_one_long_list_are_bounded() {
-        let yaml = format!("a: &a [{}]\nb: [{}]\n", ["x"; 10_000].join(","), ["*a"; 10_000].join(","));
+        let yaml = format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(ITEMS), "*a,".repeat(ITEMS));
         assert!(check(&yaml).unwrap_err().to_string().contains("too large"));
+    }
+
+    #[test]
+    fn a_list_or_map_is_bounded() {
+        for item in ["- a: b\n", "- x\n"] {
+            assert!(check(&item.repeat(ITEMS)).is_ok());
+            assert!(check(&item.repeat(ITEMS + 1)).unwrap_err().to_string().contains("more than"));
+        }
+        let map = |items: usize| (0..items).map(|index| format!("k{index}:\n")).collect::<Vec<_>>().concat();
+        assert!(check(&map(ITEMS)).is_ok());
+        assert!(check(&map(ITEMS + 1)).is_err());
     }
 
     #[test]

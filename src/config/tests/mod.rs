@@ -1,4 +1,6 @@
-//! What `larder.yaml` may say, and what is answered when it says something else.
+//! What `larder.yaml` may say.
+
+mod refused;
 
 use std::path::{Path, PathBuf};
 
@@ -25,19 +27,9 @@ fn parse(yaml: &str) -> Result<Config, ConfigError> {
 
 /// An error as a person sees it.
 fn render(error: &ConfigError) -> String {
-    let mut out = format!("error: {error}");
-    if let Some(excerpt) = error.excerpt() {
-        out += &format!("\n{excerpt}");
-    }
-    if let Some(help) = error.help() {
-        out += &format!("\nhint: {help}");
-    }
-    out
-}
-
-#[track_caller]
-fn refused(yaml: &str) -> String {
-    render(&parse(yaml).unwrap_err())
+    let excerpt = error.excerpt().map(|excerpt| format!("\n{excerpt}")).unwrap_or_default();
+    let help = error.help().map(|help| format!("\nhint: {help}")).unwrap_or_default();
+    format!("error: {error}{excerpt}{help}")
 }
 
 #[track_caller]
@@ -109,6 +101,19 @@ network: { retries: 2, idle-timeout: 500ms, connections: 16 }
 }
 
 #[test]
+fn every_example_of_the_user_documentation_is_understood() {
+    let documentation = include_str!("../../../docs/configuration.md");
+    let examples: Vec<&str> =
+        documentation.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 7);
+    for example in &examples {
+        parse(example).unwrap_or_else(|error| panic!("{}", render(&error)));
+    }
+    // Without a merge request, too.
+    assert!(file::parse(examples[0], Path::new(NAME), Path::new(ROOT), &Variables::default()).is_ok());
+}
+
+#[test]
 fn a_file_that_says_nothing_is_the_default_configuration() {
     let default = Config { file: Some(PathBuf::from(NAME)), ..Config::without_file(Path::new(ROOT)) };
     for yaml in ["", "\n", "# nothing\n", "---\n", "{}", "~", "mirrors:\ncaches:\njobs:\nnetwork: {}\nbuild-deps: ~\n"]
@@ -117,7 +122,7 @@ fn a_file_that_says_nothing_is_the_default_configuration() {
     }
     assert_eq!(default.environments, [PathBuf::from(ROOT)]);
     assert_eq!(default.caches[0].path, Path::new("/project/.larder/shared"));
-    assert_eq!(default.caches[0].keep.to_owned(), Keep::default());
+    assert_eq!(default.caches[0].keep, Keep::default());
     assert!(default.cache_for(&mirror("https://host/x")).is_some());
     assert!(default.job_rule("build").is_none());
 }
@@ -162,108 +167,6 @@ fn anchors_and_aliases_work() {
 }
 
 #[test]
-fn unknown_and_repeated_keys_are_shown_where_they_are() {
-    assert_snapshot!(refused("\n# mirrors\nmirrorrs:\n"), @"");
-    assert_snapshot!(refused("stages: [build]\n"), @"");
-    assert_snapshot!(refused("caches:\n  - { name: a, keep: { max_age: 3d } }\n"), @"");
-    assert_snapshot!(refused("mirrors: []\nmirrors: []\n"), @"");
-    assert_snapshot!(refused("jobs:\n  a: {}\n  a: {}\n"), @"");
-}
-
-#[test]
-fn what_is_not_yaml_or_has_another_shape_is_shown_where_it_is() {
-    assert_snapshot!(refused("mirrors: [\n"), @"");
-    assert_snapshot!(refused("a: b: c\n"), @"");
-    assert_snapshot!(refused("- mirrors\n"), @"");
-    assert_snapshot!(refused("mirrors: https://host/x\n"), @"");
-    assert_snapshot!(refused("mirrors:\n  pr: https://host/x\n"), @"");
-    assert_snapshot!(refused("mirrors:\n  - url: [x]\n"), @"");
-    assert_snapshot!(refused("caches:\n  - name: a\n    keep: 30\n"), @"");
-    assert_snapshot!(refused("environments: !reference [x]\n"), @"");
-    assert_snapshot!(refused("{}\n---\n{}\n"), @"");
-    assert_snapshot!(refused("jobs: *nothing\n"), @"");
-}
-
-#[test]
-fn variables_that_are_unset_or_misspelled_are_shown_where_they_are() {
-    assert_snapshot!(refused("mirrors:\n  - https://host/a\n  - url: https://host/${NOT_SET}\n"), @"");
-    assert_snapshot!(refused("environments: '${A'\n"), @"");
-}
-
-#[test]
-fn mirrors_that_can_not_be_used_are_shown_where_they_are() {
-    assert_snapshot!(refused("mirrors:\n  - name: a\n"), @"");
-    assert_snapshot!(refused("mirrors: [s3://bucket/x]\n"), @"");
-    assert_snapshot!(refused("mirrors:\n  - name: a\n    url: http://host/x\n"), @"");
-    assert_snapshot!(refused("mirrors: [{ url: 'https://me:pass@host/?x' }]\n"), @"");
-    assert_snapshot!(refused("mirrors:\n- { name: a, url: /x }\n- { name: a, url: /y }\n"), @"");
-    assert_snapshot!(refused("mirrors: [/x, /x]\n"), @"");
-    assert_snapshot!(refused("mirrors: [{ url: /x, signed: yes }]\n"), @"");
-    assert_snapshot!(refused("mirrors: [{ url: '' }]\n"), @"");
-    assert!(parse("mirrors: [{ url: http://host/x, insecure: true }]").is_ok());
-}
-
-#[test]
-fn caches_that_can_not_be_used_are_shown_where_they_are() {
-    assert_snapshot!(refused("caches: []\n"), @"");
-    assert_snapshot!(refused("caches: [{ path: x }]\n"), @"");
-    assert_snapshot!(refused("caches: [{ name: A }]\n"), @"");
-    assert_snapshot!(refused("caches:\n  - name: a\n  - name: a\n    path: b\n"), @"");
-    assert_snapshot!(refused("caches:\n  - { name: a, prefix: [] }\n"), @"");
-    assert_snapshot!(refused("caches:\n  - { name: a, prefix: 'https://[' }\n"), @"");
-    assert_snapshot!(refused("caches:\n  - { name: a, path: ~/cache }\n"), @"");
-}
-
-#[test]
-fn caches_in_the_wrong_place_are_shown_where_they_are() {
-    let second =
-        |path: &str| refused(&format!("caches:\n  - {{ name: a, path: x/y }}\n  - {{ name: b, path: {path} }}\n"));
-    assert_snapshot!(second("./x//y"), @"");
-    assert_snapshot!(second("x"), @"");
-    assert_snapshot!(second("/project/x/y/z"), @"");
-    assert_snapshot!(second("."), @"");
-    assert_snapshot!(second("/"), @"");
-    assert_snapshot!(second(".larder"), @"");
-    assert_snapshot!(second(".larder/job/b"), @"");
-    assert_snapshot!(second(".larder/a.lock"), @"");
-    assert_snapshot!(refused("caches: [{ name: job }]\n"), @"");
-    assert_snapshot!(refused("environments: envs/a\ncaches: [{ name: a, path: envs }]\n"), @"");
-    assert!(parse("caches: [{ name: a, path: x }, { name: b, path: xy }, { name: c, path: /cache }]").is_ok());
-}
-
-#[test]
-fn a_way_to_keep_that_means_nothing_is_shown_where_it_is() {
-    let keep = |text: &str| refused(&format!("caches:\n  - name: a\n    keep: {text}\n"));
-    assert_snapshot!(keep("lockfiles"), @"");
-    assert_snapshot!(keep("never"), @"");
-    assert_snapshot!(keep("30d"), @"");
-    assert_snapshot!(keep("20GiB"), @"");
-    assert_snapshot!(keep("{}"), @"");
-    assert_snapshot!(keep("{ max-age: 1 month }"), @"");
-    assert_snapshot!(keep("{ max-size: large }"), @"");
-}
-
-#[test]
-fn jobs_and_settings_that_mean_nothing_are_shown_where_they_are() {
-    assert_snapshot!(refused("jobs:\n  'deploy: [': {}\n"), @"");
-    assert_snapshot!(refused("jobs:\n  a:\n    specs: [b, '']\n"), @"");
-    assert_snapshot!(refused("jobs:\n  a: { hashes: [abc1] }\n"), @"");
-    assert_snapshot!(refused("jobs:\n  a: { build-deps: mising }\n"), @"");
-    assert_snapshot!(refused("build-deps: yes\n"), @"");
-    assert_snapshot!(refused("network:\n  connections: 0\n"), @"");
-    assert_snapshot!(refused("network:\n  retries: 1000\n"), @"");
-    assert_snapshot!(refused("network:\n  retry-delay: 30\n"), @"");
-    assert_snapshot!(refused("network:\n  idle-timeout: 0s\n"), @"");
-    assert_snapshot!(refused("environments: []\n"), @"");
-}
-
-#[test]
-fn the_value_of_a_variable_is_not_shown_with_the_line() {
-    let shown = refused("mirrors:\n  - url: 'https://me:${SECRET}@host/?x'\n");
-    assert!(!shown.contains("hunter2"), "{shown}");
-}
-
-#[test]
 fn the_file_is_found_by_its_name_or_by_the_option() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, none) = (folder.path(), Variables::default());
@@ -275,11 +178,17 @@ fn the_file_is_found_by_its_name_or_by_the_option() {
     let config = load(Some("ci/other.yaml")).unwrap();
     assert_eq!((config.root.as_path(), config.environments), (&*folder.join("ci"), vec![folder.join("ci/env")]));
     assert_eq!(config.file.as_deref(), Some(Path::new("ci/other.yaml")));
-    assert_snapshot!(render(&load(Some("none.yaml")).unwrap_err()), @"");
+    assert_snapshot!(render(&load(Some("none.yaml")).unwrap_err()), @r"
+    error: there is no `none.yaml`
+    hint: `--config` names a file in the format of `larder.yaml`; without it, `larder.yaml` is optional
+    ");
     assert!(matches!(load(Some("ci")), Err(ConfigError::Unreadable { .. })));
 
     fs_err::write(folder.join("larder.yml"), "").unwrap();
-    assert_snapshot!(render(&load(None).unwrap_err()), @"");
+    assert_snapshot!(render(&load(None).unwrap_err()), @r"
+    error: `larder.yml` is not read: the configuration is named `larder.yaml`
+    hint: rename it, or name it with `--config`
+    ");
     fs_err::write(folder.join("larder.yaml"), "build-deps: all").unwrap();
     assert_eq!(load(None).unwrap().build_deps, Some(BuildDeps::All));
 }
