@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{CommandError, Session, Wanted};
-use crate::config::{MirrorEntry, Signed};
 use crate::install_tree;
 use crate::job::JobFolder;
 use crate::lockfile::Lockfile;
-use crate::mirror::{Mirror, Signatures};
 use crate::spack_config::{self, SpackMirror};
-use crate::types::{DagHash, MirrorUrl, PlainHttp};
+use crate::types::{DagHash, Mirror, MirrorUrl, PlainHttp, Signatures};
 
 /// Everything a command has to know of the environments.
 pub(super) struct Environments {
@@ -51,7 +49,7 @@ pub(super) fn load(session: &Session<'_>, wanted: &Wanted, trees: InstallTrees) 
             None
         };
         let found: Vec<Mirror> = match (&session.config.mirrors, &spack) {
-            (Some(entries), _) => entries.iter().map(configured).collect(),
+            (Some(entries), _) => entries.clone(),
             (None, Some(spack)) => spack.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?,
             (None, None) => Vec::new(),
         };
@@ -92,18 +90,6 @@ pub(super) fn lockfiles(session: &Session<'_>) -> Result<Vec<Lockfile>, CommandE
 /// The environment's folder where a lockfile was named and `spack.yaml` lies beside it.
 fn folder_of_lockfile(path: &Path) -> Option<&Path> {
     path.parent().filter(|folder| path.ends_with("spack.lock") && folder.join("spack.yaml").is_file())
-}
-
-fn configured(entry: &MirrorEntry) -> Mirror {
-    Mirror {
-        name: entry.name.clone(),
-        url: entry.url.clone(),
-        signatures: match entry.signed {
-            Signed::Required => Signatures::Required,
-            Signed::NotRequired => Signatures::NotRequired,
-        },
-        plain_http: entry.plain_http,
-    }
 }
 
 fn of_spack(mirror: &SpackMirror) -> Result<Mirror, CommandError> {

@@ -11,12 +11,12 @@ use super::error::FailedDownload;
 use super::resolve::{Found, Resolution, report_of};
 use super::{CommandError, Session, upkeep};
 use crate::cache::{Cache, Exclusion, RecordChanges, StoredBlob, Use, Validation};
-use crate::mirror::{Mirror, PublishedBlob};
+use crate::mirror::PublishedBlob;
 use crate::plan::Need;
 use crate::report::{CacheReport, Report, SpecReport, Status, Totals};
 use crate::reporter::Phase;
 use crate::transport::{Size, Transport, TransportError};
-use crate::types::{DagHash, Sha256Digest, SpecId};
+use crate::types::{DagHash, Mirror, Sha256Digest, SpecId};
 
 /// A blob that the job needs. Several specs may need the same one.
 pub(super) struct BlobNeed {

@@ -13,12 +13,12 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::environments::Environments;
 use super::{CommandError, Session, Wanted};
 use crate::job::Document;
-use crate::mirror::{Answer, Mirror, Published};
+use crate::mirror::{Answer, Published};
 use crate::plan::{BuildReason, Graph, Need, Question, Selection, Unknown, select, walk};
 use crate::report::{SpecReport, Status};
 use crate::reporter::Phase;
 use crate::transport::Transport;
-use crate::types::{DagHash, SpecId};
+use crate::types::{DagHash, Mirror, SpecId};
 
 /// What the environments' jobs need.
 pub(super) struct Resolution {

@@ -10,12 +10,12 @@ use super::cache_entry::{CacheEntry, CacheShape};
 use super::complaint::Complaint;
 use super::error::ConfigError;
 use super::jobs::{JobRule, Jobs};
-use super::mirrors::{MirrorEntry, MirrorShape};
+use super::mirrors::MirrorShape;
 use super::network::{self, NetworkShape};
 use super::reader::{Problem, Reader, path};
 use super::shape::{Text, TextOr, shape};
 use super::{Config, walk};
-use crate::types::Variables;
+use crate::types::{Mirror, Variables};
 
 /// The most bytes of a configuration: stops a wrong file, such as an archive, from filling the memory.
 const LONGEST: u64 = 1 << 20;
@@ -72,7 +72,7 @@ fn read(reader: &Reader<'_>, shape: FileShape) -> Result<Config, Problem> {
         Some(shape) => read_environments(&reader.key("environments"), shape)?,
         None => default.environments,
     };
-    let mirrors = shape.mirrors.map(|mirrors| MirrorEntry::read_all(&reader.key("mirrors"), mirrors)).transpose()?;
+    let mirrors = shape.mirrors.map(|mirrors| Mirror::read_all(&reader.key("mirrors"), mirrors)).transpose()?;
     let caches = match &shape.caches {
         Some(caches) => CacheEntry::read_all(&reader.key("caches"), caches, &environments)?,
         None => default.caches,

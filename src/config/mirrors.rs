@@ -5,30 +5,7 @@ use std::path::Path;
 use super::complaint::Complaint;
 use super::reader::{Problem, Reader, flag, line};
 use super::shape::{Text, TextOr, shape};
-use crate::types::{InvalidMirrorUrl, MirrorUrl, PlainHttp, shorten};
-
-/// One mirror.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MirrorEntry {
-    /// What it is called in reports; no other mirror of the file has this name.
-    pub name: String,
-    /// Where it lives.
-    pub url: MirrorUrl,
-    /// Whether Spack is to check signatures.
-    pub signed: Signed,
-    /// Whether it may do without TLS.
-    pub plain_http: PlainHttp,
-}
-
-/// Whether binaries of a mirror must carry a signature that Spack trusts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Signed {
-    /// They must.
-    #[default]
-    Required,
-    /// They need not: `signed: false`.
-    NotRequired,
-}
+use crate::types::{InvalidMirrorUrl, Mirror, MirrorUrl, PlainHttp, Signatures, shorten};
 
 shape! {
     /// An entry of `mirrors:` in its long form.
@@ -40,11 +17,11 @@ shape! {
     }
 }
 
-impl MirrorEntry {
+impl Mirror {
     /// The mirror at a URL or path of which nothing else is known, as `--mirror` names one.
     pub fn from_url(text: &str, base: &Path) -> Result<Self, InvalidMirrorUrl> {
         let url = MirrorUrl::parse(text, base)?;
-        Ok(Self { name: name_from(&url), url, signed: Signed::Required, plain_http: PlainHttp::LoopbackOnly })
+        Ok(Self { name: name_from(&url), url, signatures: Signatures::Required, plain_http: PlainHttp::LoopbackOnly })
     }
 
     pub(super) fn read_all(reader: &Reader<'_>, shapes: Vec<TextOr<MirrorShape>>) -> Result<Vec<Self>, Problem> {
@@ -70,9 +47,9 @@ impl MirrorEntry {
         };
         let Some(url) = &shape.url else { return Err(reader.problem(Complaint::new("a mirror needs a `url`"))) };
         let url = at_url.read(url, |text| MirrorUrl::parse(&line(text)?, reader.root()).map_err(Complaint::from))?;
-        let signed = match reader.read_key("signed", shape.signed.as_ref(), flag)? {
-            Some(false) => Signed::NotRequired,
-            Some(true) | None => Signed::Required,
+        let signatures = match reader.read_key("signed", shape.signed.as_ref(), flag)? {
+            Some(false) => Signatures::NotRequired,
+            Some(true) | None => Signatures::Required,
         };
         let plain_http = match reader.read_key("insecure", shape.insecure.as_ref(), flag)? {
             Some(true) => PlainHttp::Anywhere,
@@ -88,7 +65,7 @@ impl MirrorEntry {
             ));
         }
         let name = reader.read_key("name", shape.name.as_ref(), line)?.unwrap_or_else(|| name_from(&url));
-        Ok(Self { name, url, signed, plain_http })
+        Ok(Self { name, url, signatures, plain_http })
     }
 }
 

@@ -37,11 +37,10 @@ pub use error::{ConfigError, Excerpt, Position};
 pub use jobs::JobRule;
 pub use keep::{Keep, LockfileBlobs};
 pub use mirror_pattern::MirrorPattern;
-pub use mirrors::{MirrorEntry, Signed};
 
 use crate::fs::{Kind, kind};
 use crate::transport::NetworkSettings;
-use crate::types::{MirrorUrl, Variables};
+use crate::types::{Mirror, MirrorUrl, Variables};
 
 /// The name of the configuration file.
 const NAME: &str = "larder.yaml";
@@ -56,7 +55,7 @@ pub struct Config {
     /// The environments, absolute: folders with `spack.yaml` and `spack.lock`, or lockfiles. At least one.
     pub environments: Vec<PathBuf>,
     /// The mirrors, in the order in which they are asked; `None`: those that Spack would use.
-    pub mirrors: Option<Vec<MirrorEntry>>,
+    pub mirrors: Option<Vec<Mirror>>,
     /// The caches, in the order in which they are tried. At least one.
     pub caches: Vec<CacheEntry>,
     /// What the jobs need, in the order in which their patterns are tried.

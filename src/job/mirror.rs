@@ -13,9 +13,9 @@ use super::index::{IndexFormat, SpecNodes, index, read_spec_blob, spec_nodes};
 use super::scope;
 use super::{JobError, JobFolder};
 use crate::cache::StoredBlob;
-use crate::mirror::{Layout, Mirror, Signatures, parse_v2};
+use crate::mirror::{Layout, parse_v2};
 use crate::report::BlobRole;
-use crate::types::{MirrorPath, Sha256Digest, SpecId};
+use crate::types::{Mirror, MirrorPath, Sha256Digest, Signatures, SpecId};
 
 /// A metadata document between its arrival and the building of the mirror. Large ones (layout v2 repeats the whole graph in
 /// each) wait on disk, so that a thousand specs do not fill the memory.

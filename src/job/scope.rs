@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::mirror::Signatures;
+use crate::types::Signatures;
 
 /// The file's name in the scope.
 pub(super) const FILE_NAME: &str = "mirrors.yaml";

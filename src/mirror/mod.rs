@@ -18,29 +18,7 @@ pub use v2::{V2Metadata, parse as parse_v2};
 
 use crate::report::BlobRole;
 use crate::transport::{Expected, Location, Transport, TransportError};
-use crate::types::{MirrorPath, MirrorUrl, PlainHttp, SpecId};
-
-/// A Spack mirror.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mirror {
-    /// Its name in the configuration.
-    pub name: String,
-    /// Where it lives.
-    pub url: MirrorUrl,
-    /// Whether Spack insists on signatures.
-    pub signatures: Signatures,
-    /// Whether it may do without TLS.
-    pub plain_http: PlainHttp,
-}
-
-/// Whether Spack checks the signature of a mirror's metadata: `signed:` of a mirror entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Signatures {
-    /// `signed: true`, Spack's default.
-    Required,
-    /// `signed: false`.
-    NotRequired,
-}
+use crate::types::{Mirror, MirrorPath, SpecId};
 
 /// The layout in which a mirror has a spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

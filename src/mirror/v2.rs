@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::clearsign::signed_text;
-use super::{Answer, Layout, Mirror, MirrorError, Published, PublishedBlob, Signatures};
+use super::{Answer, Layout, MirrorError, Published, PublishedBlob};
 use crate::report::BlobRole;
 use crate::transport::{Expected, Size, Transport, public};
-use crate::types::{MirrorPath, Sha256Digest, SpecId, path_part};
+use crate::types::{Mirror, MirrorPath, Sha256Digest, Signatures, SpecId, path_part};
 
 /// What a spec file says, as far as larder cares.
 #[derive(Deserialize)]

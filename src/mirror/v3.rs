@@ -8,10 +8,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::clearsign::signed_text;
-use super::{Answer, Layout, Mirror, MirrorError, Published, PublishedBlob, Signatures};
+use super::{Answer, Layout, MirrorError, Published, PublishedBlob};
 use crate::report::BlobRole;
 use crate::transport::{Expected, Size, Transport, public};
-use crate::types::{MirrorPath, Sha256Digest, SpecId};
+use crate::types::{Mirror, MirrorPath, Sha256Digest, Signatures, SpecId};
 
 const BINARY: &str = "application/vnd.spack.install.v2.tar+gzip";
 const SPEC_PREFIX: &str = "application/vnd.spack.spec.v";

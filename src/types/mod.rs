@@ -7,6 +7,7 @@
 mod age;
 mod dag_hash;
 mod digest;
+mod mirror;
 mod mirror_path;
 mod mirror_url;
 mod names;
@@ -17,6 +18,7 @@ pub use age::MaxAge;
 pub use dag_hash::{DagHash, InvalidDagHash};
 pub(crate) use digest::shorten;
 pub use digest::{InvalidDigest, Sha256Digest};
+pub use mirror::{Mirror, Signatures};
 pub use mirror_path::MirrorPath;
 pub(crate) use mirror_url::is_loopback;
 pub use mirror_url::{InvalidMirrorUrl, MirrorUrl, PlainHttp};

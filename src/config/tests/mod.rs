@@ -10,6 +10,7 @@ use miette::Diagnostic;
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::Signatures;
 use crate::types::{MaxAge, PlainHttp};
 
 const ROOT: &str = "/project";
@@ -76,7 +77,7 @@ network: { retries: 2, idle-timeout: 500ms, connections: 16 }
             "/mirror file:///mirror"
         ]
     );
-    assert_eq!((mirrors[0].signed, mirrors[1].signed), (Signed::NotRequired, Signed::Required));
+    assert_eq!((mirrors[0].signatures, mirrors[1].signatures), (Signatures::NotRequired, Signatures::Required));
     assert!(mirrors.iter().all(|mirror| mirror.plain_http == PlainHttp::LoopbackOnly));
 
     assert_eq!(config.cache_for(&mirrors[0].url).unwrap().name.as_str(), "branch");
@@ -136,7 +137,7 @@ caches: [{ name: a, keep: '${K:-all}' }]
 ";
     let config = parse(yaml).unwrap();
     let mirrors = config.mirrors.unwrap();
-    assert_eq!((mirrors[0].name.as_str(), mirrors[0].signed), ("2024.10", Signed::NotRequired));
+    assert_eq!((mirrors[0].name.as_str(), mirrors[0].signatures), ("2024.10", Signatures::NotRequired));
     assert_eq!(config.network.retries, 1);
     assert_eq!(config.caches[0].keep, Keep::All);
 }
