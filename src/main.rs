@@ -1,3 +1,10 @@
 //! The `larder` program.
 
-fn main() {}
+#[allow(dead_code, unused_imports, reason = "the commands are wired to it next")]
+mod cli;
+
+use clap::Parser as _;
+
+fn main() {
+    let _ = cli::args::Cli::parse();
+}
