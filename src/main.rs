@@ -3,8 +3,6 @@
 #[allow(dead_code, unused_imports, reason = "the commands are wired to it next")]
 mod cli;
 
-use clap::Parser as _;
-
 fn main() {
-    let _ = cli::args::Cli::parse();
+    let _ = cli::args::Cli::from_process();
 }

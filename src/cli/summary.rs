@@ -130,9 +130,11 @@ fn pruned_cache(cache: &CacheReport, run: Run, palette: Palette) -> String {
         (_, Run::Dry, _) => palette.paint(PENDING, &format!("would remove {removed}")),
     };
     // Blobs are compressed already: the archive is as large as they are together.
-    let archive = match cache.blobs {
-        0 => "it is empty".to_owned(),
-        blobs => format!("its archive holds {}, about {}", count(blobs, "blob"), size(cache.bytes)),
+    let archive = match (cache.blobs, run) {
+        (0, Run::Real) => "it is empty".to_owned(),
+        (0, Run::Dry) => "it would be empty".to_owned(),
+        (blobs, Run::Real) => format!("its archive holds {}, about {}", count(blobs, "blob"), size(cache.bytes)),
+        (blobs, Run::Dry) => format!("its archive would hold {}, about {}", count(blobs, "blob"), size(cache.bytes)),
     };
     format!("{name}: {deed}; {archive}")
 }
@@ -155,7 +157,11 @@ mod tests {
 
     #[test]
     fn a_warm_run_says_what_the_cache_saved() {
-        insta::assert_snapshot!(prepared(&samples::prepared(), Palette::Plain), @"");
+        insta::assert_snapshot!(prepared(&samples::prepared(), Palette::Plain), @"
+        5 specs needed: 3 reused, 2 fetched, 0 to build (2 external, 1 installed)
+        reused 1.9 GiB of 2.0 GiB, fetched 100.0 MiB and 28.1 KiB of metadata in 31 requests, 4.2 s
+        the cache saved 1.9 GiB of downloads
+        ");
     }
 
     #[test]
@@ -170,7 +176,10 @@ mod tests {
             requests: 1,
             seconds: 75.2,
         };
-        insta::assert_snapshot!(prepared(&report, Palette::Plain), @"");
+        insta::assert_snapshot!(prepared(&report, Palette::Plain), @"
+        1 spec needed: 0 reused, 1 fetched, 0 to build
+        reused 0 B of 24.0 MiB, fetched 24.0 MiB and 812 B of metadata in 1 request, 1 min 15 s
+        ");
     }
 
     #[test]
@@ -179,30 +188,49 @@ mod tests {
         let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
         report.specs = names.iter().map(|name| spec(name, "git.x/y=1", Status::Build, None)).collect();
         report.specs[1].reason = Some("development build".to_owned());
-        insta::assert_snapshot!(prepared(&report, Palette::Plain), @"");
+        insta::assert_snapshot!(prepared(&report, Palette::Plain), @"
+        12 specs needed: 0 reused, 0 fetched, 12 to build
+        reused 1.9 GiB of 2.0 GiB, fetched 100.0 MiB and 28.1 KiB of metadata in 31 requests, 4.2 s
+        the cache saved 1.9 GiB of downloads
+        Spack has to build:
+          a@git.x/y=1/aaaaaaa
+          b@git.x/y=1/baaaaaa (development build)
+          c@git.x/y=1/caaaaaa
+          d@git.x/y=1/daaaaaa
+          e@git.x/y=1/eaaaaaa
+          f@git.x/y=1/faaaaaa
+          g@git.x/y=1/gaaaaaa
+          h@git.x/y=1/haaaaaa
+          i@git.x/y=1/iaaaaaa
+          j@git.x/y=1/jaaaaaa
+          and 2 more
+        ");
     }
 
     #[test]
     fn an_environment_of_externals_needs_nothing() {
         let mut report = Report::new("prepare");
         report.specs = vec![spec("glibc", "2.36", Status::External, None)];
-        insta::assert_snapshot!(prepared(&report, Palette::Plain), @"");
+        insta::assert_snapshot!(prepared(&report, Palette::Plain), @"
+        0 specs needed (1 external)
+        fetched 0 B and 0 B of metadata in 0 requests, 0.0 s
+        ");
     }
 
     #[test]
     fn a_pruned_cache_says_what_is_gone_and_what_is_left() {
         let pruned = CacheReport { removed: 3, removed_bytes: GIB, changed: true, ..cache("shared", 12, 4 * GIB) };
-        insta::assert_snapshot!(after_finish(pruned.clone(), Run::Real), @"");
-        insta::assert_snapshot!(after_finish(CacheReport { changed: false, ..pruned }, Run::Dry), @"");
+        insta::assert_snapshot!(after_finish(pruned.clone(), Run::Real), @"shared: removed 3 blobs (1.0 GiB); its archive holds 12 blobs, about 4.0 GiB");
+        insta::assert_snapshot!(after_finish(CacheReport { changed: false, ..pruned }, Run::Dry), @"shared: would remove 3 blobs (1.0 GiB); its archive would hold 12 blobs, about 4.0 GiB");
         let emptied = CacheReport { removed: 1, removed_bytes: MIB, changed: true, ..cache("branch", 0, 0) };
-        insta::assert_snapshot!(after_finish(emptied, Run::Real), @"");
+        insta::assert_snapshot!(after_finish(emptied, Run::Real), @"branch: removed 1 blob (1.0 MiB); it is empty");
     }
 
     #[test]
     fn a_cache_without_change_says_so() {
-        insta::assert_snapshot!(after_finish(cache("shared", 12, 4 * GIB), Run::Real), @"");
+        insta::assert_snapshot!(after_finish(cache("shared", 12, 4 * GIB), Run::Real), @"shared: nothing to remove, nothing changed; its archive holds 12 blobs, about 4.0 GiB");
         let added = CacheReport { added: 2, changed: true, ..cache("shared", 12, 4 * GIB) };
-        insta::assert_snapshot!(after_finish(added.clone(), Run::Real), @"");
-        insta::assert_snapshot!(after_finish(CacheReport { added: 0, ..added }, Run::Real), @"");
+        insta::assert_snapshot!(after_finish(added.clone(), Run::Real), @"shared: nothing to remove, 2 blobs added; its archive holds 12 blobs, about 4.0 GiB");
+        insta::assert_snapshot!(after_finish(CacheReport { added: 0, ..added }, Run::Real), @"shared: nothing to remove, records changed; its archive holds 12 blobs, about 4.0 GiB");
     }
 }

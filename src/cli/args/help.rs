@@ -1,4 +1,13 @@
-//! The examples at the end of each command's `--help`. A test parses every line that starts with `larder`.
+//! The texts around the options in `--help`, with the examples at its end. A test parses every example.
+//!
+//! They stand here and not in doc comments: a second paragraph there would make clap spread each option over four lines.
+
+pub const ABOUT: &str = "\
+Keep Spack binaries between GitLab CI jobs
+
+Reads the lockfile of a Spack environment, works out which binaries the job needs, checks those that \
+GitLab restored byte for byte, downloads only what is missing, and hands Spack a local mirror. After the \
+job it prunes its caches and leaves them so that the runner uploads only what changed.";
 
 pub const LARDER: &str = "\
 Examples:
@@ -24,18 +33,24 @@ Then install from the local mirror it made:
   spack -C .larder/job/spack -e . install --cache-only";
 
 pub const FINISH: &str = "\
+What this job used stays in any case. Safe to run without `prepare`, after a failed job, and twice.
+
 Examples:
   larder finish
   larder finish --dry-run
   larder finish --cache shared";
 
 pub const WARM: &str = "\
+Downloads and checks as `prepare` does, but makes no local mirror.
+
 Examples:
   larder warm
   larder warm -e envs/app -e envs/docs --build-deps all
   larder warm --cache shared --mirror https://binaries.example.org/develop";
 
 pub const VERIFY: &str = "\
+Exits with 1 where a blob is corrupt.
+
 Examples:
   larder verify
   larder verify --cache shared --delete";
@@ -47,6 +62,8 @@ Examples:
   larder list --cache shared --json";
 
 pub const CLEAN: &str = "\
+Touches only folders that larder made.
+
 Examples:
   larder clean --dry-run
   larder clean --cache branch";

@@ -9,7 +9,8 @@ mod selection;
 use std::path::{Path, PathBuf};
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use larder::types::{InvalidMirrorUrl, MirrorUrl};
 
 pub use selection::{BuildDepsOption, HashPrefix, SelectionOptions};
@@ -21,16 +22,12 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Keep Spack binaries between GitLab CI jobs
-///
-/// larder reads the lockfile of a Spack environment, works out which binaries the job needs, checks those that GitLab
-/// restored byte for byte, downloads only what is missing, and hands Spack a local mirror. After the job it prunes its
-/// caches and leaves them so that the runner uploads only what changed.
+/// The whole command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "larder",
     version,
-    propagate_version = true,
+    about = help::ABOUT,
     styles = STYLES,
     max_term_width = 100,
     after_help = help::LARDER,
@@ -56,26 +53,18 @@ pub enum Command {
     #[command(after_help = help::PREPARE)]
     Prepare(SelectionOptions),
     /// After the job: prune the caches, so that the runner uploads only what is worth it
-    ///
-    /// What this job used stays in any case. Safe to run without `prepare`, after a failed job, and twice.
     #[command(after_help = help::FINISH)]
     Finish(FinishOptions),
     /// Fill the caches by hand, for whole environments
-    ///
-    /// Downloads and checks as `prepare` does, but makes no local mirror.
     #[command(after_help = help::WARM)]
     Warm(SelectionOptions),
     /// Hash every blob of the caches and say which ones are corrupt
-    ///
-    /// Fails with exit code 1 where one is.
     #[command(after_help = help::VERIFY)]
     Verify(VerifyOptions),
     /// Show what the caches hold, for whom, how large, and when it was last used
     #[command(after_help = help::LIST)]
     List(ListOptions),
     /// Empty the caches
-    ///
-    /// Touches only folders that larder made.
     #[command(after_help = help::CLEAN)]
     Clean(CleanOptions),
 }
@@ -95,7 +84,7 @@ pub struct GlobalOptions {
     #[arg(long = "mirror", value_name = "URL", value_parser = mirror_url, global = true)]
     pub mirrors: Vec<MirrorUrl>,
     /// The mirrors given by `--mirror` need no signatures
-    #[arg(long, requires = "mirrors", global = true)]
+    #[arg(long, global = true)]
     pub unsigned: bool,
     /// Act on this cache only; may be repeated
     #[arg(long = "cache", value_name = "NAME", global = true)]
@@ -109,9 +98,7 @@ pub struct GlobalOptions {
     /// Say nothing but warnings and errors
     #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub quiet: bool,
-    /// Colours in messages and tables
-    ///
-    /// `auto` looks at the terminal and at `NO_COLOR` and `CLICOLOR_FORCE`.
+    /// Colours; `auto` looks at the terminal, `NO_COLOR` and `CLICOLOR_FORCE`
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
     pub color: ColorOption,
     /// Plain lines instead of progress bars, as in a job log
@@ -122,12 +109,9 @@ pub struct GlobalOptions {
 /// When to use colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColorOption {
-    /// On a terminal
     #[default]
     Auto,
-    /// Even in a file
     Always,
-    /// Not even on a terminal
     Never,
 }
 
@@ -150,7 +134,7 @@ pub struct VerifyOptions {
 /// Options of `list`.
 #[derive(Clone, Debug, Args)]
 pub struct ListOptions {
-    /// What comes first
+    /// What comes first: the alphabet, the largest, or what was unused for longest (as pruning takes it)
     #[arg(long, value_enum, value_name = "BY", default_value_t)]
     pub sort: SortOption,
 }
@@ -158,12 +142,9 @@ pub struct ListOptions {
 /// What comes first in a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SortOption {
-    /// By package, in the order of the alphabet
     #[default]
     Name,
-    /// The largest first
     Size,
-    /// What was unused for longest first, as pruning takes it
     Used,
 }
 
@@ -175,6 +156,23 @@ pub struct CleanOptions {
     pub dry_run: bool,
 }
 
+impl Cli {
+    /// Read the command line of this process. Ends it where there is nothing to do but to say something: help, the
+    /// version, a usage error.
+    pub fn from_process() -> Self {
+        Self::parse().checked().unwrap_or_else(|error| error.exit())
+    }
+
+    /// What clap can't check by itself: a global option may stand before the command and the one it needs behind it.
+    fn checked(self) -> Result<Self, clap::Error> {
+        if self.global.unsigned && self.global.mirrors.is_empty() {
+            let text = "`--unsigned` is about the mirrors given by `--mirror`, and there is none";
+            return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
+        }
+        Ok(self)
+    }
+}
+
 /// A mirror's URL, or a path relative to the current folder as Spack takes it.
 fn mirror_url(text: &str) -> Result<MirrorUrl, InvalidMirrorUrl> {
     let here = std::env::current_dir().unwrap_or_else(|_| Path::new("").to_owned());
@@ -184,11 +182,9 @@ fn mirror_url(text: &str) -> Result<MirrorUrl, InvalidMirrorUrl> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
-    use clap::error::ErrorKind;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split_whitespace())
+        Cli::try_parse_from(line.split_whitespace()).and_then(Cli::checked)
     }
 
     #[test]
@@ -202,7 +198,7 @@ mod tests {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             let help = command.get_after_help().unwrap().to_string();
             let examples: Vec<_> = help.lines().map(str::trim).filter(|line| line.starts_with("larder ")).collect();
-            assert!(help.starts_with("Examples:") && !examples.is_empty(), "{}", command.get_name());
+            assert!(help.contains("Examples:\n") && !examples.is_empty(), "{}", command.get_name());
             for example in examples {
                 let line = example.split("  #").next().unwrap().replace('\'', "");
                 assert!(line.contains(command.get_name()), "{line}");
@@ -217,6 +213,18 @@ mod tests {
             let global = parse(line).unwrap().global;
             assert_eq!(global.environments, [Path::new("a"), Path::new("b")], "{line}");
             assert!(global.json, "{line}");
+        }
+        assert!(parse("larder --unsigned plan --mirror https://host/x").is_ok());
+        assert!(parse("larder --mirror https://host/x plan --unsigned").is_ok());
+    }
+
+    #[test]
+    fn help_fits_a_terminal_and_begins_with_what_the_command_does() {
+        for command in Cli::command().get_subcommands() {
+            let line = format!("larder {} --help", command.get_name());
+            let help = parse(&line).unwrap_err().to_string();
+            assert!(help.starts_with(&command.get_about().unwrap().to_string()), "{help}");
+            assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
         }
     }
 

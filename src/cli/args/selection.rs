@@ -17,12 +17,12 @@ pub struct SelectionOptions {
     /// Spec by its DAG hash or the beginning of one, as in `/abcdefg`; may be repeated
     #[arg(long = "hash", value_name = "HASH")]
     pub hashes: Vec<HashPrefix>,
-    /// Build dependencies to provide [default: missing]
+    /// Build dependencies to provide: those of specs that must be built; all, for a plain `spack install`; or none
+    /// [default: missing]
     #[arg(long, value_enum, value_name = "WHICH")]
     pub build_deps: Option<BuildDepsOption>,
-    /// Root of an install tree, whose specs are not needed again; may be repeated
-    ///
-    /// Where the environment's configuration names the install tree, larder finds it by itself.
+    /// Root of an install tree, whose specs are not needed again; may be repeated [default: the one that the
+    /// environment's configuration names]
     #[arg(long = "installed", value_name = "ROOT")]
     pub installed: Vec<PathBuf>,
     /// Exit with 3 where something that is needed is in no mirror
@@ -33,11 +33,8 @@ pub struct SelectionOptions {
 /// Which build dependencies are provided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BuildDepsOption {
-    /// Those of specs that no mirror has and that must be built
     Missing,
-    /// All, for a plain `spack install`
     All,
-    /// None, for `spack install --cache-only`
     None,
 }
 

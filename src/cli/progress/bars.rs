@@ -8,8 +8,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use larder::reporter::{ItemId, Phase};
 
-use super::{View, advance, doing, items, rate_text, seconds_left};
-use crate::cli::console::{Palette, duration, size};
+use super::{View, advance, doing, items, rate_text, time_left};
+use crate::cli::console::{Palette, size};
 
 /// How often rate and time left are drawn anew where nothing arrives, so that a stall can be seen.
 const TICK: Duration = Duration::from_millis(250);
@@ -73,10 +73,8 @@ impl Bars {
                 let _ = write!(out, "{}", rate_text(state.per_sec()));
             })
             .with_key("left", |state: &ProgressState, out: &mut dyn Write| {
-                let (total, rate) = (state.len().unwrap_or(0), state.per_sec());
-                if rate > 0.0 {
-                    let _ = write!(out, "{} left", duration(seconds_left(state.pos(), total, rate)));
-                }
+                let left = state.len().and_then(|total| time_left(state.pos(), total, state.per_sec()));
+                let _ = out.write_str(left.as_deref().unwrap_or("-"));
             })
     }
 }
@@ -197,5 +195,82 @@ impl Drop for Bars {
         for (_, state) in self.phases.get_mut().unwrap_or_else(PoisonError::into_inner).drain() {
             state.clear(&self.screen);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::MIB;
+    use indicatif::{InMemoryTerm, ProgressDrawTarget};
+
+    /// What a terminal shows. Rates and estimates depend on the machine's clock and are left out.
+    struct Fixture {
+        bars: Bars,
+        terminal: InMemoryTerm,
+    }
+
+    impl Fixture {
+        fn new(palette: Palette) -> Self {
+            let terminal = InMemoryTerm::new(12, 90);
+            let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
+            Self { bars: Bars::new(MultiProgress::with_draw_target(target), palette), terminal }
+        }
+
+        fn shown(&self) -> String {
+            let lines: Vec<_> = self.terminal.contents().lines().map(|line| line.trim_end().to_owned()).collect();
+            lines.join("\n")
+        }
+    }
+
+    fn snapshot_settings() -> insta::Settings {
+        let mut settings = insta::Settings::clone_current();
+        settings.add_filter(r"[0-9.]+ [KMGTPE]?i?B/s, .*", "[rate], [left]");
+        settings.add_filter(r"[━╸╌ ]*[━╸╌]+[━╸╌ ]*", " [bar] ");
+        settings
+    }
+
+    #[test]
+    fn a_download_shows_the_total_and_each_file_and_leaves_nothing() {
+        let screen = Fixture::new(Palette::Plain);
+        screen.bars.phase_started(Phase::Fetch, 3, Some(100 * MIB));
+        screen.bars.item_started(Phase::Fetch, 1, "zlib@1.3", Some(40 * MIB));
+        screen.bars.item_started(Phase::Fetch, 2, "app@2.0", None);
+        screen.bars.item_started(Phase::Fetch, 3, "tiny@1", Some(MIB));
+        screen.bars.item_advanced(Phase::Fetch, 3, MIB as i64);
+        screen.bars.item_finished(Phase::Fetch, 3);
+        screen.bars.item_advanced(Phase::Fetch, 1, 30 * MIB as i64);
+        screen.bars.item_advanced(Phase::Fetch, 1, -10 * MIB as i64);
+        screen.bars.item_advanced(Phase::Fetch, 2, 5 * MIB as i64);
+        snapshot_settings().bind(|| {
+            insta::assert_snapshot!(screen.shown(), @"
+        fetching [bar] 26.0 MiB of 100.0 MiB, 1 of 3 files, [rate], [left]
+         [bar] 20.0 MiB of 40.0 MiB   zlib@1.3
+          ⠁                           5.0 MiB app@2.0
+        ")
+        });
+        screen.bars.item_finished(Phase::Fetch, 1);
+        screen.bars.item_finished(Phase::Fetch, 2);
+        screen.bars.phase_finished(Phase::Fetch);
+        assert_eq!(screen.shown(), "");
+    }
+
+    #[test]
+    fn documents_have_one_bar_together() {
+        let screen = Fixture::new(Palette::Plain);
+        screen.bars.phase_started(Phase::Metadata, 159, None);
+        screen.bars.item_started(Phase::Metadata, 1, "zlib", None);
+        screen.bars.item_finished(Phase::Metadata, 1);
+        snapshot_settings().bind(|| insta::assert_snapshot!(screen.shown(), @"asking mirrors [bar] 1 of 159 specs"));
+    }
+
+    #[test]
+    fn a_run_that_fails_leaves_no_bar() {
+        let Fixture { bars, terminal } = Fixture::new(Palette::Plain);
+        bars.phase_started(Phase::Validate, 2, Some(MIB));
+        bars.item_started(Phase::Validate, 1, "zlib", Some(MIB));
+        assert!(!terminal.contents().is_empty());
+        drop(bars);
+        assert_eq!(terminal.contents(), "");
     }
 }

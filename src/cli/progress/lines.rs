@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use larder::reporter::{ItemId, Phase};
 
-use super::{Screen, View, advance, doing, items, per_second, rate_text, seconds_left};
+use super::{Screen, View, advance, doing, items, per_second, rate_text, time_left};
 use crate::cli::console::{duration, size};
 
 /// Between two lines of a phase.
@@ -72,8 +72,8 @@ impl State {
         }
         if let Some(rate) = per_second(self.bytes_done, seconds) {
             let _ = write!(line, ", {}", rate_text(rate));
-            if let Some(total) = self.bytes {
-                let _ = write!(line, ", {} left", duration(seconds_left(self.bytes_done, total, rate)));
+            if let Some(left) = self.bytes.and_then(|total| time_left(self.bytes_done, total, rate)) {
+                let _ = write!(line, ", {left}");
             }
         }
         line
@@ -124,6 +124,7 @@ impl View for Lines {
         let now = (self.clock)();
         let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
         if let Some(state) = state
+            && state.items > 0
             && now.duration_since(state.started) >= SHORT
         {
             (self.sink)(&state.last_line(phase, now));
@@ -179,7 +180,13 @@ mod tests {
             log.lines.item_finished(Phase::Fetch, item);
         }
         log.lines.phase_finished(Phase::Fetch);
-        insta::assert_snapshot!(log.said(), @"");
+        insta::assert_snapshot!(log.said(), @"
+        fetching: 8 of 40 files, 435.2 MiB of 2.0 GiB, 42.7 MiB/s, 38 s left
+        fetching: 16 of 40 files, 870.4 MiB of 2.0 GiB, 42.7 MiB/s, 28 s left
+        fetching: 25 of 40 files, 1.3 GiB of 2.0 GiB, 42.7 MiB/s, 17 s left
+        fetching: 33 of 40 files, 1.7 GiB of 2.0 GiB, 42.7 MiB/s, 7 s left
+        fetching: 40 of 40 files, 2.0 GiB in 48 s, 42.7 MiB/s
+        ");
     }
 
     #[test]
@@ -200,7 +207,10 @@ mod tests {
         log.lines.item_finished(Phase::Metadata, 1);
         log.wait(1.0);
         log.lines.phase_finished(Phase::Metadata);
-        insta::assert_snapshot!(log.said(), @"");
+        insta::assert_snapshot!(log.said(), @"
+        asking mirrors: 1 of 159 specs
+        asking mirrors: 1 of 159 specs in 12 s
+        ");
     }
 
     #[test]
@@ -212,7 +222,7 @@ mod tests {
         log.lines.item_advanced(Phase::Fetch, 1, -(100 * MIB as i64));
         log.wait(5.0);
         log.lines.item_advanced(Phase::Fetch, 1, 0);
-        insta::assert_snapshot!(log.said(), @"");
+        insta::assert_snapshot!(log.said(), @"fetching: 0 of 2 files, 500.0 MiB, 50.0 MiB/s");
     }
 
     #[test]
@@ -226,6 +236,9 @@ mod tests {
         log.lines.item_finished(Phase::Validate, 2);
         log.lines.phase_finished(Phase::Validate);
         log.lines.phase_finished(Phase::Fetch);
-        insta::assert_snapshot!(log.said(), @"");
+        insta::assert_snapshot!(log.said(), @"
+        validating: 2 of 2 files, 1.0 MiB in 3.0 s, 341.3 KiB/s
+        fetching: 0 of 2 files, 0 B in 3.0 s
+        ");
     }
 }

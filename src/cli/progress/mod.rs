@@ -153,10 +153,16 @@ fn rate_text(rate: f64) -> String {
     format!("{}/s", super::console::size(whole))
 }
 
-/// How many seconds the rest takes at this rate.
+/// How long the rest takes at this rate: `40 s left`, in whole seconds because it is a guess. Nothing where it is no
+/// better than "for ever".
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn seconds_left(done: u64, total: u64, rate: f64) -> f64 {
-    total.saturating_sub(done) as f64 / rate
+fn time_left(done: u64, total: u64, rate: f64) -> Option<String> {
+    let seconds = total.saturating_sub(done) as f64 / rate;
+    match seconds {
+        _ if !seconds.is_finite() || seconds > 360_000.0 => None,
+        _ if seconds < 9.5 => Some(format!("{seconds:.0} s left")),
+        _ => Some(format!("{} left", super::console::duration(seconds))),
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +181,15 @@ mod tests {
     fn colours_come_only_where_they_are_wanted() {
         let line = note_line(Verbosity::Normal, Palette::Coloured, Level::Warning, "x").unwrap();
         assert_eq!(line, "\u{1b}[1m\u{1b}[33mwarning\u{1b}[0m: x");
+    }
+
+    #[test]
+    fn an_estimate_is_whole_seconds_or_nothing() {
+        assert_eq!(time_left(50, 100, 7.0).unwrap(), "7 s left");
+        assert_eq!(time_left(0, 7200, 1.0).unwrap(), "2 h left");
+        assert_eq!(time_left(9, 5, 1.0).unwrap(), "0 s left");
+        assert_eq!(time_left(0, 5, 0.0), None);
+        assert_eq!(time_left(0, u64::MAX, 1.0), None);
     }
 
     #[test]

@@ -180,19 +180,47 @@ mod tests {
 
     #[test]
     fn specs_are_listed_by_name_with_their_small_file_counted_in() {
-        insta::assert_snapshot!(shown(SortOption::Name, None), @"");
+        insta::assert_snapshot!(shown(SortOption::Name, None), @"
+        PACKAGE                VERSION  HASH            SIZE  LAST USED     MIRROR                                   CACHE
+        app                    1.2      appaaaa      5.0 MiB  2 hours ago   https://binaries.example.org/develop     branch
+        app                    1.2      appaaaa     16.0 MiB  3 days ago    https://binaries.example.org/develop     shared
+        lost (spec file)       1.2      lostaaa      8.8 KiB  1 day ago     https://binaries.example.org/develop     shared
+        zlib                   1.2      zlibaaa +1  24.0 MiB  just now      https://binaries.example.org/develop +1  shared
+        (no longer requested)  -        -            1.0 GiB  366 days ago  -                                        shared
+
+        branch: 1 blob, 5.0 MiB in .larder/branch
+        shared: 5 blobs, 1.0 GiB in .larder/shared
+        new: 0 blobs, 0 B in .larder/new
+        ");
     }
 
     #[test]
     fn the_largest_or_the_longest_unused_may_come_first() {
         let first = |order| shown(order, None).lines().skip(1).take(2).collect::<Vec<_>>().join("\n");
-        insta::assert_snapshot!(first(SortOption::Size), @"");
-        insta::assert_snapshot!(first(SortOption::Used), @"");
+        insta::assert_snapshot!(first(SortOption::Size), @"
+        (no longer requested)  -        -            1.0 GiB  366 days ago  -                                        shared
+        zlib                   1.2      zlibaaa +1  24.0 MiB  just now      https://binaries.example.org/develop +1  shared
+        ");
+        insta::assert_snapshot!(first(SortOption::Used), @"
+        (no longer requested)  -        -            1.0 GiB  366 days ago  -                                        shared
+        app                    1.2      appaaaa     16.0 MiB  3 days ago    https://binaries.example.org/develop     shared
+        ");
     }
 
     #[test]
     fn a_narrow_terminal_cuts_the_mirror() {
-        insta::assert_snapshot!(shown(SortOption::Name, Some(80)), @"");
+        insta::assert_snapshot!(shown(SortOption::Name, Some(80)), @"
+        PACKAGE        VERSION  HASH            SIZE  LAST USED     MIRROR        CACHE
+        app            1.2      appaaaa      5.0 MiB  2 hours ago   https://bin…  branch
+        app            1.2      appaaaa     16.0 MiB  3 days ago    https://bin…  shared
+        lost (spec…    1.2      lostaaa      8.8 KiB  1 day ago     https://bin…  shared
+        zlib           1.2      zlibaaa +1  24.0 MiB  just now      https://bin…  shared
+        (no longer…    -        -            1.0 GiB  366 days ago  -             shared
+
+        branch: 1 blob, 5.0 MiB in .larder/branch
+        shared: 5 blobs, 1.0 GiB in .larder/shared
+        new: 0 blobs, 0 B in .larder/new
+        ");
     }
 
     #[test]

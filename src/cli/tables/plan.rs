@@ -141,14 +141,34 @@ mod tests {
 
     #[test]
     fn what_has_to_be_built_comes_last_and_the_totals_below() {
-        insta::assert_snapshot!(plan(&sample(), None, Palette::Plain), @"");
+        insta::assert_snapshot!(plan(&sample(), None, Palette::Plain), @"
+        PACKAGE  VERSION            HASH     STATUS          SIZE  MIRROR               CACHE
+        glibc    2.36               glibcaa  external           -  -                    -
+        mpich    4.2                mpichaa  installed          -  -                    -
+        hdf      1.14.3             hdfaaaa  cached       1.0 GiB  develop              shared
+        libbase  git.feature/x=0.4  libbase  fetch      100.0 MiB  develop              shared
+        zlib     1.3                zlibaaa  fetch              ?  develop              shared
+        app      2.0                appaaaa  build              -  (development build)  -
+
+        4 specs needed: 1 cached (1.0 GiB), 2 to fetch (at least 100.0 MiB), 1 to build (1 external, 1 installed)
+        ");
     }
 
     #[test]
     fn a_narrow_terminal_cuts_text_but_not_hash_status_and_size() {
         let table = plan(&sample(), Some(72), Palette::Plain);
         assert!(table.lines().take(7).all(|line| line.chars().count() <= 72), "{table}");
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @"
+        PACKAGE  VERSION      HASH     STATUS          SIZE  MIRROR       CACHE
+        glibc    2.36         glibcaa  external           -  -            -
+        mpich    4.2          mpichaa  installed          -  -            -
+        hdf      1.14.3       hdfaaaa  cached       1.0 GiB  develop      shared
+        libbase  git.featur…  libbase  fetch      100.0 MiB  develop      shared
+        zlib     1.3          zlibaaa  fetch              ?  develop      shared
+        app      2.0          appaaaa  build              -  (developme…  -
+
+        4 specs needed: 1 cached (1.0 GiB), 2 to fetch (at least 100.0 MiB), 1 to build (1 external, 1 installed)
+        ");
     }
 
     #[test]

@@ -80,7 +80,13 @@ mod tests {
 
     #[test]
     fn corrupt_blobs_are_named() {
-        insta::assert_snapshot!(verify(&sample(), CorruptBlobs::Kept, Palette::Plain), @"");
+        insta::assert_snapshot!(verify(&sample(), CorruptBlobs::Kept, Palette::Plain), @"
+        shared: 3 blobs, 30.0 MiB: 2 corrupt
+          corrupt sha256:0202020202020202020202020202020202020202020202020202020202020202 (app@1.2/appaaaa, its spec file)
+          corrupt sha256:0303030303030303030303030303030303030303030303030303030303030303 (no longer requested)
+        branch: 2 blobs, 1.0 MiB: all intact
+        new: empty
+        ");
     }
 
     #[test]
