@@ -120,23 +120,23 @@ impl Console {
         }
     }
 
-    /// Print a result on standard output. A reader that went away (`larder list | head`) is no error.
-    pub fn print(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        until_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
-    }
-
-    /// Print a message on standard error. Where even that fails, there is nobody left to tell.
-    pub fn tell(&self, text: &str) {
-        let _ = io::stderr().lock().write_all(text.as_bytes());
-    }
-
     /// Print a message that `--quiet` leaves out.
     pub fn tell_more(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
-            self.tell(text);
+            tell(text);
         }
     }
+}
+
+/// Print a result on standard output. A reader that went away (`larder list | head`) is no error.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    until_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Print a message on standard error. Where even that fails, there is nobody left to tell.
+pub fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A reader that has seen enough is a success.

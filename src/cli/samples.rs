@@ -6,6 +6,11 @@ use larder::types::{DagHash, Sha256Digest};
 pub const MIB: u64 = 1 << 20;
 pub const GIB: u64 = 1 << 30;
 
+/// Progress of so many MiB.
+pub fn mib(number: i64) -> i64 {
+    number << 20
+}
+
 /// A hash that starts with `tag`.
 pub fn hash(tag: &str) -> DagHash {
     format!("{tag:a<32}").parse().unwrap()

@@ -80,7 +80,7 @@ fn locate(file: &dyn SourceCode, label: &LabeledSpan) -> Option<Place> {
 
     let text_of = |range: std::ops::Range<usize>| String::from_utf8_lossy(&text[range]).into_owned();
     let (before, marked, after) = (text_of(line_start..start), text_of(start..end), text_of(end..line_end));
-    let number = contents.line() + head.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let number = contents.line() + head.split(|byte| *byte == b'\n').count();
     let column = before.chars().count() + 1;
     let before = printable(&cut_front(&before)).into_owned();
     let marked = printable(&cut_back(&marked, WIDTH / 2)).into_owned();

@@ -201,7 +201,7 @@ impl Drop for Bars {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::MIB;
+    use crate::cli::samples::{MIB, mib};
     use indicatif::{InMemoryTerm, ProgressDrawTarget};
 
     /// What a terminal shows. Rates and estimates depend on the machine's clock and are left out.
@@ -237,17 +237,17 @@ mod tests {
         screen.bars.item_started(Phase::Fetch, 1, "zlib@1.3", Some(40 * MIB));
         screen.bars.item_started(Phase::Fetch, 2, "app@2.0", None);
         screen.bars.item_started(Phase::Fetch, 3, "tiny@1", Some(MIB));
-        screen.bars.item_advanced(Phase::Fetch, 3, MIB as i64);
+        screen.bars.item_advanced(Phase::Fetch, 3, mib(1));
         screen.bars.item_finished(Phase::Fetch, 3);
-        screen.bars.item_advanced(Phase::Fetch, 1, 30 * MIB as i64);
-        screen.bars.item_advanced(Phase::Fetch, 1, -10 * MIB as i64);
-        screen.bars.item_advanced(Phase::Fetch, 2, 5 * MIB as i64);
+        screen.bars.item_advanced(Phase::Fetch, 1, mib(30));
+        screen.bars.item_advanced(Phase::Fetch, 1, -mib(10));
+        screen.bars.item_advanced(Phase::Fetch, 2, mib(5));
         snapshot_settings().bind(|| {
             insta::assert_snapshot!(screen.shown(), @"
         fetching [bar] 26.0 MiB of 100.0 MiB, 1 of 3 files, [rate], [left]
          [bar] 20.0 MiB of 40.0 MiB   zlib@1.3
           ⠁                           5.0 MiB app@2.0
-        ")
+        ");
         });
         screen.bars.item_finished(Phase::Fetch, 1);
         screen.bars.item_finished(Phase::Fetch, 2);

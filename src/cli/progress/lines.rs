@@ -135,7 +135,7 @@ impl View for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::MIB;
+    use crate::cli::samples::{MIB, mib};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -159,7 +159,8 @@ mod tests {
         }
 
         fn wait(&self, seconds: f64) {
-            self.millis.fetch_add(Duration::from_secs_f64(seconds).as_millis() as u64, Ordering::Relaxed);
+            self.millis
+                .fetch_add(u64::try_from(Duration::from_secs_f64(seconds).as_millis()).unwrap(), Ordering::Relaxed);
         }
 
         fn said(&self) -> String {
@@ -175,7 +176,7 @@ mod tests {
             log.lines.item_started(Phase::Fetch, item, "x", Some(51 * MIB));
             for _ in 0..4 {
                 log.wait(0.3);
-                log.lines.item_advanced(Phase::Fetch, item, 128 * MIB as i64 / 10);
+                log.lines.item_advanced(Phase::Fetch, item, mib(128) / 10);
             }
             log.lines.item_finished(Phase::Fetch, item);
         }
@@ -218,8 +219,8 @@ mod tests {
         let log = Fixture::new();
         log.lines.phase_started(Phase::Fetch, 2, None);
         log.wait(5.0);
-        log.lines.item_advanced(Phase::Fetch, 1, 600 * MIB as i64);
-        log.lines.item_advanced(Phase::Fetch, 1, -(100 * MIB as i64));
+        log.lines.item_advanced(Phase::Fetch, 1, mib(600));
+        log.lines.item_advanced(Phase::Fetch, 1, -mib(100));
         log.wait(5.0);
         log.lines.item_advanced(Phase::Fetch, 1, 0);
         insta::assert_snapshot!(log.said(), @"fetching: 0 of 2 files, 500.0 MiB, 50.0 MiB/s");
@@ -231,7 +232,7 @@ mod tests {
         log.lines.phase_started(Phase::Validate, 2, Some(MIB));
         log.lines.phase_started(Phase::Fetch, 2, Some(MIB));
         log.wait(3.0);
-        log.lines.item_advanced(Phase::Validate, 1, MIB as i64);
+        log.lines.item_advanced(Phase::Validate, 1, mib(1));
         log.lines.item_finished(Phase::Validate, 1);
         log.lines.item_finished(Phase::Validate, 2);
         log.lines.phase_finished(Phase::Validate);

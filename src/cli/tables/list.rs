@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use anstyle::Style;
 use jiff::Timestamp;
@@ -56,7 +57,8 @@ pub fn list(report: &Report, order: SortOption, now: Timestamp, width: Option<u1
     }
     for cache in &report.caches {
         let (name, path) = (printable(&cache.name), printable(&cache.path));
-        out.push_str(&format!("{name}: {}, {} in {path}\n", count(cache.blobs, "blob"), size(cache.bytes)));
+        // Writing to a string can't fail.
+        let _ = writeln!(out, "{name}: {}, {} in {path}", count(cache.blobs, "blob"), size(cache.bytes));
     }
     out
 }
