@@ -1,0 +1,72 @@
+//! A disk that fills up. Needs the right to mount a small file system; says so where it has none.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::context::{Project, names_with};
+use crate::fixtures::Mirror;
+
+/// A file system in memory, gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        mounted.then(|| Self(at.to_owned()))
+    }
+
+    fn grow(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        assert!(Command::new("mount").args(["-o", &options]).arg(&self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_the_next_run_goes_on_from_there() {
+    for mirror in [Mirror::V3Unsigned, Mirror::V2Signed] {
+        let (project, server) = Project::with_server(mirror);
+        let Some(disk) = SmallDisk::mount(&project.path(".larder"), "256k") else {
+            eprintln!("skipped: a file system can't be mounted here");
+            return;
+        };
+        project.larder(&["prepare"]).fails_saying(1, &["the disk is full", "hint"]);
+        let arrived = project.blobs_in(".larder/shared").len();
+
+        disk.grow("16m");
+        server.clear_log();
+        let report = project.prepare();
+        assert_eq!(server.blob_requests().len(), mirror.needed_blobs().len() - arrived);
+        assert_eq!(names_with(&report, "build"), [] as [&str; 0]);
+        project.assert_cache_holds_exactly(&mirror.needed_blobs());
+    }
+}
+
+#[test]
+fn a_full_disk_does_not_keep_finish_from_making_room() {
+    let (project, _server) = Project::with_server(Mirror::V3Unsigned);
+    let Some(disk) = SmallDisk::mount(&project.path(".larder"), "16m") else {
+        eprintln!("skipped: a file system can't be mounted here");
+        return;
+    };
+    project.prepare();
+    project.finish();
+    crate::prune::backdate(&project, std::time::Duration::from_secs(40 * 86_400));
+    project.larder(&["prepare", "--spec", "rtdata"]).succeeds();
+    let filler = project.path(".larder/filler");
+    let mut full = std::fs::File::create(filler).unwrap();
+    while std::io::Write::write(&mut full, &[0; 4096]).is_ok() {}
+    // Whether the records can be written or not: blobs go, and what is left is whole.
+    let _ = project.larder(&["finish"]);
+    assert_eq!(project.blobs_in(".larder/shared").len(), Mirror::V3Unsigned.published("rtdata").blobs.len());
+    drop(disk);
+}

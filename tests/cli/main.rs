@@ -1,0 +1,28 @@
+//! The program as people and pipelines use it: real processes, real folders, real HTTP servers on this machine.
+//!
+//! One file per risk. [`context`] sets up a project folder and runs the program in a clean environment, [`server`] serves
+//! a mirror and misbehaves on demand, [`fixtures`] knows the mirrors and environments that real Spack made.
+
+#![allow(missing_docs, clippy::missing_panics_doc)]
+
+mod authority;
+mod context;
+mod fixtures;
+mod server;
+
+mod concurrent_jobs;
+mod configuration;
+mod corrupt_cache;
+mod corrupt_download;
+mod disk_full;
+mod first_and_second_run;
+mod interrupted;
+mod lockfiles;
+mod mirrors_unreachable;
+mod no_op;
+mod output;
+mod path_safety;
+mod prune;
+mod real_spack;
+mod secure_connections;
+mod selection;
