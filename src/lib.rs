@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`commands`] | the use cases, one file each; they take a [`reporter::Reporter`] and return a [`report::Report`] |
 //! | [`plan`] | pure: what each needed spec is (cached, to fetch, to build, external, installed) |
-//! | [`lockfile`] [`mirror`] [`cache`] [`job`] [`config`] [`install_tree`] | the domain: formats and folders |
+//! | [`lockfile`] [`mirror`] [`cache`] [`job`] [`config`] [`spack_config`] [`install_tree`] | the domain: formats and folders |
 //! | [`transport`] | bytes from URLs, verified while they stream |
 //! | [`types`] [`fs`] [`report`] [`reporter`] | names that were parsed, atomic writes, what is told to people |
 //!
@@ -22,13 +22,14 @@
 // pub mod commands;
 // pub mod config;
 pub mod fs;
-// pub mod install_tree;
+pub mod install_tree;
 // pub mod job;
 // pub mod lockfile;
 // pub mod mirror;
 // pub mod plan;
 pub mod report;
 pub mod reporter;
+pub mod spack_config;
 pub mod transport;
 pub mod types;
 

@@ -9,6 +9,7 @@ mod dag_hash;
 mod digest;
 mod mirror_url;
 mod names;
+mod variables;
 
 pub use age::MaxAge;
 pub use dag_hash::{DagHash, InvalidDagHash};
@@ -16,6 +17,7 @@ pub use digest::{InvalidDigest, Sha256Digest};
 pub(crate) use mirror_url::is_loopback;
 pub use mirror_url::{InvalidMirrorUrl, MirrorUrl, PlainHttp};
 pub use names::{InvalidName, PackageName, PathPart, VersionText, path_part};
+pub use variables::Variables;
 
 /// Serde through `FromStr` and `Display`, so that a value can't enter by a door that skips the checks.
 macro_rules! serde_as_text {
