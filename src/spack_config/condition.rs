@@ -212,7 +212,7 @@ impl Parser<'_> {
                 let name = self.text()?;
                 self.take(&Token::Sign(']')).then_some(())?;
                 // Where the variable is not set, Spack stops with an error.
-                value = self.variable(&value, &name)?.map_or(Value::Unknown, Value::Text);
+                value = self.variable(&value, &name, Value::Unknown)?;
             } else if self.take(&Token::Sign('.')) {
                 value = self.method(&value)?;
             } else {
@@ -229,7 +229,7 @@ impl Parser<'_> {
         let result = match (method.as_str(), value) {
             ("get", _) => {
                 let default = if self.take(&Token::Sign(',')) { self.operand()? } else { Value::Nothing };
-                self.variable(value, &argument)?.map_or(default, Value::Text)
+                self.variable(value, &argument, default)?
             }
             ("startswith", Value::Text(text)) => Value::Flag(text.starts_with(&argument)),
             ("endswith", Value::Text(text)) => Value::Flag(text.ends_with(&argument)),
@@ -239,9 +239,10 @@ impl Parser<'_> {
         self.take(&Token::Sign(')')).then_some(result)
     }
 
-    /// A variable of `env`; outer `None` where `value` is something else.
-    fn variable(&self, value: &Value, name: &str) -> Option<Option<String>> {
-        (*value == Value::Environment).then(|| self.variables.get(name).map(str::to_owned))
+    /// A variable of `env`, or what stands for one that is not set. `None` where `value` is not `env`.
+    fn variable(&self, value: &Value, name: &str, unset: Value) -> Option<Value> {
+        let found = self.variables.get(name).map(|text| Value::Text(text.to_owned()));
+        (*value == Value::Environment).then(|| found.unwrap_or(unset))
     }
 
     fn text(&mut self) -> Option<String> {

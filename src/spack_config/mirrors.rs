@@ -57,12 +57,18 @@ pub(super) fn binary_mirrors(
     (mirrors, notes)
 }
 
-/// The URL to fetch from: the one of `fetch:`, else the mirror's own.
+/// The URL to fetch from: the one of `fetch:`, else the mirror's own. An empty one in a map is none; as the whole entry it is
+/// a relative path like any other, to Spack.
 fn fetch_url(data: &Node) -> Option<&Text> {
-    let own = data.as_text().or_else(|| data.get("url").and_then(Node::as_text));
-    let fetch = data.get("fetch");
-    let url = fetch.and_then(|fetch| fetch.as_text().or_else(|| fetch.get("url").and_then(Node::as_text))).or(own);
-    url.filter(|url| !url.text.is_empty())
+    if let Node::Text(url) = data {
+        return Some(url);
+    }
+    data.get("fetch").and_then(url_of).or_else(|| url_of(data)).filter(|url| !url.text.is_empty())
+}
+
+/// A URL as such, or under `url:` of a map.
+fn url_of(node: &Node) -> Option<&Text> {
+    node.as_text().or_else(|| node.get("url")?.as_text())
 }
 
 fn resolve(text: &Text, substitution: &Substitution) -> (String, Vec<String>) {

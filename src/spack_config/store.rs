@@ -1,6 +1,6 @@
 //! Where Spack installs: `config:install_tree` and the install trees of `upstreams:`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::document::{Map, Node, Text};
 use super::substitute::{Substitution, Target};
@@ -45,7 +45,7 @@ pub(super) fn install_trees(
     let tree = config.get("install_tree");
     let named = tree.and_then(|tree| tree.get("root")).and_then(Node::as_text).and_then(&mut resolve);
     let root = named.or_else(|| substitution.spack.as_ref().map(|spack| spack.join("opt/spack")));
-    trees.extend(root.map(|root| pad(root, tree.and_then(|tree| tree.get("padded_length")))));
+    trees.extend(root.map(|root| pad(&root, tree.and_then(|tree| tree.get("padded_length")))));
     if let Node::Map(upstreams) = upstreams {
         let paths = upstreams.0.iter().filter_map(|entry| entry.value.get("install_tree")?.as_text());
         trees.extend(paths.filter_map(resolve));
@@ -54,13 +54,14 @@ pub(super) fn install_trees(
 }
 
 /// The root of `padded_length`: Spack makes paths long, so that binaries can be relocated to any shorter one.
-fn pad(root: PathBuf, setting: Option<&Node>) -> PathBuf {
+fn pad(root: &Path, setting: Option<&Node>) -> PathBuf {
     let (plain, old_setting) = without_old_padding(&root.to_string_lossy());
     let longest = longest_path() - MAX_INSTALL_PATH;
     let length = match (setting, old_setting) {
         (Some(Node::Flag(true)), _) => longest,
         (Some(Node::Number(length)), _) if *length > 0 => (*length).min(LONGEST_PATH),
-        (_, Some(length)) => length.unwrap_or(longest).min(LONGEST_PATH),
+        (_, OldPadding::Length(length)) => length.min(LONGEST_PATH),
+        (_, OldPadding::Longest) => longest,
         _ => return PathBuf::from(plain),
     };
     // Spack's `add_padding`: a separator and the padding up to that length, and never a separator at the end.
@@ -76,8 +77,15 @@ fn pad(root: PathBuf, setting: Option<&Node>) -> PathBuf {
     PathBuf::from(plain).join(padding)
 }
 
+/// What `$padding` in a root asks for.
+enum OldPadding {
+    None,
+    Length(u64),
+    Longest,
+}
+
 /// Takes `$padding:128` or `${padding}` out of a root, which is how it was once written, and says what it was.
-fn without_old_padding(root: &str) -> (String, Option<Option<u64>>) {
+fn without_old_padding(root: &str) -> (String, OldPadding) {
     for (start, end) in [("${padding", "}"), ("$padding", "")] {
         let Some(at) = root.find(start) else { continue };
         let rest = &root[at + start.len()..];
@@ -88,10 +96,10 @@ fn without_old_padding(root: &str) -> (String, Option<Option<u64>>) {
         if let Some(after) = rest[used..].strip_prefix(end) {
             let plain = format!("{}{after}", &root[..at]);
             let plain = plain.trim_end_matches('/');
-            return (plain.to_owned(), Some(digits.parse().ok()));
+            return (plain.to_owned(), digits.parse().map_or(OldPadding::Longest, OldPadding::Length));
         }
     }
-    (root.to_owned(), None)
+    (root.to_owned(), OldPadding::None)
 }
 
 /// `getconf PATH_MAX /`.
@@ -102,24 +110,29 @@ fn longest_path() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn a_padded_root_is_as_long_as_it_says_and_never_ends_in_a_separator() {
-        let padded = |length| pad(PathBuf::from("/opt/tree"), Some(&Node::Number(length)));
+        let padded = |length| pad(Path::new("/opt/tree"), Some(&Node::Number(length)));
         assert_eq!(padded(40), Path::new("/opt/tree/__spack_path_placeholder__/__s"));
         assert_eq!(padded(37), Path::new("/opt/tree/__spack_path_placeholder___"));
         for length in 11..200 {
             assert_eq!(padded(length).to_string_lossy().len() as u64, length);
         }
         assert_eq!(padded(10), Path::new("/opt/tree"));
-        assert_eq!(pad("/opt/tree".into(), Some(&Node::Flag(true))).to_string_lossy().len(), 3796);
-        assert_eq!(pad("/opt/tree".into(), Some(&Node::Flag(false))), Path::new("/opt/tree"));
+        assert_eq!(pad(Path::new("/opt/tree"), Some(&Node::Flag(true))).to_string_lossy().len(), 3796);
+        assert_eq!(pad(Path::new("/opt/tree"), Some(&Node::Flag(false))), Path::new("/opt/tree"));
     }
 
     #[test]
     fn the_old_way_to_write_padding_is_understood() {
-        assert_eq!(pad("/opt/tree/$padding:40".into(), None), Path::new("/opt/tree/__spack_path_placeholder__/__s"));
-        assert_eq!(pad("/opt/tree/${padding:40}".into(), None), Path::new("/opt/tree/__spack_path_placeholder__/__s"));
+        assert_eq!(
+            pad(Path::new("/opt/tree/$padding:40"), None),
+            Path::new("/opt/tree/__spack_path_placeholder__/__s")
+        );
+        assert_eq!(
+            pad(Path::new("/opt/tree/${padding:40}"), None),
+            Path::new("/opt/tree/__spack_path_placeholder__/__s")
+        );
     }
 }

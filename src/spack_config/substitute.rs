@@ -137,17 +137,16 @@ fn replace_variables(text: &str, braces: Braces, mut value: impl FnMut(&str) -> 
         rest = &rest[at..];
         let after = &rest[1..];
         // The name, and the length of the whole reference.
-        let (name, length) = match after.strip_prefix('{') {
-            Some(inner) => match inner.find('}') {
+        let (name, length) = if let Some(inner) = after.strip_prefix('{') {
+            match inner.find('}') {
                 Some(end) if braces == Braces::Anything || inner[..end].chars().all(is_word) => {
                     (&inner[..end], end + 3)
                 }
                 _ => ("", 1),
-            },
-            None => {
-                let end = after.find(|c| !is_word(c)).unwrap_or(after.len());
-                (&after[..end], end + 1)
             }
+        } else {
+            let end = after.find(|c| !is_word(c)).unwrap_or(after.len());
+            (&after[..end], end + 1)
         };
         match (!name.is_empty()).then(|| value(name)).flatten() {
             Some(value) => out.push_str(&value),
