@@ -309,7 +309,7 @@ print('done')
                 mirror.url.clone()
             };
             // Spack writes characters as escapes that larder's library does not, and the other way round.
-            format!("{} {} {signed}", mirror.name, url.replace('$', "%24").replace("{", "%7B").replace("}", "%7D"))
+            format!("{} {} {signed}", mirror.name, url.replace('$', "%24").replace('{', "%7B").replace('}', "%7D"))
         });
         Some((mirrors.collect(), config.install_trees[0].clone()))
     }

@@ -14,7 +14,7 @@ use super::document::{Entry, Kind, Node};
 use super::error::SpackConfigError;
 use super::instance::Generation;
 use super::scopes::{Form, Scope, Stack};
-use super::substitute::{Substitution, Target, normalise};
+use super::substitute::{Substitution, Target, lies_below, normalise};
 use super::without_credentials;
 
 /// One entry of `include:`.
@@ -101,13 +101,17 @@ pub(super) fn locate(
         stack.note(format!("`{}` includes `{written}`: larder does not know `${name}`", file.display()));
     }
     let path = match target {
+        // Spack 0.23 resolves links of a relative path, so the paths in a linked file count from where it really is.
+        Target::Local(path) if stack.generation == Generation::Plain && !outside.is_absolute(&written) => {
+            fs::canonicalize(&path).unwrap_or(path)
+        }
         Target::Local(path) => path,
         Target::Remote(url) => {
             stack.note(unreadable(&file, &url));
             return Ok(None);
         }
     };
-    if path.starts_with(stack.job_folder) {
+    if lies_below(&path, stack.job_folder) {
         return Ok(None);
     }
     let form = match fs::metadata(&path) {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::document::{Node, Text};
-use super::substitute::{Substitution, Target, scheme};
+use super::substitute::{Substitution, Target, lies_below, scheme};
 
 /// The schemes that Spack takes for a URL. Everything else is a path to it.
 const SCHEMES: [&str; 9] = ["file", "http", "https", "sftp", "ftp", "s3", "gs", "oci", "oci+http"];
@@ -93,6 +93,5 @@ fn is_below(url: &str, job_folder: &Path) -> bool {
             None => return false,
         },
     };
-    let really = |path: &Path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    path.starts_with(job_folder) || really(&path).starts_with(really(job_folder))
+    lies_below(&path, job_folder)
 }

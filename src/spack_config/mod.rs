@@ -2,14 +2,14 @@
 //!
 //! larder has to ask the mirrors that Spack would ask, in Spack's order, without starting Spack: that takes a second or more,
 //! and the job may not have it yet. So the rules of Spack's `config.py` are followed here, for Spack 0.23 and 1.x: scopes and
-//! includes ([`scopes`], [`include`]), merging ([`merge`]), variables ([`substitute`]). `tests/spack_config.rs` compares the
+//! includes (`scopes`, `include`), merging (`merge`), variables (`substitute`). `tests/spack_config.rs` compares the
 //! outcome with a real Spack.
 //!
 //! The files are the user's, and the environment's come with the project: they are parsed with bounds on size, depth and
 //! number, nothing is fetched, and a problem names file and line.
 //!
 //! What larder does not follow: Spack's command line (`-C`, `-c`), scopes of Python packages (entry points), includes by URL
-//! or from git, and conditions outside the small part of Python that [`condition`] knows. The last three leave a note.
+//! or from git, and conditions outside the small part of Python that `condition` knows. The last three leave a note.
 
 mod condition;
 mod document;

@@ -58,6 +58,12 @@ impl Substitution {
         (target, unknown)
     }
 
+    /// Whether a path says all by itself where it leads.
+    pub(super) fn is_absolute(&self, text: &str) -> bool {
+        let text = self.expand(text).text;
+        scheme(&text).is_some() || text.starts_with('/')
+    }
+
     /// Like [`Self::resolve`], from the folder of the text's own file.
     pub(super) fn resolve_text(&self, text: &Text) -> (Target, Vec<String>) {
         self.resolve(&text.text, text.file.parent().unwrap_or(Path::new("/")))
@@ -188,6 +194,23 @@ pub(super) fn normalise(path: &Path) -> PathBuf {
         }
     }
     out
+}
+
+/// Whether a path leads into a folder, by its name or through links. Neither has to exist.
+pub(super) fn lies_below(path: &Path, folder: &Path) -> bool {
+    path.starts_with(folder) || without_links(path).starts_with(without_links(folder))
+}
+
+/// A path with the links of its existing part resolved.
+fn without_links(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|part| Some((part, fs_err::canonicalize(part).ok()?)));
+    existing.map_or_else(
+        || path.to_owned(),
+        |(part, real)| match path.strip_prefix(part) {
+            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+            _ => real,
+        },
+    )
 }
 
 /// Spack's name for this kind of system.

@@ -305,6 +305,34 @@ fn before_the_first_prepare_larders_own_scope_need_not_exist() {
     assert_eq!(machine.mirrors(), ["env={}/env/a"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn larders_own_mirror_and_scope_are_known_through_links() {
+    for job in ["env/.larder/job/spack/mirrors.yaml", "env/unrelated"] {
+        let machine = Machine::with_spack("1.1.0").file(job, "mirrors:: {larder: ../mirror}").file(
+            "env/spack.yaml",
+            "spack: {include: [.larder/job/spack], mirrors: {env: a, job: $HERE/env/.larder/job/mirror}}",
+        );
+        let machine = machine.with_variable("HERE", "{}");
+        std::os::unix::fs::symlink(machine.path("env"), machine.path("link")).unwrap();
+        let (link, variables) = (machine.path("link"), Variables::new(machine.variables.clone()));
+        let config = discover(Some(&link), &variables, None, &link.join(".larder/job")).unwrap();
+        assert_eq!(config.mirrors.iter().map(|mirror| mirror.name.as_str()).collect::<Vec<_>>(), ["env"], "{job}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_in_a_linked_include_count_from_where_that_generation_of_spack_says() {
+    for (version, expected) in [("0.23.1", "x={}/shared/a"), ("1.1.0", "x={}/env/a")] {
+        let machine = Machine::with_spack(version)
+            .file("shared/x.yaml", "mirrors: {x: a}")
+            .file("env/spack.yaml", "spack: {include: [x.yaml]}");
+        std::os::unix::fs::symlink(machine.path("shared/x.yaml"), machine.path("env/x.yaml")).unwrap();
+        assert_eq!(machine.mirrors(), [expected]);
+    }
+}
+
 #[test]
 fn paths_are_expanded_and_urls_are_not() {
     let machine = Machine::with_spack("1.1.0").with_variable("SUB", "deep").file(
