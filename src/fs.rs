@@ -37,6 +37,15 @@ pub fn kind(path: &Path) -> io::Result<Kind> {
     }
 }
 
+/// Remove whatever is at a path, without following a link.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match kind(path)? {
+        Kind::Missing => Ok(()),
+        Kind::Folder => fs::remove_dir_all(path),
+        Kind::File(_) | Kind::Other => fs::remove_file(path),
+    }
+}
+
 /// A file that has no name yet, in a folder on the same file system as its destination.
 pub fn temporary_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();

@@ -152,7 +152,7 @@ impl Cache {
         let insert = || -> io::Result<()> {
             self.adopt(staging)?;
             self.make_folders(verified.digest())?;
-            clear(&path)?;
+            crate::fs::remove(&path)?;
             crate::fs::publish(blob.into_file(), &path)
         };
         insert().map_err(self.failed("store a blob"))?;
@@ -166,7 +166,7 @@ impl Cache {
             if self.kind_of(digest)? == Kind::Missing {
                 return Ok(false);
             }
-            clear(&path)?;
+            crate::fs::remove(&path)?;
             // An empty folder would stay in every archive from now on. It may well hold another blob: then this fails.
             let _ = path.parent().map(fs::remove_dir);
             Ok(true)
@@ -247,7 +247,7 @@ impl Cache {
             fs::create_dir_all(&self.root)?;
             let path = self.root.join(FILE_NAME);
             if !matches!(kind(&path)?, Kind::File(_) | Kind::Missing) {
-                clear(&path)?;
+                crate::fs::remove(&path)?;
             }
             crate::fs::write_atomically(&path, &new.to_json(), &self.staging(staging)?)
         };
@@ -323,7 +323,7 @@ impl Cache {
             return Ok(());
         }
         fs::create_dir_all(&self.root)?;
-        clear(&marker)?;
+        crate::fs::remove(&marker)?;
         crate::fs::write_atomically(&marker, &Records::default().to_json(), &self.staging(staging)?)
     }
 
@@ -361,15 +361,6 @@ impl Cache {
 
     fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> CacheError + '_ {
         move |source| CacheError::Io { cache: self.name.clone(), what, source }
-    }
-}
-
-/// Remove whatever is at `path`, without following a link.
-fn clear(path: &Path) -> io::Result<()> {
-    match kind(path)? {
-        Kind::Missing => Ok(()),
-        Kind::Folder => fs::remove_dir_all(path),
-        Kind::File(_) | Kind::Other => fs::remove_file(path),
     }
 }
 

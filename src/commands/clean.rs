@@ -17,10 +17,9 @@ pub fn clean(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> 
             None
         };
         let before = upkeep::state_of(session, &cache)?;
-        let mut after = before.clone();
+        let mut after = upkeep::report_of(&cache, &[]);
         if mode == Mode::Act {
             cache.empty()?;
-            after = upkeep::report_of(&cache, &cache.contents()?.blobs);
             after.changed = before.blobs > 0;
         }
         report.caches.push(CacheReport { removed: before.blobs, removed_bytes: before.bytes, ..after });

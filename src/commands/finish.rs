@@ -71,7 +71,7 @@ fn prune(
     let present: HashSet<Sha256Digest> = contents.blobs.iter().map(|blob| blob.digest).collect();
     let stale = records.digests().any(|digest| !present.contains(&digest));
     let removed_bytes: u64 = removals.iter().map(|removal| removal.blob.bytes).sum();
-    let planned = CacheReport { removed: removals.len() as u64, removed_bytes, ..CacheReport::default() };
+    let removed = removals.len() as u64;
     if mode == Mode::Pretend || (removals.is_empty() && !stale) {
         warn_of_size(
             session,
@@ -79,8 +79,9 @@ fn prune(
             &policy,
             contents.blobs.iter().map(|blob| blob.bytes).sum::<u64>() - removed_bytes,
         );
-        let state = upkeep::state_of(session, &cache)?;
-        return Ok(CacheReport { removed: planned.removed, removed_bytes, ..state });
+        let before = upkeep::state_of(session, &cache)?;
+        let (blobs, bytes) = (before.blobs - removed, before.bytes - removed_bytes);
+        return Ok(CacheReport { removed, removed_bytes, blobs, bytes, ..before });
     }
     let Some(_lock) = CacheLock::acquire_within(cache.root(), PATIENCE).map_err(|source| CacheError::Io {
         cache: cache.name().to_owned(),

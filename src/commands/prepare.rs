@@ -24,7 +24,8 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     let environments = environments::load(session, wanted, InstallTrees::Configured)?;
     let caches = upkeep::open_all(session)?;
     let folder = JobFolder::of(&session.config.root);
-    let _lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
+    let lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
+    folder.clear(&lock)?;
     let transport = Transport::new(session.config.network.clone(), Limits::default());
     let staging = folder.partial();
     let documents = Documents::Keep(&staging);

@@ -12,7 +12,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::environments::Environments;
 use super::{CommandError, Session, Wanted};
-use crate::job::Document;
+use crate::job::{Document, JobError};
 use crate::mirror::{Answer, Published};
 use crate::plan::{BuildReason, Graph, Need, Question, Selection, Unknown, select, walk};
 use crate::report::{SpecReport, Status};
@@ -46,6 +46,14 @@ pub(super) struct Found {
     pub published: Published,
     /// The metadata, byte for byte. Kept only where somebody asked for it.
     pub document: Option<Document>,
+    signature: Signature,
+}
+
+/// Whether metadata has the signature that its mirror's configuration demands.
+#[derive(Clone, Copy, PartialEq)]
+enum Signature {
+    AsDemanded,
+    Missing,
 }
 
 /// What is done with metadata documents once they are parsed.
@@ -100,6 +108,7 @@ pub(super) async fn resolve(
         answers.extend(asker.ask(&to_ask).await?);
     }
     asker.doubt_mirrors(&answers);
+    asker.warn_of_missing_signatures(&answers);
     let needed = walk(&question, |hash| answers.get(&hash).map(Option::is_some), Unknown::IsThere);
     let mut specs: Vec<ResolvedSpec> = needed
         .into_iter()
@@ -175,31 +184,31 @@ impl Asker<'_> {
 
     async fn ask_for(&self, hash: DagHash) -> Result<Option<Found>, CommandError> {
         let Some(spec) = self.graph.spec(hash) else { return Ok(None) };
+        let mut unsigned = None;
         for mirror in self.mirrors_for(hash) {
             match mirror.find(&spec.id, self.transport).await? {
-                Answer::Has(mut published) => {
-                    let document = std::mem::take(&mut published.document);
-                    let document = match self.documents {
-                        Documents::Forget => None,
-                        Documents::Keep(spool) => {
-                            Some(Document::new(document, spool).map_err(|source| crate::job::JobError::Io {
-                                path: spool.to_owned(),
-                                what: "keep metadata",
-                                source,
-                            })?)
-                        }
-                    };
-                    return Ok(Some(Found { spec: spec.id.clone(), published: *published, document }));
-                }
+                Answer::Has(published) => return self.keep(&spec.id, *published, Signature::AsDemanded).map(Some),
                 Answer::Lacks => {}
-                Answer::Unsigned { url } => self.session.warn(&format!(
-                    "`{url}` is not signed, but mirror `{}` is `signed: true`: Spack would refuse it, so it is not used; \
-                     push {} with a signature, or set `signed: false`",
-                    mirror.name, spec.id
-                )),
+                // Spack goes on to the next mirror. Only where no other has it is this one better than nothing: Spack can
+                // be told not to check, and goes on checking where it is not.
+                Answer::Unsigned(published) => {
+                    unsigned.get_or_insert(published);
+                }
             }
         }
-        Ok(None)
+        unsigned.map(|published| self.keep(&spec.id, *published, Signature::Missing)).transpose()
+    }
+
+    fn keep(&self, spec: &SpecId, mut published: Published, signature: Signature) -> Result<Found, CommandError> {
+        let document = std::mem::take(&mut published.document);
+        let document = match self.documents {
+            Documents::Forget => None,
+            Documents::Keep(spool) => {
+                let failed = |source| JobError::Io { path: spool.to_owned(), what: "keep metadata", source };
+                Some(Document::new(document, spool).map_err(failed)?)
+            }
+        };
+        Ok(Found { spec: spec.clone(), published, document, signature })
     }
 
     /// The mirrors of the environments that hold the spec, in order, each once.
@@ -213,6 +222,26 @@ impl Asker<'_> {
             }
         }
         positions.into_iter().map(|position| &self.environments.mirrors[position]).collect()
+    }
+
+    fn warn_of_missing_signatures(&self, answers: &HashMap<DagHash, Option<Found>>) {
+        for mirror in &self.environments.mirrors {
+            let found = answers.values().flatten().filter(|found| found.signature == Signature::Missing);
+            let mut specs: Vec<String> =
+                found.filter(|found| found.published.mirror == *mirror).map(|found| found.spec.to_string()).collect();
+            specs.sort();
+            let more = if specs.len() > 3 { ", …" } else { "" };
+            let shown = specs[..specs.len().min(3)].join(", ");
+            if !specs.is_empty() {
+                self.session.warn(&format!(
+                    "mirror `{}` is `signed: true`, but {} of its specs have no signature ({shown}{more}): Spack refuses \
+                     them unless it runs with `--no-check-signature`. Push them signed, or set `signed: false` (on the \
+                     command line: `--unsigned`)",
+                    mirror.name,
+                    specs.len(),
+                ));
+            }
+        }
     }
 
     /// A server says "not found" for a wrong address, too. Where nothing at all was found, say so.

@@ -58,16 +58,22 @@ impl JobFolder {
         let enter = || -> io::Result<JobLock> {
             fs::create_dir_all(&self.root)?;
             let lock = self.lock(on_wait)?;
-            let partial = self.partial();
-            match kind(&partial)? {
-                Kind::Missing => {}
-                Kind::Folder => fs::remove_dir_all(&partial)?,
-                Kind::File(_) | Kind::Other => fs::remove_file(&partial)?,
-            }
-            fs::create_dir(&partial)?;
+            crate::fs::remove(&self.partial())?;
+            fs::create_dir(self.partial())?;
             Ok(lock)
         };
         enter().map_err(self.failed("make the job folder"))
+    }
+
+    /// Forget what an earlier run prepared: Spack must not take its mirror for this job's, nor `finish` its state.
+    pub fn clear(&self, _lock: &JobLock) -> Result<(), JobError> {
+        let clear = || -> io::Result<()> {
+            for name in ["mirror", "mirror-unsigned", "spack", "state.json", "report.json"] {
+                crate::fs::remove(&self.root.join(name))?;
+            }
+            Ok(())
+        };
+        clear().map_err(self.failed("clear the job folder"))
     }
 
     /// Remove the folder with everything in it.

@@ -93,7 +93,7 @@ impl Document {
     }
 }
 
-/// Build the mirror and its configuration scope, and put both in place of what an earlier run made.
+/// Build the mirror and its configuration scope, in a job folder that was cleared.
 pub fn build(folder: &JobFolder, entries: Vec<Entry>) -> Result<JobMirror, JobError> {
     let specs = entries.len();
     let (unsigned, signed): (Vec<_>, Vec<_>) =
@@ -111,14 +111,10 @@ pub fn build(folder: &JobFolder, entries: Vec<Entry>) -> Result<JobMirror, JobEr
         ]
     };
     let mut scopes = Vec::new();
-    let unused = ["mirror", "mirror-unsigned"];
-    for name in unused.iter().filter(|name| !mirrors.iter().any(|(_, folder, ..)| folder == *name)) {
-        replace(folder, None, name).map_err(folder.failed("remove the old job mirror"))?;
-    }
     for (name, subfolder, signatures, entries) in mirrors {
         let built = folder.partial().join(subfolder);
         build_one(folder, &built, entries)?;
-        replace(folder, Some(&built), subfolder).map_err(folder.failed("put the job mirror in place"))?;
+        fs::rename(&built, folder.mirror(subfolder)).map_err(folder.failed("put the job mirror in place"))?;
         scopes.push((name, folder.mirror(subfolder), signatures));
     }
     let write_scope = || -> io::Result<()> {
@@ -254,22 +250,4 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn make_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)
-}
-
-/// Put a finished folder in the place of an old one, or only remove the old one.
-fn replace(folder: &JobFolder, new: Option<&Path>, name: &str) -> io::Result<()> {
-    let place = folder.mirror(name);
-    let old = folder.partial().join(format!("old-{name}"));
-    match fs::rename(&place, &old) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        result => result?,
-    }
-    if let Some(new) = new {
-        fs::rename(new, &place)?;
-    }
-    match crate::fs::kind(&old)? {
-        crate::fs::Kind::Missing => Ok(()),
-        crate::fs::Kind::Folder => fs::remove_dir_all(&old),
-        _ => fs::remove_file(&old),
-    }
 }

@@ -7,7 +7,6 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::NEWEST_FORMAT;
-use crate::types::DagHash;
 
 /// A lockfile that can't be used.
 #[derive(Debug, Error, Diagnostic)]
@@ -68,7 +67,7 @@ pub enum LockfileError {
         found: u32,
     },
     /// An edge to a spec that the file does not hold.
-    #[error("`{}` is incomplete: {from} depends on {to}, which is not in it", path.display())]
+    #[error("`{}` is incomplete: {from} needs {to}, which is not in it", path.display())]
     #[diagnostic(help("make the lockfile anew with `spack -e . concretize --force`"))]
     MissingDependency {
         /// The file.
@@ -76,7 +75,7 @@ pub enum LockfileError {
         /// The spec with the edge, or the root.
         from: String,
         /// Where the edge leads.
-        to: DagHash,
+        to: String,
     },
     /// Specs that depend on each other in a circle.
     #[error("`{}` has a dependency cycle: {}", path.display(), cycle.join(" → "))]

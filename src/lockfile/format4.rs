@@ -4,10 +4,11 @@ use serde::Deserialize;
 
 use super::Dependency;
 use super::node::dependency_types;
-use crate::types::DagHash;
+use crate::types::{DagHash, PackageName};
 
 #[derive(Deserialize)]
 pub(super) struct Edge {
+    name: PackageName,
     hash: DagHash,
     #[serde(rename = "type")]
     types: Vec<String>,
@@ -16,6 +17,6 @@ pub(super) struct Edge {
 impl From<Edge> for Dependency {
     fn from(edge: Edge) -> Self {
         let types = dependency_types(edge.types.iter().map(String::as_str));
-        Self { hash: edge.hash, types, virtuals: Vec::new() }
+        Self { name: edge.name, hash: edge.hash, types, virtuals: Vec::new() }
     }
 }

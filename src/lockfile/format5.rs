@@ -6,10 +6,11 @@ use serde::Deserialize;
 
 use super::Dependency;
 use super::node::dependency_types;
-use crate::types::DagHash;
+use crate::types::{DagHash, PackageName};
 
 #[derive(Deserialize)]
 pub(super) struct Edge {
+    name: PackageName,
     hash: DagHash,
     parameters: EdgeParameters,
 }
@@ -24,6 +25,11 @@ struct EdgeParameters {
 impl From<Edge> for Dependency {
     fn from(edge: Edge) -> Self {
         let EdgeParameters { deptypes, virtuals } = edge.parameters;
-        Self { hash: edge.hash, types: dependency_types(deptypes.iter().map(String::as_str)), virtuals }
+        Self {
+            name: edge.name,
+            hash: edge.hash,
+            types: dependency_types(deptypes.iter().map(String::as_str)),
+            virtuals,
+        }
     }
 }

@@ -10,12 +10,15 @@ pub(super) fn check(lockfile: &Lockfile) -> Result<(), LockfileError> {
     let missing = |from: String, to| LockfileError::MissingDependency { path: lockfile.path.clone(), from, to };
     for root in &lockfile.roots {
         if lockfile.spec(root.hash).is_none() {
-            return Err(missing(format!("the root `{}`", root.request.escape_debug()), root.hash));
+            return Err(missing(format!("the root `{}`", root.request.escape_debug()), root.hash.to_string()));
         }
     }
     for spec in lockfile.specs() {
-        if let Some(to) = edges(spec).find(|to| lockfile.spec(*to).is_none()) {
-            return Err(missing(spec.id.to_string(), to));
+        if let Some(edge) = spec.dependencies.iter().find(|edge| lockfile.spec(edge.hash).is_none()) {
+            return Err(missing(spec.id.to_string(), format!("{}/{}", edge.name, edge.hash)));
+        }
+        if let Some(to) = spec.build_spec.filter(|to| lockfile.spec(*to).is_none()) {
+            return Err(missing(spec.id.to_string(), format!("its build spec {to}")));
         }
     }
     find_cycle(lockfile).map_or(Ok(()), |cycle| Err(LockfileError::Cycle { path: lockfile.path.clone(), cycle }))

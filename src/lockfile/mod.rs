@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::LockfileError;
 
-use crate::types::{DagHash, SpecId};
+use crate::types::{DagHash, PackageName, SpecId};
 
 /// The newest format that larder understands.
 pub const NEWEST_FORMAT: u32 = 6;
@@ -66,6 +66,8 @@ pub enum Origin {
 /// An edge of the graph.
 #[derive(Clone, Debug)]
 pub struct Dependency {
+    /// Its name, for messages.
+    pub name: PackageName,
     /// The spec depended on.
     pub hash: DagHash,
     /// What for.

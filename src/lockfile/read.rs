@@ -179,7 +179,7 @@ mod tests {
         let value = lockfile(&[('a', node("app", &['b']))]);
         insta::assert_snapshot!(
             parse_value(&value).unwrap_err(),
-            @"`spack.lock` is incomplete: app@1.0/aaaaaaa depends on bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, which is not in it"
+            @"`spack.lock` is incomplete: app@1.0/aaaaaaa needs x/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, which is not in it"
         );
     }
 

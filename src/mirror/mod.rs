@@ -18,7 +18,7 @@ pub use v2::{V2Metadata, parse as parse_v2};
 
 use crate::report::BlobRole;
 use crate::transport::{Expected, Location, Transport, TransportError};
-use crate::types::{Mirror, MirrorPath, SpecId};
+use crate::types::{Mirror, MirrorPath, Signatures, SpecId};
 
 /// The layout in which a mirror has a spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,11 +62,9 @@ pub enum Answer {
     Has(Box<Published>),
     /// It does not.
     Lacks,
-    /// It has the spec, but without the signature on which Spack insists for this mirror: Spack would not use it.
-    Unsigned {
-        /// The metadata's URL.
-        url: String,
-    },
+    /// It has the spec, but without the signature on which Spack insists for this mirror: Spack uses it only with
+    /// `--no-check-signature`.
+    Unsigned(Box<Published>),
 }
 
 impl Mirror {
@@ -93,6 +91,15 @@ impl Mirror {
     /// The address of one of its files.
     pub fn location(&self, path: &MirrorPath) -> Location {
         Location { url: self.url.join(path), plain_http: self.plain_http }
+    }
+
+    /// The answer for a spec that it has.
+    fn has(self: &Arc<Self>, published: Published, is_signed: bool) -> Answer {
+        if self.signatures == Signatures::Required && !is_signed {
+            Answer::Unsigned(Box::new(published))
+        } else {
+            Answer::Has(Box::new(published))
+        }
     }
 
     async fn document(

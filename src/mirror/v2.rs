@@ -13,7 +13,7 @@ use super::clearsign::signed_text;
 use super::{Answer, Layout, MirrorError, Published, PublishedBlob};
 use crate::report::BlobRole;
 use crate::transport::{Expected, Size, Transport, public};
-use crate::types::{Mirror, MirrorPath, Sha256Digest, Signatures, SpecId, path_part};
+use crate::types::{Mirror, MirrorPath, Sha256Digest, SpecId, path_part};
 
 /// What a spec file says, as far as larder cares.
 #[derive(Deserialize)]
@@ -86,26 +86,20 @@ impl Names {
 
 pub(super) async fn find(mirror: &Arc<Mirror>, spec: &SpecId, transport: &Transport) -> Result<Answer, MirrorError> {
     let names = Names::of(spec);
-    let signed = names.metadata(".spec.json.sig");
-    let (path, document) = match mirror.document(spec, &signed, transport).await? {
-        Some(document) => (signed, document),
-        None => {
-            let plain = names.metadata(".spec.json");
-            match mirror.document(spec, &plain, transport).await? {
-                Some(_) if mirror.signatures == Signatures::Required => {
-                    return Ok(Answer::Unsigned { url: public(&mirror.url.join(&plain)) });
-                }
-                Some(document) => (plain, document),
-                None => return Ok(Answer::Lacks),
-            }
-        }
+    let (signed, plain) = (names.metadata(".spec.json.sig"), names.metadata(".spec.json"));
+    let (path, document, is_signed) = if let Some(document) = mirror.document(spec, &signed, transport).await? {
+        (signed, document, true)
+    } else if let Some(document) = mirror.document(spec, &plain, transport).await? {
+        (plain, document, false)
+    } else {
+        return Ok(Answer::Lacks);
     };
     let url = mirror.url.join(&path);
     let metadata = parse(&document, &url)?;
     let expected = metadata.promise(spec, &url, &document)?;
     let blobs = vec![PublishedBlob { role: BlobRole::Binary, expected, path: names.archive() }];
-    let mirror = Arc::clone(mirror);
-    Ok(Answer::Has(Box::new(Published { mirror, layout: Layout::V2, path, document, blobs })))
+    let published = Published { mirror: Arc::clone(mirror), layout: Layout::V2, path, document, blobs };
+    Ok(mirror.has(published, is_signed))
 }
 
 /// Read a spec file, signed or not.

@@ -11,7 +11,7 @@ use super::clearsign::signed_text;
 use super::{Answer, Layout, MirrorError, Published, PublishedBlob};
 use crate::report::BlobRole;
 use crate::transport::{Expected, Size, Transport, public};
-use crate::types::{Mirror, MirrorPath, Sha256Digest, Signatures, SpecId};
+use crate::types::{Mirror, MirrorPath, Sha256Digest, SpecId};
 
 const BINARY: &str = "application/vnd.spack.install.v2.tar+gzip";
 const SPEC_PREFIX: &str = "application/vnd.spack.spec.v";
@@ -46,12 +46,9 @@ pub(super) async fn find(mirror: &Arc<Mirror>, spec: &SpecId, transport: &Transp
     let path = manifest_path(spec);
     let Some(document) = mirror.document(spec, &path, transport).await? else { return Ok(Answer::Lacks) };
     let url = mirror.url.join(&path);
-    let (signed, blobs) = parse(&document, &url)?;
-    if !signed && mirror.signatures == Signatures::Required {
-        return Ok(Answer::Unsigned { url: public(&url) });
-    }
-    let mirror = Arc::clone(mirror);
-    Ok(Answer::Has(Box::new(Published { mirror, layout: Layout::V3, path, document, blobs })))
+    let (is_signed, blobs) = parse(&document, &url)?;
+    let published = Published { mirror: Arc::clone(mirror), layout: Layout::V3, path, document, blobs };
+    Ok(mirror.has(published, is_signed))
 }
 
 /// Whether the manifest is signed, and what it promises.
