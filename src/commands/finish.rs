@@ -81,7 +81,7 @@ fn prune(
         );
         let before = upkeep::state_of(session, &cache)?;
         let (blobs, bytes) = (before.blobs - removed, before.bytes - removed_bytes);
-        return Ok(CacheReport { removed, removed_bytes, blobs, bytes, ..before });
+        return Ok(CacheReport { bytes, blobs, removed, removed_bytes, ..before });
     }
     let Some(_lock) = CacheLock::acquire_within(cache.root(), PATIENCE).map_err(|source| CacheError::Io {
         cache: cache.name().to_owned(),

@@ -195,7 +195,9 @@ fn validate(
     reporter.phase_finished(Phase::Validate);
     for (item, result) in results {
         let (held, corrupt) = result?;
-        corrupt.into_iter().for_each(|position| obtained.tallies[position].corrupt += 1);
+        for position in corrupt {
+            obtained.tallies[position].corrupt += 1;
+        }
         if let Some(held) = held {
             obtained.blobs.insert(present[item].0.blob.expected.digest, held);
         }

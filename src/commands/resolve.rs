@@ -13,6 +13,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::environments::Environments;
 use super::{CommandError, Session, Wanted};
 use crate::job::{Document, JobError};
+use crate::lockfile::ConcreteSpec;
 use crate::mirror::{Answer, Published};
 use crate::plan::{BuildReason, Graph, Need, Question, Selection, Unknown, select, walk};
 use crate::report::{SpecReport, Status};
@@ -102,7 +103,7 @@ pub(super) async fn resolve(
         let needed = walk(&question, known, unknown);
         let to_ask = needed.iter().filter(|needed| needed.need == Need::Unknown);
         let mut to_ask: Vec<DagHash> =
-            to_ask.filter_map(|needed| graph.spec(needed.hash).map(|spec| spec.binary_hash())).collect();
+            to_ask.filter_map(|needed| graph.spec(needed.hash).map(ConcreteSpec::binary_hash)).collect();
         to_ask.sort_unstable();
         to_ask.dedup();
         answers.extend(asker.ask(&to_ask).await?);
