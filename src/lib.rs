@@ -18,17 +18,18 @@
 
 #![deny(missing_docs)]
 
-// pub mod cache;
-// pub mod commands;
-// pub mod config;
+pub mod cache;
+pub mod commands;
+pub mod config;
 pub mod fs;
-// pub mod install_tree;
-// pub mod job;
-// pub mod lockfile;
-// pub mod mirror;
-// pub mod plan;
+pub mod install_tree;
+pub mod job;
+pub mod lockfile;
+pub mod mirror;
+pub mod plan;
 pub mod report;
 pub mod reporter;
+pub mod spack_config;
 pub mod transport;
 pub mod types;
 

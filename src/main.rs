@@ -1,3 +1,19 @@
-//! The `larder` program.
+//! The `larder` program: parse the command line, run the command, turn the outcome into an exit code.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+use larder::types::Variables;
+
+fn main() -> ExitCode {
+    let arguments = cli::args::Cli::from_process();
+    let console = cli::console::Console::new(&arguments.global);
+    match cli::run::run(&arguments, &console, Variables::from_env()) {
+        Ok(outcome) => outcome.into(),
+        Err(failure) => {
+            console.tell(&failure.render(console.err));
+            failure.exit_code().into()
+        }
+    }
+}

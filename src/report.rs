@@ -10,6 +10,12 @@ use crate::types::{DagHash, PackageName, Sha256Digest, VersionText};
 /// The version of this format.
 pub const FORMAT: u32 = 1;
 
+/// [`SpecReport::reason`] of a development build.
+pub const DEVELOPMENT_BUILD: &str = "development build";
+
+/// [`SpecReport::reason`] of the spec that a `spack ci` job is there to build.
+pub const BUILT_BY_THIS_JOB: &str = "built by this job";
+
 /// The outcome of one command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -167,6 +173,13 @@ impl Report {
             totals: Totals::default(),
             warnings: Vec::new(),
         }
+    }
+
+    /// Specs that are needed and in no mirror; what this job is there to build does not count.
+    pub fn missing(&self) -> impl Iterator<Item = &SpecReport> {
+        let is_missing =
+            |spec: &&SpecReport| spec.status == Status::Build && spec.reason.as_deref() != Some(BUILT_BY_THIS_JOB);
+        self.specs.iter().filter(is_missing)
     }
 
     /// How many specs have this status.

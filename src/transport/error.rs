@@ -230,7 +230,7 @@ fn hint_for_disk(error: &io::Error) -> &'static str {
 }
 
 /// A URL as it may be printed.
-pub(super) fn public(url: &Url) -> String {
+pub(crate) fn public(url: &Url) -> String {
     let mut url = url.clone();
     let _ = url.set_password(None);
     let _ = url.set_username("");

@@ -26,12 +26,33 @@ pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, Transpo
     }
 }
 
-/// Copy a file and verify it on the way.
-pub(super) fn blob(
+/// Copy a file and verify it on the way, on a thread that may block.
+pub(super) async fn blob(
     url: &Url,
     expected: Expected,
     staging: &Path,
     advance: &(dyn Fn(usize) + Sync),
+) -> Result<VerifiedBlob, TransportError> {
+    let (copied, mut arriving) = tokio::sync::mpsc::unbounded_channel();
+    let (source, target) = (url.clone(), staging.to_owned());
+    let copy = tokio::task::spawn_blocking(move || {
+        // Nobody listens any more where the download was given up.
+        copy(&source, expected, &target, &|bytes| _ = copied.send(bytes))
+    });
+    while let Some(bytes) = arriving.recv().await {
+        advance(bytes);
+    }
+    copy.await.unwrap_or_else(|panic| {
+        let (url, staging, source) = (public(url), staging.to_owned(), io::Error::other(panic));
+        Err(TransportError::Disk { url, staging, source })
+    })
+}
+
+fn copy(
+    url: &Url,
+    expected: Expected,
+    staging: &Path,
+    advance: &dyn Fn(usize),
 ) -> Result<VerifiedBlob, TransportError> {
     let path = path_of(url)?;
     let (mut file, _) = open(&path).map_err(|source| match source.kind() {
@@ -40,15 +61,12 @@ pub(super) fn blob(
     })?;
     let disk = |source| TransportError::Disk { url: public(url), staging: staging.to_owned(), source };
     let mut writer = BlobWriter::new(expected, staging).map_err(disk)?;
-    let copied = tokio::task::block_in_place(|| {
-        for_each_piece(&mut file, |piece| {
-            writer.write(piece)?;
-            advance(piece.len());
-            Ok(())
-        })?;
-        writer.finish()
+    let copied = for_each_piece(&mut file, |piece| {
+        writer.write(piece)?;
+        advance(piece.len());
+        Ok(())
     });
-    copied.map_err(|error| match error {
+    copied.and_then(|()| writer.finish()).map_err(|error| match error {
         BlobError::Mismatch(mismatch) => TransportError::Mismatch { url: public(url), mismatch },
         BlobError::Io(source) => disk(source),
     })

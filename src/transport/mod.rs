@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use url::Url;
 
 pub use error::TransportError;
+pub(crate) use error::public;
 pub use limits::{Limits, NetworkSettings};
 pub use verifier::{Expected, Size, VerifiedBlob};
 
@@ -93,7 +94,7 @@ impl Transport {
                 progress(i64::try_from(bytes).unwrap_or(i64::MAX));
             };
             let result = match at.url.scheme() {
-                "file" => file::blob(&at.url, expected, staging, &advance),
+                "file" => file::blob(&at.url, expected, staging, &advance).await,
                 _ => self.http.blob(at, expected, staging, &advance).await,
             };
             if result.is_err() {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use thiserror::Error;
 use url::{Host, Url};
 
-use super::names::PathPart;
+use super::MirrorPath;
 
 /// The address of a mirror: `file://`, `https://` or `http://`, without query or fragment.
 ///
@@ -78,10 +78,10 @@ impl MirrorUrl {
     }
 
     /// The URL of a file of the mirror. Parts can't hold separators, so the result is always below the mirror.
-    pub fn join(&self, folders: &[&str], parts: &[PathPart]) -> Url {
+    pub fn join(&self, path: &MirrorPath) -> Url {
         let mut url = self.0.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(folders).extend(parts.iter().map(PathPart::as_str));
+            segments.pop_if_empty().extend(path.parts());
         }
         url
     }
@@ -177,7 +177,6 @@ impl fmt::Debug for MirrorUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::path_part;
 
     fn parse(text: &str) -> Result<MirrorUrl, InvalidMirrorUrl> {
         MirrorUrl::parse(text, Path::new("/project"))
@@ -193,8 +192,8 @@ mod tests {
     #[test]
     fn files_are_below_the_mirror_whatever_their_name() {
         let url = parse("https://host/mirror/").unwrap();
-        let parts = [path_part("../../x"), path_part(".."), path_part("a b%2f")];
-        assert_eq!(url.join(&["v3"], &parts).as_str(), "https://host/mirror/v3/.._.._x/_../a_b_2f");
+        let path = MirrorPath::new(["v3", "../../x", "..", "a b%2f"]);
+        assert_eq!(url.join(&path).as_str(), "https://host/mirror/v3/.._.._x/_../a_b_2f");
     }
 
     #[test]

@@ -7,15 +7,24 @@
 mod age;
 mod dag_hash;
 mod digest;
+mod mirror;
+mod mirror_path;
 mod mirror_url;
 mod names;
+mod spec_id;
+mod variables;
 
 pub use age::MaxAge;
 pub use dag_hash::{DagHash, InvalidDagHash};
+pub(crate) use digest::shorten;
 pub use digest::{InvalidDigest, Sha256Digest};
+pub use mirror::{Mirror, Signatures};
+pub use mirror_path::MirrorPath;
 pub(crate) use mirror_url::is_loopback;
 pub use mirror_url::{InvalidMirrorUrl, MirrorUrl, PlainHttp};
 pub use names::{InvalidName, PackageName, PathPart, VersionText, path_part};
+pub use spec_id::{Arch, Compiler, SpecId};
+pub use variables::Variables;
 
 /// Serde through `FromStr` and `Display`, so that a value can't enter by a door that skips the checks.
 macro_rules! serde_as_text {

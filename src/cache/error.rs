@@ -1,0 +1,66 @@
+//! Why a cache folder can't be used.
+
+use std::io;
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// A cache folder that can't be used as it is.
+#[derive(Debug, Error, Diagnostic)]
+pub enum CacheError {
+    /// The folder, or one above it within the project, is a link: what is written there would end up somewhere else.
+    #[error("`{}` is a symbolic link or not a folder", path.display())]
+    #[diagnostic(help(
+        "a restored archive can make a link lead anywhere, so larder follows none. Remove it, or name the real folder under \
+         `path:` of the cache in larder.yaml"
+    ))]
+    NotAFolder {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A folder with files that larder did not put there.
+    #[error("`{}` holds files, but larder did not make it: it has no `larder.json`", path.display())]
+    #[diagnostic(help(
+        "larder never touches a folder of somebody else. Name an empty or new folder under `path:` of the cache in larder.yaml"
+    ))]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder that a newer larder wrote.
+    #[error("`{}` has format {found}; this larder knows format {known}", path.display())]
+    #[diagnostic(help("use the larder that wrote it, or remove the folder: everything in it can be downloaded again"))]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: u64,
+        /// The format known.
+        known: u64,
+    },
+    /// A file or folder can't be read or written.
+    #[error("can't {what} in cache `{cache}`")]
+    #[diagnostic(help("{}", hint(source)))]
+    Io {
+        /// The cache's name.
+        cache: String,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed; names the path.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full: free some room (`larder list` shows what the caches hold, `larder clean` empties them)"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "this user may not write there: did another user make the folder, in an earlier job or in another container?"
+        }
+        _ => "is the file system all right?",
+    }
+}

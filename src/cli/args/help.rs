@@ -1,0 +1,69 @@
+//! The texts around the options in `--help`, with the examples at its end. A test parses every example.
+//!
+//! They stand here and not in doc comments: a second paragraph there would make clap spread each option over four lines.
+
+pub const ABOUT: &str = "\
+Keep Spack binaries between GitLab CI jobs
+
+Reads the lockfile of a Spack environment, works out which binaries the job needs, checks those that \
+GitLab restored byte for byte, downloads only what is missing, and hands Spack a local mirror. After the \
+job it prunes its caches and leaves them so that the runner uploads only what changed.";
+
+pub const LARDER: &str = "\
+Examples:
+  larder prepare   # in before_script: check caches, fetch what is missing
+  spack -C .larder/job/spack -e . install --cache-only
+  larder finish    # in after_script: prune the caches
+
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done, but something is in no mirror (--require-all)";
+
+pub const PLAN: &str = "\
+Examples:
+  larder plan
+  larder plan -e envs/app --mirror https://binaries.example.org/develop
+  larder plan --spec hdf5 --build-deps all --json";
+
+pub const PREPARE: &str = "\
+Examples:
+  larder prepare
+  larder prepare --require-all  # fail where Spack would have to build
+  larder prepare --spec app --installed /opt/spack
+
+Then install from the local mirror it made:
+  spack -C .larder/job/spack -e . install --cache-only";
+
+pub const FINISH: &str = "\
+What this job used stays in any case. Safe to run without `prepare`, after a failed job, and twice.
+
+Examples:
+  larder finish
+  larder finish --dry-run
+  larder finish --cache shared";
+
+pub const WARM: &str = "\
+Downloads and checks as `prepare` does, but makes no local mirror.
+
+Examples:
+  larder warm
+  larder warm -e envs/app -e envs/docs --build-deps all
+  larder warm --cache shared --mirror https://binaries.example.org/develop";
+
+pub const VERIFY: &str = "\
+Exits with 1 where a blob is corrupt.
+
+Examples:
+  larder verify
+  larder verify --cache shared --delete";
+
+pub const LIST: &str = "\
+Examples:
+  larder list
+  larder list --sort size
+  larder list --cache shared --json";
+
+pub const CLEAN: &str = "\
+Touches only folders that larder made.
+
+Examples:
+  larder clean --dry-run
+  larder clean --cache branch";

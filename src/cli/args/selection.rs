@@ -1,0 +1,79 @@
+//! Which specs a command is about: the options that `plan`, `prepare` and `warm` share.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use larder::types::PackageName;
+use thiserror::Error;
+
+/// Which specs are needed. Without any of these: all roots, or what the configuration's `jobs:` says for this job.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct SelectionOptions {
+    /// Root or dependency by its package name; may be repeated [default: all roots]
+    #[arg(long = "spec", value_name = "NAME")]
+    pub specs: Vec<PackageName>,
+    /// Spec by its DAG hash or the beginning of one, as in `/abcdefg`; may be repeated
+    #[arg(long = "hash", value_name = "HASH")]
+    pub hashes: Vec<HashPrefix>,
+    /// Build dependencies to provide: those of specs that must be built; all, for a plain `spack install`; or none
+    /// [default: missing]
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub build_deps: Option<BuildDepsOption>,
+    /// Root of an install tree, whose specs are not needed again; may be repeated [default: the one that the
+    /// environment's configuration names]
+    #[arg(long = "installed", value_name = "ROOT")]
+    pub installed: Vec<PathBuf>,
+    /// Exit with 3 where something that is needed is in no mirror
+    #[arg(long)]
+    pub require_all: bool,
+}
+
+/// Which build dependencies are provided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BuildDepsOption {
+    Missing,
+    All,
+    None,
+}
+
+/// The beginning of a DAG hash, or a whole one, without the `/` that Spack writes before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashPrefix(String);
+
+/// A text that no DAG hash begins with.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("a DAG hash has up to 32 characters out of a-z and 2-7")]
+pub struct InvalidHashPrefix;
+
+impl HashPrefix {
+    /// The characters, without `/`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HashPrefix {
+    type Err = InvalidHashPrefix;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.strip_prefix('/').unwrap_or(text);
+        let alphabet = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
+        if alphabet && (1..=32).contains(&text.len()) { Ok(Self(text.to_owned())) } else { Err(InvalidHashPrefix) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_may_be_short_and_have_a_slash() {
+        assert_eq!("/abc".parse::<HashPrefix>().unwrap().as_str(), "abc");
+        assert!("htwdxxsuw2el2xq772xifvrsdng4li3u".parse::<HashPrefix>().is_ok());
+        for bad in ["", "/", "//a", "ABC", "a1", "htwdxxsuw2el2xq772xifvrsdng4li3ua"] {
+            assert_eq!(bad.parse::<HashPrefix>(), Err(InvalidHashPrefix), "{bad}");
+        }
+    }
+}

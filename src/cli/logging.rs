@@ -1,0 +1,90 @@
+//! `-v`: a log on standard error for those who look for a fault. What a run has to say to everybody goes through the
+//! reporter instead.
+
+use std::io::{self, Write};
+
+use miette::Diagnostic;
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use super::console::{Console, Palette, Verbosity};
+use super::progress::Screen;
+
+/// `LARDER_LOG` makes no sense.
+#[derive(Debug, Error, Diagnostic)]
+#[error("`LARDER_LOG` is not a log filter: `{text}`")]
+#[diagnostic(help("expected something like `debug` or `larder::transport=trace`"))]
+pub struct InvalidLogFilter {
+    text: String,
+    #[source]
+    source: ParseError,
+}
+
+/// Log to standard error, above the bars where `screen` draws some. `log_filter` is the value of `LARDER_LOG`.
+pub fn init(console: &Console, screen: &Screen, log_filter: Option<&str>) -> Result<(), InvalidLogFilter> {
+    let screen = screen.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter(console.verbosity, log_filter)?)
+        .with_ansi(console.err == Palette::Coloured)
+        .with_target(console.verbosity >= Verbosity::Verbose(2))
+        .without_time()
+        .with_writer(move || LogLine(screen.clone()))
+        .finish();
+    // An error only says that there is a log already.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
+
+fn filter(verbosity: Verbosity, log_filter: Option<&str>) -> Result<EnvFilter, InvalidLogFilter> {
+    if let Some(text) = log_filter.filter(|text| !text.trim().is_empty()) {
+        let invalid = |source| InvalidLogFilter { text: text.to_owned(), source };
+        return EnvFilter::builder().parse(text).map_err(invalid);
+    }
+    // Other crates speak up only where somebody asked for everything.
+    Ok(EnvFilter::new(match verbosity {
+        Verbosity::Quiet => "error",
+        Verbosity::Normal | Verbosity::Verbose(0) => "warn",
+        Verbosity::Verbose(1) => "warn,larder=info",
+        Verbosity::Verbose(2) => "warn,larder=debug",
+        Verbosity::Verbose(_) => "debug,larder=trace",
+    }))
+}
+
+/// Writes one event, which arrives in one piece. The subscriber escapes what starts a terminal sequence, but leaves the
+/// characters that start a new line or write over this one.
+struct LogLine(Screen);
+
+impl Write for LogLine {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text).replace('\n', r"\n").replace('\r', r"\r");
+        self.0.write_line(&line);
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_v_says_more_and_the_variable_wins() {
+        let shown = |verbosity, log| filter(verbosity, log).unwrap().to_string();
+        assert_eq!(shown(Verbosity::Quiet, None), "error");
+        assert_eq!(shown(Verbosity::Normal, Some("")), "warn");
+        assert_eq!(shown(Verbosity::Verbose(1), None), "larder=info,warn");
+        assert_eq!(shown(Verbosity::Verbose(9), None), "larder=trace,debug");
+        assert_eq!(shown(Verbosity::Quiet, Some("trace")), "trace");
+    }
+
+    #[test]
+    fn a_filter_that_makes_no_sense_is_an_error_that_shows_it() {
+        let error = filter(Verbosity::Normal, Some("larder=loud")).unwrap_err();
+        assert_eq!(error.to_string(), "`LARDER_LOG` is not a log filter: `larder=loud`");
+    }
+}

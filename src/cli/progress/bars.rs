@@ -1,0 +1,276 @@
+//! Progress on a terminal: a bar for each phase that is under way, and below it one for each file in flight.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use larder::reporter::{ItemId, Phase};
+
+use super::{View, advance, doing, items, rate_text, time_left};
+use crate::cli::console::{Palette, size};
+
+/// How often rate and time left are drawn anew where nothing arrives, so that a stall can be seen.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Draws bars.
+pub(super) struct Bars {
+    screen: MultiProgress,
+    palette: Palette,
+    phases: Mutex<HashMap<Phase, PhaseBars>>,
+}
+
+struct PhaseBars {
+    total: ProgressBar,
+    unit: Unit,
+    items: u64,
+    items_done: u64,
+    bytes_done: u64,
+    in_flight: HashMap<ItemId, ItemBar>,
+}
+
+/// What the bar of a phase measures.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    Bytes,
+    Items,
+}
+
+struct ItemBar {
+    bar: ProgressBar,
+    done: u64,
+}
+
+impl Bars {
+    pub(super) fn new(screen: MultiProgress, palette: Palette) -> Self {
+        Self { screen, palette, phases: Mutex::default() }
+    }
+
+    fn with_phase(&self, phase: Phase, change: impl FnOnce(&mut PhaseBars)) {
+        let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = phases.get_mut(&phase) {
+            change(state);
+        }
+    }
+
+    fn style(&self, coloured: &str, plain: &str) -> ProgressStyle {
+        let template = match self.palette {
+            Palette::Coloured => coloured,
+            Palette::Plain => plain,
+        };
+        // A template of this file can't be wrong: a test draws each of them.
+        ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("━━╌")
+            .with_key("done", |state: &ProgressState, out: &mut dyn Write| {
+                let _ = write!(out, "{}", size(state.pos()));
+            })
+            .with_key("all", |state: &ProgressState, out: &mut dyn Write| {
+                let _ = write!(out, "{}", size(state.len().unwrap_or(state.pos())));
+            })
+            .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+                let _ = write!(out, "{}", rate_text(state.per_sec()));
+            })
+            .with_key("left", |state: &ProgressState, out: &mut dyn Write| {
+                let left = state.len().and_then(|total| time_left(state.pos(), total, state.per_sec()));
+                let _ = out.write_str(left.as_deref().unwrap_or("-"));
+            })
+    }
+}
+
+impl PhaseBars {
+    /// What the bar's length does not tell.
+    fn message(&self, phase: Phase) -> String {
+        let files = format!("{} of {} {}", self.items_done, self.items, items(phase));
+        match self.unit {
+            Unit::Items if self.bytes_done > 0 => format!("{files}, {}", size(self.bytes_done)),
+            Unit::Items | Unit::Bytes => files,
+        }
+    }
+
+    fn refresh(&self, phase: Phase) {
+        self.total.set_position(match self.unit {
+            Unit::Bytes => self.bytes_done,
+            Unit::Items => self.items_done,
+        });
+        self.total.set_message(self.message(phase));
+    }
+}
+
+impl View for Bars {
+    fn phase_started(&self, phase: Phase, items: u64, bytes: Option<u64>) {
+        // A phase without work would only flicker.
+        if items == 0 {
+            return;
+        }
+        let (unit, length, style) = match bytes {
+            Some(bytes) => (
+                Unit::Bytes,
+                bytes,
+                self.style(
+                    "{prefix:14} {wide_bar:.green/dim} {done} of {all}, {msg}, {rate}, {left}",
+                    "{prefix:14} {wide_bar} {done} of {all}, {msg}, {rate}, {left}",
+                ),
+            ),
+            None => (
+                Unit::Items,
+                items,
+                self.style("{prefix:14} {wide_bar:.green/dim} {msg}", "{prefix:14} {wide_bar} {msg}"),
+            ),
+        };
+        let total = self.screen.add(ProgressBar::new(length).with_style(style).with_prefix(doing(phase)));
+        let in_flight = HashMap::new();
+        let state = PhaseBars { total, unit, items, items_done: 0, bytes_done: 0, in_flight };
+        state.refresh(phase);
+        state.total.enable_steady_tick(TICK);
+        self.phases.lock().unwrap_or_else(PoisonError::into_inner).insert(phase, state);
+    }
+
+    fn item_started(&self, phase: Phase, item: ItemId, name: &str, bytes: Option<u64>) {
+        // Dozens of documents are asked for at once, and each is there in a moment.
+        if phase == Phase::Metadata {
+            return;
+        }
+        self.with_phase(phase, |state| {
+            let style = match bytes {
+                Some(_) => self.style(
+                    "  {bar:24.cyan/dim} {done:>10} of {all:<10} {wide_msg}",
+                    "  {bar:24} {done:>10} of {all:<10} {wide_msg}",
+                ),
+                None => self.style("  {spinner:24} {done:>10} {wide_msg}", "  {spinner:24} {done:>10} {wide_msg}"),
+            };
+            let bar = bytes.map_or_else(ProgressBar::no_length, ProgressBar::new);
+            let bar = self.screen.add(bar.with_style(style).with_message(name.to_owned()));
+            if let Some(old) = state.in_flight.insert(item, ItemBar { bar, done: 0 }) {
+                old.bar.finish_and_clear();
+            }
+        });
+    }
+
+    fn item_advanced(&self, phase: Phase, item: ItemId, bytes: i64) {
+        self.with_phase(phase, |state| {
+            state.bytes_done = advance(state.bytes_done, bytes);
+            if let Some(item) = state.in_flight.get_mut(&item) {
+                item.done = advance(item.done, bytes);
+                item.bar.set_position(item.done);
+            }
+            state.refresh(phase);
+        });
+    }
+
+    fn item_finished(&self, phase: Phase, item: ItemId) {
+        self.with_phase(phase, |state| {
+            state.items_done += 1;
+            if let Some(item) = state.in_flight.remove(&item) {
+                item.bar.finish_and_clear();
+                self.screen.remove(&item.bar);
+            }
+            state.refresh(phase);
+        });
+    }
+
+    fn phase_finished(&self, phase: Phase) {
+        let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
+        if let Some(state) = state {
+            state.clear(&self.screen);
+        }
+    }
+}
+
+impl PhaseBars {
+    fn clear(self, screen: &MultiProgress) {
+        for item in self.in_flight.into_values() {
+            item.bar.finish_and_clear();
+            screen.remove(&item.bar);
+        }
+        self.total.finish_and_clear();
+        screen.remove(&self.total);
+    }
+}
+
+/// A run that ends with an error leaves no bar above its message.
+impl Drop for Bars {
+    fn drop(&mut self) {
+        for (_, state) in self.phases.get_mut().unwrap_or_else(PoisonError::into_inner).drain() {
+            state.clear(&self.screen);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{MIB, mib};
+    use indicatif::{InMemoryTerm, ProgressDrawTarget};
+
+    /// What a terminal shows. Rates and estimates depend on the machine's clock and are left out.
+    struct Fixture {
+        bars: Bars,
+        terminal: InMemoryTerm,
+    }
+
+    impl Fixture {
+        fn new(palette: Palette) -> Self {
+            let terminal = InMemoryTerm::new(12, 90);
+            let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
+            Self { bars: Bars::new(MultiProgress::with_draw_target(target), palette), terminal }
+        }
+
+        fn shown(&self) -> String {
+            let lines: Vec<_> = self.terminal.contents().lines().map(|line| line.trim_end().to_owned()).collect();
+            lines.join("\n")
+        }
+    }
+
+    fn snapshot_settings() -> insta::Settings {
+        let mut settings = insta::Settings::clone_current();
+        settings.add_filter(r"[0-9.]+ [KMGTPE]?i?B/s, .*", "[rate], [left]");
+        settings.add_filter(r"[━╸╌ ]*[━╸╌]+[━╸╌ ]*", " [bar] ");
+        settings
+    }
+
+    #[test]
+    fn a_download_shows_the_total_and_each_file_and_leaves_nothing() {
+        let screen = Fixture::new(Palette::Plain);
+        screen.bars.phase_started(Phase::Fetch, 3, Some(100 * MIB));
+        screen.bars.item_started(Phase::Fetch, 1, "zlib@1.3", Some(40 * MIB));
+        screen.bars.item_started(Phase::Fetch, 2, "app@2.0", None);
+        screen.bars.item_started(Phase::Fetch, 3, "tiny@1", Some(MIB));
+        screen.bars.item_advanced(Phase::Fetch, 3, mib(1));
+        screen.bars.item_finished(Phase::Fetch, 3);
+        screen.bars.item_advanced(Phase::Fetch, 1, mib(30));
+        screen.bars.item_advanced(Phase::Fetch, 1, -mib(10));
+        screen.bars.item_advanced(Phase::Fetch, 2, mib(5));
+        snapshot_settings().bind(|| {
+            insta::assert_snapshot!(screen.shown(), @"
+        fetching [bar] 26.0 MiB of 100.0 MiB, 1 of 3 files, [rate], [left]
+         [bar] 20.0 MiB of 40.0 MiB   zlib@1.3
+          ⠁                           5.0 MiB app@2.0
+        ");
+        });
+        screen.bars.item_finished(Phase::Fetch, 1);
+        screen.bars.item_finished(Phase::Fetch, 2);
+        screen.bars.phase_finished(Phase::Fetch);
+        assert_eq!(screen.shown(), "");
+    }
+
+    #[test]
+    fn documents_have_one_bar_together() {
+        let screen = Fixture::new(Palette::Plain);
+        screen.bars.phase_started(Phase::Metadata, 159, None);
+        screen.bars.item_started(Phase::Metadata, 1, "zlib", None);
+        screen.bars.item_finished(Phase::Metadata, 1);
+        snapshot_settings().bind(|| insta::assert_snapshot!(screen.shown(), @"asking mirrors [bar] 1 of 159 specs"));
+    }
+
+    #[test]
+    fn a_run_that_fails_leaves_no_bar() {
+        let Fixture { bars, terminal } = Fixture::new(Palette::Plain);
+        bars.phase_started(Phase::Validate, 2, Some(MIB));
+        bars.item_started(Phase::Validate, 1, "zlib", Some(MIB));
+        assert!(!terminal.contents().is_empty());
+        drop(bars);
+        assert_eq!(terminal.contents(), "");
+    }
+}

@@ -1,0 +1,259 @@
+//! From a command line to a use case, and from its report to what people see.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use larder::commands::{self, CommandError, Mode, OnCorrupt, Session, Wanted};
+use larder::config::{BuildDeps, CacheEntry, Config, ConfigError};
+use larder::plan::Selection;
+use larder::report::Report;
+use larder::types::{Mirror, PlainHttp, Signatures, Variables};
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::args::{BuildDepsOption, Cli, Command, GlobalOptions, SelectionOptions};
+use super::console::{Console, Palette};
+use super::logging::InvalidLogFilter;
+use super::progress::Progress;
+use super::summary::Run;
+use super::tables::CorruptBlobs;
+use super::{diagnostics, json, logging, summary, tables};
+
+/// How a run ended that did what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done: 0.
+    Done,
+    /// `verify` found a corrupt blob: 1.
+    Corrupt,
+    /// Done, but something needed is in no mirror, and `--require-all` was given: 3.
+    Incomplete,
+}
+
+/// Why a run did not do what it was asked.
+#[derive(Debug, Error, Diagnostic)]
+pub enum Failure {
+    /// `larder.yaml` is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Config(#[from] ConfigError),
+    /// The command failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Command(#[from] CommandError),
+    /// `LARDER_LOG` is wrong.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    LogFilter(#[from] InvalidLogFilter),
+    /// A mirror given by `--mirror` without TLS.
+    #[error("`--mirror {url}` is not protected by TLS: anybody on the way could replace binaries and digests alike")]
+    #[diagnostic(help(
+        "use `https://`; where you trust the network, list the mirror in larder.yaml with `insecure: true`"
+    ))]
+    InsecureMirror {
+        /// The URL.
+        url: String,
+    },
+    /// No current folder, no threads, no standard output.
+    #[error("can't {what}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Corrupt => 1,
+            Outcome::Incomplete => 3,
+        })
+    }
+}
+
+impl Failure {
+    /// 2 where the command line or the configuration is wrong, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::LogFilter(_) | Self::InsecureMirror { .. } => 2,
+            Self::Command(error) if error.is_usage() => 2,
+            Self::Command(_) | Self::System { .. } => 1,
+        }
+    }
+
+    /// The message.
+    pub fn render(&self, palette: Palette) -> String {
+        let excerpt = match self {
+            Self::Config(error) => error.excerpt().map(ToString::to_string),
+            _ => None,
+        };
+        diagnostics::render(self, excerpt.as_deref(), palette)
+    }
+}
+
+/// Run the command and show what it did.
+pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome, Failure> {
+    let progress = Progress::new(console);
+    logging::init(console, progress.screen(), variables.get("LARDER_LOG"))?;
+    let config = configuration(&cli.global, &variables)?;
+    let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let session = Session::new(config, variables, home, &progress);
+    let report = match &cli.command {
+        Command::Plan(options) => block_on(commands::plan(&session, &wanted(options)))?,
+        Command::Warm(options) => block_on(commands::warm(&session, &wanted(options)))?,
+        Command::Prepare(options) => {
+            let prepared = block_on(commands::prepare(&session, &wanted(options)))?;
+            if !cli.global.json {
+                console.tell_more(&summary::prepared(&prepared.report, console.err));
+                console.tell_more(&summary::how_to_use(&prepared.scope, &session.config.environments, &here()?));
+            }
+            prepared.report
+        }
+        Command::Finish(options) => commands::finish(&session, mode(options.dry_run))?,
+        Command::Clean(options) => commands::clean(&session, mode(options.dry_run))?,
+        Command::Verify(options) => commands::verify(&session, on_corrupt(options.delete))?,
+        Command::List(_) => commands::list(&session)?,
+    };
+    drop(session);
+    let shown = if cli.global.json { json::print(&report) } else { show(cli, &report, console) };
+    shown.map_err(|source| Failure::System { what: "write to standard output", source })?;
+    Ok(outcome(&cli.command, &report))
+}
+
+/// What people see of a report. `prepare` has said it already, together with how to use what it made.
+fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
+    match &cli.command {
+        Command::Prepare(_) => {}
+        Command::Warm(_) => console.tell_more(&summary::prepared(report, console.err)),
+        Command::Finish(options) => {
+            console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
+        }
+        Command::Clean(options) => {
+            console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
+        }
+        Command::Plan(_) => return console.print(&tables::plan(report, console.width, console.out)),
+        Command::List(options) => {
+            let now = Timestamp::now();
+            return console.print(&tables::list(report, options.sort, now, console.width, console.out));
+        }
+        Command::Verify(options) => {
+            let corrupt = if options.delete { CorruptBlobs::Deleted } else { CorruptBlobs::Kept };
+            return console.print(&tables::verify(report, corrupt, console.out));
+        }
+    }
+    Ok(())
+}
+
+fn outcome(command: &Command, report: &Report) -> Outcome {
+    match command {
+        Command::Plan(options) | Command::Prepare(options) | Command::Warm(options)
+            if options.require_all && report.missing().next().is_some() =>
+        {
+            Outcome::Incomplete
+        }
+        Command::Verify(_) if report.caches.iter().any(|cache| cache.corrupt > 0) => Outcome::Corrupt,
+        _ => Outcome::Done,
+    }
+}
+
+/// The configuration file with what the command line says on top.
+fn configuration(options: &GlobalOptions, variables: &Variables) -> Result<Config, Failure> {
+    let here = here()?;
+    let mut config = Config::load(options.config.as_deref(), &here, variables)?;
+    if !options.environments.is_empty() {
+        config.environments = options.environments.iter().map(|path| environment(path, &here, variables)).collect();
+    }
+    if !options.mirrors.is_empty() {
+        config.mirrors = Some(
+            options
+                .mirrors
+                .iter()
+                .map(|url| {
+                    let signatures = if options.unsigned { Signatures::NotRequired } else { Signatures::Required };
+                    // A mirror that the configuration knows keeps what the configuration says of it.
+                    let known = config.mirrors.iter().flatten().find(|known| known.url == *url);
+                    let plain_http = known.map_or(PlainHttp::LoopbackOnly, |known| known.plain_http);
+                    if url.is_refused_by(plain_http) {
+                        return Err(Failure::InsecureMirror { url: url.to_string() });
+                    }
+                    let name = known.map_or_else(|| url.to_string(), |known| known.name.clone());
+                    Ok(Mirror { name, url: url.clone(), signatures, plain_http })
+                })
+                .collect::<Result<_, _>>()?,
+        );
+    }
+    if !options.caches.is_empty() {
+        only(&mut config.caches, &options.caches)?;
+    }
+    Ok(config)
+}
+
+/// Act on these caches only. They then take the binaries of all mirrors, since there is no other to take them.
+fn only(caches: &mut Vec<CacheEntry>, names: &[String]) -> Result<(), CommandError> {
+    for name in names {
+        if !caches.iter().any(|cache| cache.name.as_str() == name) {
+            let known = caches.iter().map(|cache| format!("`{}`", cache.name)).collect();
+            return Err(CommandError::NoSuchCache { name: name.clone(), known });
+        }
+    }
+    caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
+    if let [cache] = &mut caches[..] {
+        cache.prefixes.clear();
+    }
+    Ok(())
+}
+
+/// A folder, a lockfile, or the name of one of Spack's own environments.
+fn environment(path: &Path, here: &Path, variables: &Variables) -> PathBuf {
+    let beside = here.join(path);
+    let is_name = path.components().count() == 1 && !beside.exists();
+    let named = variables
+        .get("SPACK_ROOT")
+        .filter(|_| is_name)
+        .map(|root| Path::new(root).join("var/spack/environments").join(path));
+    named.filter(|folder| folder.join("spack.lock").is_file()).unwrap_or(beside)
+}
+
+fn wanted(options: &SelectionOptions) -> Wanted {
+    Wanted {
+        selection: Selection {
+            specs: options.specs.iter().map(ToString::to_string).collect(),
+            hashes: options.hashes.iter().map(|hash| hash.as_str().to_owned()).collect(),
+        },
+        build_deps: options.build_deps.map(|which| match which {
+            BuildDepsOption::Missing => BuildDeps::Missing,
+            BuildDepsOption::All => BuildDeps::All,
+            BuildDepsOption::None => BuildDeps::None,
+        }),
+        install_trees: options.installed.clone(),
+    }
+}
+
+/// Two threads wait for the network; hashing and writing have threads of their own.
+fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|source| Failure::System { what: "start threads", source })?;
+    Ok(runtime.block_on(work)?)
+}
+
+fn here() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|source| Failure::System { what: "find the current folder", source })
+}
+
+fn mode(dry_run: bool) -> Mode {
+    if dry_run { Mode::Pretend } else { Mode::Act }
+}
+
+fn dry(dry_run: bool) -> Run {
+    if dry_run { Run::Dry } else { Run::Real }
+}
+
+fn on_corrupt(delete: bool) -> OnCorrupt {
+    if delete { OnCorrupt::Delete } else { OnCorrupt::Report }
+}

@@ -1,0 +1,251 @@
+//! What a run did, in a few sentences.
+//!
+//! Warnings are not repeated here: the reporter told them when they came up.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use larder::report::{CacheReport, Report, SpecReport, Status, Totals};
+
+use super::console::{GOOD, PENDING, Palette, count, duration, printable, size};
+
+/// How many specs that must be built are named.
+const NAMED: usize = 10;
+
+/// Whether a command did what it says or only looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// It did.
+    Real,
+    /// `--dry-run`.
+    Dry,
+}
+
+/// The end of `prepare` and `warm`.
+pub fn prepared(report: &Report, palette: Palette) -> String {
+    let mut out = needed(report);
+    let totals = &report.totals;
+    out.push_str(&traffic(totals));
+    if totals.bytes_reused > 0 {
+        let saved = format!("the cache saved {} of downloads", size(totals.bytes_reused));
+        line(&mut out, &palette.paint(GOOD, &saved));
+    }
+    out.push_str(&to_build(report, palette));
+    out
+}
+
+/// How to have Spack use the job mirror, in one line that can be copied.
+pub fn how_to_use(scope: &Path, environments: &[PathBuf], here: &Path) -> String {
+    let shown = |path: &Path| match path.strip_prefix(here) {
+        Ok(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
+        Ok(inside) => printable(&inside.to_string_lossy()).into_owned(),
+        Err(_) => printable(&path.to_string_lossy()).into_owned(),
+    };
+    let environment = match environments {
+        [folder] if folder.is_dir() => shown(folder),
+        _ => "ENVIRONMENT".to_owned(),
+    };
+    format!("now run: spack -C {} -e {environment} install\n", shown(scope))
+}
+
+/// The end of `finish` and `clean`: a line for each cache.
+pub fn pruned(report: &Report, run: Run, palette: Palette) -> String {
+    let mut out = String::new();
+    for cache in &report.caches {
+        line(&mut out, &pruned_cache(cache, run, palette));
+    }
+    out
+}
+
+/// `5 specs needed: 3 reused, 2 fetched, 0 to build (2 external, 1 installed)`.
+fn needed(report: &Report) -> String {
+    let of = |status| report.count(status);
+    let provided = provided(report);
+    let needed = report.specs.len() - of(Status::External) - of(Status::Installed);
+    let mut out = count(needed as u64, "spec") + " needed";
+    if needed > 0 {
+        let to_fetch = of(Status::Fetch);
+        // Writing to a string can't fail.
+        let _ = write!(out, ": {} reused, {} fetched", of(Status::Cached), of(Status::Fetched));
+        if to_fetch > 0 {
+            let _ = write!(out, ", {to_fetch} to fetch");
+        }
+        let _ = write!(out, ", {} to build", of(Status::Build));
+    }
+    if !provided.is_empty() {
+        let _ = write!(out, " ({provided})");
+    }
+    out.push('\n');
+    out
+}
+
+/// `2 external, 1 installed`: what needs nothing.
+pub(super) fn provided(report: &Report) -> String {
+    [(Status::External, "external"), (Status::Installed, "installed")]
+        .into_iter()
+        .filter_map(|(status, word)| match report.count(status) {
+            0 => None,
+            number => Some(format!("{number} {word}")),
+        })
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// `reused 1.9 GiB of 2.0 GiB, fetched 100.0 MiB and 28.1 KiB of metadata in 31 requests, 4.2 s`.
+fn traffic(totals: &Totals) -> String {
+    let mut out = String::new();
+    if totals.bytes_needed > 0 {
+        let _ = write!(out, "reused {} of {}, ", size(totals.bytes_reused), size(totals.bytes_needed));
+    }
+    let _ = write!(
+        out,
+        "fetched {} and {} of metadata in {}, {}",
+        size(totals.bytes_fetched),
+        size(totals.metadata_bytes),
+        count(totals.requests, "request"),
+        duration(totals.seconds)
+    );
+    out.push('\n');
+    out
+}
+
+/// The specs that no mirror has, at most [`NAMED`] of them.
+fn to_build(report: &Report, palette: Palette) -> String {
+    let specs: Vec<_> = report.specs.iter().filter(|spec| spec.status == Status::Build).collect();
+    let mut out = String::new();
+    if specs.is_empty() {
+        return out;
+    }
+    line(&mut out, &palette.paint(PENDING, "Spack has to build:"));
+    for spec in specs.iter().take(NAMED) {
+        line(&mut out, &format!("  {}", spec_line(spec)));
+    }
+    if specs.len() > NAMED {
+        line(&mut out, &format!("  and {} more", specs.len() - NAMED));
+    }
+    out
+}
+
+/// `app@2.0/abcdefg (development build)`.
+fn spec_line(spec: &SpecReport) -> String {
+    let reason = spec.reason.as_deref().map(|reason| format!(" ({})", printable(reason))).unwrap_or_default();
+    format!("{}@{}/{}{reason}", spec.name, printable(spec.version.as_str()), spec.hash.short())
+}
+
+fn pruned_cache(cache: &CacheReport, run: Run, palette: Palette) -> String {
+    let name = printable(&cache.name);
+    let removed = format!("{} ({})", count(cache.removed, "blob"), size(cache.removed_bytes));
+    let deed = match (cache.removed, run, cache.changed) {
+        (0, _, false) => palette.paint(GOOD, "nothing to remove, nothing changed"),
+        (0, _, true) => match cache.added {
+            0 => "nothing to remove, records changed".to_owned(),
+            added => format!("nothing to remove, {} added", count(added, "blob")),
+        },
+        (_, Run::Real, _) => format!("removed {removed}"),
+        (_, Run::Dry, _) => palette.paint(PENDING, &format!("would remove {removed}")),
+    };
+    // Blobs are compressed already: the archive is as large as they are together.
+    let archive = match (cache.blobs, run) {
+        (0, Run::Real) => "it is empty".to_owned(),
+        (0, Run::Dry) => "it would be empty".to_owned(),
+        (blobs, Run::Real) => format!("its archive holds {}, about {}", count(blobs, "blob"), size(cache.bytes)),
+        (blobs, Run::Dry) => format!("its archive would hold {}, about {}", count(blobs, "blob"), size(cache.bytes)),
+    };
+    format!("{name}: {deed}; {archive}")
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{self, GIB, MIB, cache, spec};
+
+    fn after_finish(cache: CacheReport, run: Run) -> String {
+        let mut report = Report::new("finish");
+        report.caches = vec![cache];
+        pruned(&report, run, Palette::Plain)
+    }
+
+    #[test]
+    fn a_warm_run_says_what_the_cache_saved() {
+        insta::assert_snapshot!(prepared(&samples::prepared(), Palette::Plain), @"
+        5 specs needed: 3 reused, 2 fetched, 0 to build (2 external, 1 installed)
+        reused 1.9 GiB of 2.0 GiB, fetched 100.0 MiB and 28.1 KiB of metadata in 31 requests, 4.2 s
+        the cache saved 1.9 GiB of downloads
+        ");
+    }
+
+    #[test]
+    fn a_cold_run_claims_no_savings() {
+        let mut report = Report::new("prepare");
+        report.specs = vec![spec("zlib", "1.3", Status::Fetched, Some(24 * MIB))];
+        report.totals = Totals {
+            bytes_needed: 24 * MIB,
+            bytes_reused: 0,
+            bytes_fetched: 24 * MIB,
+            metadata_bytes: 812,
+            requests: 1,
+            seconds: 75.2,
+        };
+        insta::assert_snapshot!(prepared(&report, Palette::Plain), @"
+        1 spec needed: 0 reused, 1 fetched, 0 to build
+        reused 0 B of 24.0 MiB, fetched 24.0 MiB and 812 B of metadata in 1 request, 1 min 15 s
+        ");
+    }
+
+    #[test]
+    fn what_has_to_be_built_is_named_up_to_a_point() {
+        let mut report = samples::prepared();
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
+        report.specs = names.iter().map(|name| spec(name, "git.x/y=1", Status::Build, None)).collect();
+        report.specs[1].reason = Some("development build".to_owned());
+        insta::assert_snapshot!(prepared(&report, Palette::Plain), @"
+        12 specs needed: 0 reused, 0 fetched, 12 to build
+        reused 1.9 GiB of 2.0 GiB, fetched 100.0 MiB and 28.1 KiB of metadata in 31 requests, 4.2 s
+        the cache saved 1.9 GiB of downloads
+        Spack has to build:
+          a@git.x/y=1/aaaaaaa
+          b@git.x/y=1/baaaaaa (development build)
+          c@git.x/y=1/caaaaaa
+          d@git.x/y=1/daaaaaa
+          e@git.x/y=1/eaaaaaa
+          f@git.x/y=1/faaaaaa
+          g@git.x/y=1/gaaaaaa
+          h@git.x/y=1/haaaaaa
+          i@git.x/y=1/iaaaaaa
+          j@git.x/y=1/jaaaaaa
+          and 2 more
+        ");
+    }
+
+    #[test]
+    fn an_environment_of_externals_needs_nothing() {
+        let mut report = Report::new("prepare");
+        report.specs = vec![spec("glibc", "2.36", Status::External, None)];
+        insta::assert_snapshot!(prepared(&report, Palette::Plain), @"
+        0 specs needed (1 external)
+        fetched 0 B and 0 B of metadata in 0 requests, 0.0 s
+        ");
+    }
+
+    #[test]
+    fn a_pruned_cache_says_what_is_gone_and_what_is_left() {
+        let pruned = CacheReport { removed: 3, removed_bytes: GIB, changed: true, ..cache("shared", 12, 4 * GIB) };
+        insta::assert_snapshot!(after_finish(pruned.clone(), Run::Real), @"shared: removed 3 blobs (1.0 GiB); its archive holds 12 blobs, about 4.0 GiB");
+        insta::assert_snapshot!(after_finish(CacheReport { changed: false, ..pruned }, Run::Dry), @"shared: would remove 3 blobs (1.0 GiB); its archive would hold 12 blobs, about 4.0 GiB");
+        let emptied = CacheReport { removed: 1, removed_bytes: MIB, changed: true, ..cache("branch", 0, 0) };
+        insta::assert_snapshot!(after_finish(emptied, Run::Real), @"branch: removed 1 blob (1.0 MiB); it is empty");
+    }
+
+    #[test]
+    fn a_cache_without_change_says_so() {
+        insta::assert_snapshot!(after_finish(cache("shared", 12, 4 * GIB), Run::Real), @"shared: nothing to remove, nothing changed; its archive holds 12 blobs, about 4.0 GiB");
+        let added = CacheReport { added: 2, changed: true, ..cache("shared", 12, 4 * GIB) };
+        insta::assert_snapshot!(after_finish(added.clone(), Run::Real), @"shared: nothing to remove, 2 blobs added; its archive holds 12 blobs, about 4.0 GiB");
+        insta::assert_snapshot!(after_finish(CacheReport { added: 0, ..added }, Run::Real), @"shared: nothing to remove, records changed; its archive holds 12 blobs, about 4.0 GiB");
+    }
+}

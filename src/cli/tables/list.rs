@@ -1,0 +1,238 @@
+//! `larder list`: what the caches hold, for whom, how large, and when it was last used.
+//!
+//! In layout v3 a spec has two blobs, the archive and a few kilobytes with the spec's own JSON. People think of the spec,
+//! so the small one is counted in the row of the large one.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use anstyle::Style;
+use jiff::Timestamp;
+use larder::report::{BlobReport, BlobRole, CacheReport, Report};
+use larder::types::DagHash;
+
+use super::{Column, Grid, Line};
+use crate::cli::args::SortOption;
+use crate::cli::console::{FAINT, Palette, count, printable, size};
+
+const COLUMNS: [Column; 7] = [
+    Column::Text("PACKAGE"),
+    Column::Text("VERSION"),
+    Column::Whole("HASH"),
+    Column::Number("SIZE"),
+    Column::Whole("LAST USED"),
+    Column::Text("MIRROR"),
+    Column::Text("CACHE"),
+];
+
+/// The index of `PACKAGE`.
+const PACKAGE: usize = 0;
+
+/// One spec in one cache.
+struct Entry<'a> {
+    blob: &'a BlobReport,
+    cache: &'a str,
+    /// With the blobs that are counted in.
+    bytes: u64,
+    last_used: Timestamp,
+}
+
+/// The table, and a line with the totals of each cache. `now` is what `LAST USED` counts from.
+pub fn list(report: &Report, order: SortOption, now: Timestamp, width: Option<u16>, palette: Palette) -> String {
+    let mut entries: Vec<_> = report.caches.iter().flat_map(entries).collect();
+    match order {
+        SortOption::Name => entries.sort_by(|a, b| a.name().cmp(&b.name())),
+        SortOption::Size => entries.sort_by_key(|entry| Reverse(entry.bytes)),
+        SortOption::Used => entries.sort_by_key(|entry| entry.last_used),
+    }
+    let mut out = String::new();
+    if !entries.is_empty() {
+        let mut grid = Grid::new(&COLUMNS, width);
+        for entry in &entries {
+            grid.add(&entry.line(now));
+        }
+        out.push_str(&grid.render(palette));
+        out.push('\n');
+    }
+    for cache in &report.caches {
+        let (name, path) = (printable(&cache.name), printable(&cache.path));
+        // Writing to a string can't fail.
+        let _ = writeln!(out, "{name}: {}, {} in {path}", count(cache.blobs, "blob"), size(cache.bytes));
+    }
+    out
+}
+
+/// The blobs of a cache, those of layout v3 with their spec's JSON counted in.
+fn entries(cache: &CacheReport) -> Vec<Entry<'_>> {
+    let mut entries: Vec<Entry<'_>> = Vec::new();
+    let mut binaries: BTreeMap<DagHash, usize> = BTreeMap::new();
+    for blob in cache.contents.iter().filter(|blob| role(blob) != Some(BlobRole::Spec)) {
+        for request in &blob.requests {
+            binaries.entry(request.hash).or_insert(entries.len());
+        }
+        entries.push(Entry { blob, cache: &cache.name, bytes: blob.bytes, last_used: blob.last_used });
+    }
+    for blob in cache.contents.iter().filter(|blob| role(blob) == Some(BlobRole::Spec)) {
+        match blob.requests.iter().find_map(|request| binaries.get(&request.hash)) {
+            Some(&binary) => {
+                entries[binary].bytes += blob.bytes;
+                entries[binary].last_used = entries[binary].last_used.max(blob.last_used);
+            }
+            None => entries.push(Entry { blob, cache: &cache.name, bytes: blob.bytes, last_used: blob.last_used }),
+        }
+    }
+    entries
+}
+
+fn role(blob: &BlobReport) -> Option<BlobRole> {
+    blob.requests.iter().map(|request| request.role).min()
+}
+
+impl Entry<'_> {
+    /// What names sort by: what nobody requests comes last.
+    fn name(&self) -> (bool, Option<(&str, &str, &str)>) {
+        let first = self.blob.requests.first();
+        (first.is_none(), first.map(|first| (first.name.as_str(), first.version.as_str(), first.hash.as_str())))
+    }
+
+    fn line(&self, now: Timestamp) -> Line {
+        let requests = &self.blob.requests;
+        let dash = || "-".to_owned();
+        let (package, version, style) = match requests.first() {
+            None => ("(no longer requested)".to_owned(), dash(), FAINT),
+            Some(first) if role(self.blob) == Some(BlobRole::Spec) => {
+                (format!("{} (spec file)", first.name), first.version.to_string(), Style::new())
+            }
+            Some(first) => (first.name.to_string(), first.version.to_string(), Style::new()),
+        };
+        let hashes: Vec<_> = distinct(requests.iter().map(|request| request.hash.short()));
+        let mirrors: Vec<_> = distinct(requests.iter().map(|request| request.mirror.as_str()));
+        let cells = vec![
+            package,
+            version,
+            first_of(&hashes),
+            size(self.bytes),
+            ago(self.last_used, now),
+            first_of(&mirrors),
+            self.cache.to_owned(),
+        ];
+        Line { cells, painted: PACKAGE, style }
+    }
+}
+
+/// Each text once, in the order of its first appearance.
+fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    texts.filter(|text| seen.insert(*text)).collect()
+}
+
+/// The first, and how many there are besides.
+fn first_of(texts: &[&str]) -> String {
+    match texts {
+        [] => "-".to_owned(),
+        [only] => (*only).to_owned(),
+        [first, others @ ..] => format!("{first} +{}", others.len()),
+    }
+}
+
+/// `3 days ago`. What lies in the future was written by a machine whose clock is ahead: that is now.
+fn ago(then: Timestamp, now: Timestamp) -> String {
+    let seconds = u64::try_from(now.duration_since(then).as_secs()).unwrap_or(0);
+    match (seconds / 60, seconds / 3600, seconds / 86_400) {
+        (0, ..) => "just now".to_owned(),
+        (minutes, 0, _) => count(minutes, "minute") + " ago",
+        (_, hours, 0) => count(hours, "hour") + " ago",
+        (.., days) => count(days, "day") + " ago",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{GIB, MIB, blob, cache, hash};
+
+    const NOW: &str = "2026-03-04T12:00:00Z";
+
+    fn sample() -> Report {
+        let mut shared = cache("shared", 5, GIB + 41 * MIB);
+        shared.contents = vec![
+            blob(1, "zlib", BlobRole::Binary, 24 * MIB, "2026-03-04T11:59:50Z"),
+            blob(2, "app", BlobRole::Binary, 16 * MIB, "2026-02-01T12:00:00Z"),
+            blob(3, "app", BlobRole::Spec, 9_000, "2026-03-01T12:00:00Z"),
+            blob(4, "lost", BlobRole::Spec, 9_000, "2026-03-03T11:00:00Z"),
+            blob(5, "gone", BlobRole::Binary, GIB, "2025-03-03T11:00:00Z"),
+        ];
+        shared.contents[4].requests.clear();
+        let mut again = shared.contents[0].requests[0].clone();
+        again.mirror = "https://other.example.org".to_owned();
+        shared.contents[0].requests.push(again.clone());
+        again.hash = hash("rebuilt");
+        shared.contents[0].requests.push(again);
+        let mut branch = cache("branch", 1, 5 * MIB);
+        branch.contents = vec![blob(6, "app", BlobRole::Binary, 5 * MIB, "2026-03-04T10:00:00Z")];
+        let mut report = Report::new("list");
+        report.caches = vec![branch, shared, cache("new", 0, 0)];
+        report
+    }
+
+    fn shown(order: SortOption, width: Option<u16>) -> String {
+        list(&sample(), order, NOW.parse().unwrap(), width, Palette::Plain)
+    }
+
+    #[test]
+    fn specs_are_listed_by_name_with_their_small_file_counted_in() {
+        insta::assert_snapshot!(shown(SortOption::Name, None), @"
+        PACKAGE                VERSION  HASH            SIZE  LAST USED     MIRROR                                   CACHE
+        app                    1.2      appaaaa      5.0 MiB  2 hours ago   https://binaries.example.org/develop     branch
+        app                    1.2      appaaaa     16.0 MiB  3 days ago    https://binaries.example.org/develop     shared
+        lost (spec file)       1.2      lostaaa      8.8 KiB  1 day ago     https://binaries.example.org/develop     shared
+        zlib                   1.2      zlibaaa +1  24.0 MiB  just now      https://binaries.example.org/develop +1  shared
+        (no longer requested)  -        -            1.0 GiB  366 days ago  -                                        shared
+
+        branch: 1 blob, 5.0 MiB in .larder/branch
+        shared: 5 blobs, 1.0 GiB in .larder/shared
+        new: 0 blobs, 0 B in .larder/new
+        ");
+    }
+
+    #[test]
+    fn the_largest_or_the_longest_unused_may_come_first() {
+        let first = |order| shown(order, None).lines().skip(1).take(2).collect::<Vec<_>>().join("\n");
+        insta::assert_snapshot!(first(SortOption::Size), @"
+        (no longer requested)  -        -            1.0 GiB  366 days ago  -                                        shared
+        zlib                   1.2      zlibaaa +1  24.0 MiB  just now      https://binaries.example.org/develop +1  shared
+        ");
+        insta::assert_snapshot!(first(SortOption::Used), @"
+        (no longer requested)  -        -            1.0 GiB  366 days ago  -                                        shared
+        app                    1.2      appaaaa     16.0 MiB  3 days ago    https://binaries.example.org/develop     shared
+        ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_the_mirror() {
+        insta::assert_snapshot!(shown(SortOption::Name, Some(80)), @"
+        PACKAGE        VERSION  HASH            SIZE  LAST USED     MIRROR        CACHE
+        app            1.2      appaaaa      5.0 MiB  2 hours ago   https://bin…  branch
+        app            1.2      appaaaa     16.0 MiB  3 days ago    https://bin…  shared
+        lost (spec…    1.2      lostaaa      8.8 KiB  1 day ago     https://bin…  shared
+        zlib           1.2      zlibaaa +1  24.0 MiB  just now      https://bin…  shared
+        (no longer…    -        -            1.0 GiB  366 days ago  -             shared
+
+        branch: 1 blob, 5.0 MiB in .larder/branch
+        shared: 5 blobs, 1.0 GiB in .larder/shared
+        new: 0 blobs, 0 B in .larder/new
+        ");
+    }
+
+    #[test]
+    fn times_are_told_as_people_do() {
+        let now: Timestamp = NOW.parse().unwrap();
+        let told = |then: &str| ago(then.parse().unwrap(), now);
+        assert_eq!(told("2026-03-04T12:00:30Z"), "just now");
+        assert_eq!(told("2026-03-04T11:58:50Z"), "1 minute ago");
+        assert_eq!(told("2026-03-04T09:59:00Z"), "2 hours ago");
+        assert_eq!(told("2026-03-03T12:00:00Z"), "1 day ago");
+        assert_eq!(told("2025-03-04T12:00:00Z"), "365 days ago");
+    }
+}

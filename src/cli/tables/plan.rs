@@ -1,0 +1,202 @@
+//! `larder plan`: what the job needs and where each binary would come from.
+//!
+//! What needs nothing comes first and what has to be built last, where the eye is when the table has gone by.
+
+use anstyle::Style;
+use larder::report::{Report, SpecReport, Status};
+
+use super::{Column, Grid, Line};
+use crate::cli::console::{BAD, FAINT, GOOD, PENDING, Palette, count, size};
+use crate::cli::summary::provided;
+
+const COLUMNS: [Column; 7] = [
+    Column::Text("PACKAGE"),
+    Column::Text("VERSION"),
+    Column::Whole("HASH"),
+    Column::Whole("STATUS"),
+    Column::Number("SIZE"),
+    Column::Text("MIRROR"),
+    Column::Text("CACHE"),
+];
+
+/// The index of `STATUS`.
+const STATUS: usize = 3;
+
+/// The table, and a line with its totals.
+pub fn plan(report: &Report, width: Option<u16>, palette: Palette) -> String {
+    let mut out = String::new();
+    if !report.specs.is_empty() {
+        let mut grid = Grid::new(&COLUMNS, width);
+        for spec in in_order(&report.specs) {
+            grid.add(&line(spec));
+        }
+        out.push_str(&grid.render(palette));
+        out.push('\n');
+    }
+    out.push_str(&totals(report));
+    out.push('\n');
+    out
+}
+
+/// The report is in the order of names, which a stable sort keeps.
+fn in_order(specs: &[SpecReport]) -> Vec<&SpecReport> {
+    let mut specs: Vec<_> = specs.iter().collect();
+    specs.sort_by_key(|spec| urgency(spec.status));
+    specs
+}
+
+fn urgency(status: Status) -> u8 {
+    match status {
+        Status::External => 0,
+        Status::Installed => 1,
+        Status::Cached => 2,
+        Status::Fetched => 3,
+        Status::Fetch => 4,
+        Status::Build => 5,
+    }
+}
+
+fn line(spec: &SpecReport) -> Line {
+    let (word, style) = word(spec.status);
+    let dash = || "-".to_owned();
+    // Why there is no mirror to name stands in its place: the status stays a word.
+    let reason = spec.reason.as_ref().map(|reason| format!("({reason})"));
+    let bytes = match (spec.bytes, spec.status) {
+        (Some(bytes), _) => size(bytes),
+        (None, Status::Cached | Status::Fetch | Status::Fetched) => "?".to_owned(),
+        (None, _) => "-".to_owned(),
+    };
+    let cells = vec![
+        spec.name.to_string(),
+        spec.version.to_string(),
+        spec.hash.short().to_owned(),
+        word.to_owned(),
+        bytes,
+        spec.mirror.clone().or(reason).unwrap_or_else(dash),
+        spec.cache.clone().unwrap_or_else(dash),
+    ];
+    Line { cells, painted: STATUS, style }
+}
+
+fn word(status: Status) -> (&'static str, Style) {
+    match status {
+        Status::External => ("external", FAINT),
+        Status::Installed => ("installed", FAINT),
+        Status::Cached => ("cached", GOOD),
+        Status::Fetched => ("fetched", GOOD),
+        Status::Fetch => ("fetch", PENDING),
+        Status::Build => ("build", BAD),
+    }
+}
+
+/// `5 specs needed: 3 cached (1.9 GiB), 1 to fetch (100.0 MiB), 1 to build (2 external, 1 installed)`.
+fn totals(report: &Report) -> String {
+    let provided = provided(report);
+    let needed = report.specs.len() - report.count(Status::External) - report.count(Status::Installed);
+    let mut out = count(needed as u64, "spec") + " needed";
+    if needed > 0 {
+        let parts = [(Status::Cached, "cached"), (Status::Fetched, "fetched"), (Status::Fetch, "to fetch")]
+            .into_iter()
+            .filter(|(status, _)| *status != Status::Fetched || report.count(*status) > 0)
+            .map(|(status, words)| format!("{} {words}{}", report.count(status), size_of(report, status)))
+            .chain([format!("{} to build", report.count(Status::Build))]);
+        out = format!("{out}: {}", parts.collect::<Vec<_>>().join(", "));
+    }
+    if !provided.is_empty() {
+        out = format!("{out} ({provided})");
+    }
+    out
+}
+
+/// The sizes together, as far as they are known: a v2 mirror states none before the download.
+fn size_of(report: &Report, status: Status) -> String {
+    let sizes: Vec<_> = report.specs.iter().filter(|spec| spec.status == status).map(|spec| spec.bytes).collect();
+    let sum: u64 = sizes.iter().flatten().sum();
+    match (sizes.iter().any(Option::is_none), sum) {
+        (false, 0) => String::new(),
+        (false, sum) => format!(" ({})", size(sum)),
+        (true, 0) => " (size unknown)".to_owned(),
+        (true, sum) => format!(" (at least {})", size(sum)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{GIB, MIB, spec};
+
+    fn sample() -> Report {
+        let mut report = Report::new("plan");
+        report.specs = vec![
+            spec("app", "2.0", Status::Build, None),
+            spec("glibc", "2.36", Status::External, None),
+            spec("hdf", "1.14.3", Status::Cached, Some(GIB)),
+            spec("libbase", "git.feature/x=0.4", Status::Fetch, Some(100 * MIB)),
+            spec("mpich", "4.2", Status::Installed, None),
+            spec("zlib", "1.3", Status::Fetch, None),
+        ];
+        report.specs[0].reason = Some("development build".to_owned());
+        report
+    }
+
+    #[test]
+    fn what_has_to_be_built_comes_last_and_the_totals_below() {
+        insta::assert_snapshot!(plan(&sample(), None, Palette::Plain), @"
+        PACKAGE  VERSION            HASH     STATUS          SIZE  MIRROR               CACHE
+        glibc    2.36               glibcaa  external           -  -                    -
+        mpich    4.2                mpichaa  installed          -  -                    -
+        hdf      1.14.3             hdfaaaa  cached       1.0 GiB  develop              shared
+        libbase  git.feature/x=0.4  libbase  fetch      100.0 MiB  develop              shared
+        zlib     1.3                zlibaaa  fetch              ?  develop              shared
+        app      2.0                appaaaa  build              -  (development build)  -
+
+        4 specs needed: 1 cached (1.0 GiB), 2 to fetch (at least 100.0 MiB), 1 to build (1 external, 1 installed)
+        ");
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_text_but_not_hash_status_and_size() {
+        let table = plan(&sample(), Some(72), Palette::Plain);
+        assert!(table.lines().take(7).all(|line| line.chars().count() <= 72), "{table}");
+        insta::assert_snapshot!(table, @"
+        PACKAGE  VERSION      HASH     STATUS          SIZE  MIRROR       CACHE
+        glibc    2.36         glibcaa  external           -  -            -
+        mpich    4.2          mpichaa  installed          -  -            -
+        hdf      1.14.3       hdfaaaa  cached       1.0 GiB  develop      shared
+        libbase  git.featur…  libbase  fetch      100.0 MiB  develop      shared
+        zlib     1.3          zlibaaa  fetch              ?  develop      shared
+        app      2.0          appaaaa  build              -  (developme…  -
+
+        4 specs needed: 1 cached (1.0 GiB), 2 to fetch (at least 100.0 MiB), 1 to build (1 external, 1 installed)
+        ");
+    }
+
+    #[test]
+    fn a_terminal_of_any_width_gets_one_line_per_spec() {
+        for width in 1..=140 {
+            let table = plan(&sample(), Some(width), Palette::Coloured);
+            assert_eq!(table.lines().count(), 9, "{width}: {table}");
+        }
+    }
+
+    #[test]
+    fn only_the_status_is_painted_and_colours_take_no_room() {
+        let coloured = plan(&sample(), None, Palette::Coloured);
+        assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plan(&sample(), None, Palette::Plain));
+        assert!(coloured.contains("\u{1b}[32mcached\u{1b}[0m  "), "{coloured:?}");
+        assert!(coloured.contains("\u{1b}[1m\u{1b}[31mbuild\u{1b}[0m  "), "{coloured:?}");
+    }
+
+    #[test]
+    fn text_of_a_mirror_can_not_paint_or_break_lines() {
+        let mut report = sample();
+        report.specs[2].mirror = Some("x\u{1b}[31m\n\u{2061}y\u{2062}".to_owned());
+        let table = plan(&report, None, Palette::Plain);
+        assert!(table.contains(r"x\u{1b}[31m\n\u{2061}y\u{2062}"), "{table}");
+    }
+
+    #[test]
+    fn nothing_needed_is_said_without_a_table() {
+        assert_eq!(plan(&Report::new("plan"), None, Palette::Plain), "0 specs needed\n");
+    }
+}

@@ -1,0 +1,97 @@
+//! `larder verify`: which blobs are not what their name says.
+
+use larder::report::{BlobReport, BlobRole, CacheReport, Report};
+
+use crate::cli::console::{BAD, GOOD, Palette, count, printable, size};
+
+/// What became of corrupt blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CorruptBlobs {
+    /// They still lie there.
+    Kept,
+    /// `--delete`.
+    Deleted,
+}
+
+/// A line for each cache, and below it one for each corrupt blob.
+pub fn verify(report: &Report, corrupt: CorruptBlobs, palette: Palette) -> String {
+    let mut out = String::new();
+    for cache in &report.caches {
+        out.push_str(&cache_line(cache, palette));
+        for blob in cache.contents.iter().filter(|blob| blob.intact == Some(false)) {
+            out.push_str(&blob_line(blob, corrupt, palette));
+        }
+    }
+    out
+}
+
+fn cache_line(cache: &CacheReport, palette: Palette) -> String {
+    let name = printable(&cache.name);
+    // The cache's own count is taken after the command, so that deleted blobs are missing from it.
+    let (looked_at, bytes) = match cache.contents.as_slice() {
+        [] => (cache.blobs, cache.bytes),
+        blobs => (blobs.len() as u64, blobs.iter().map(|blob| blob.bytes).sum()),
+    };
+    let verdict = match (looked_at, cache.corrupt) {
+        (0, 0) => return format!("{name}: empty\n"),
+        (_, 0) => palette.paint(GOOD, "all intact"),
+        (_, corrupt) => palette.paint(BAD, &format!("{corrupt} corrupt")),
+    };
+    format!("{name}: {}, {}: {verdict}\n", count(looked_at, "blob"), size(bytes))
+}
+
+fn blob_line(blob: &BlobReport, corrupt: CorruptBlobs, palette: Palette) -> String {
+    let who = match blob.requests.first() {
+        None => "no longer requested".to_owned(),
+        Some(request) => {
+            let role = match request.role {
+                BlobRole::Binary => "",
+                BlobRole::Spec => ", its spec file",
+            };
+            format!("{}@{}/{}{role}", request.name, printable(request.version.as_str()), request.hash.short())
+        }
+    };
+    let fate = match corrupt {
+        CorruptBlobs::Kept => "",
+        CorruptBlobs::Deleted => ", deleted",
+    };
+    format!("  {} sha256:{} ({who}){fate}\n", palette.paint(BAD, "corrupt"), blob.digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{MIB, blob, cache};
+
+    fn sample() -> Report {
+        let look = |blob: BlobReport, intact| BlobReport { intact: Some(intact), ..blob };
+        let mut shared = cache("shared", 3, 30 * MIB);
+        shared.contents = vec![
+            look(blob(1, "app", BlobRole::Binary, 20 * MIB, "2026-01-01T00:00:00Z"), true),
+            look(blob(2, "app", BlobRole::Spec, 2 * MIB, "2026-01-01T00:00:00Z"), false),
+            look(blob(3, "zlib", BlobRole::Binary, 8 * MIB, "2026-01-01T00:00:00Z"), false),
+        ];
+        shared.contents[2].requests.clear();
+        shared.corrupt = 2;
+        let mut report = Report::new("verify");
+        report.caches = vec![shared, cache("branch", 2, MIB), cache("new", 0, 0)];
+        report
+    }
+
+    #[test]
+    fn corrupt_blobs_are_named() {
+        insta::assert_snapshot!(verify(&sample(), CorruptBlobs::Kept, Palette::Plain), @"
+        shared: 3 blobs, 30.0 MiB: 2 corrupt
+          corrupt sha256:0202020202020202020202020202020202020202020202020202020202020202 (app@1.2/appaaaa, its spec file)
+          corrupt sha256:0303030303030303030303030303030303030303030303030303030303030303 (no longer requested)
+        branch: 2 blobs, 1.0 MiB: all intact
+        new: empty
+        ");
+    }
+
+    #[test]
+    fn deleted_blobs_are_said_to_be() {
+        let text = verify(&sample(), CorruptBlobs::Deleted, Palette::Plain);
+        assert_eq!(text.matches(", deleted\n").count(), 2, "{text}");
+    }
+}

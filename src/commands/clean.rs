@@ -1,0 +1,32 @@
+//! `larder clean`: empty the caches.
+
+use super::{CommandError, Mode, Session, upkeep};
+use crate::cache::Exclusion;
+use crate::job::JobFolder;
+use crate::report::{CacheReport, Report};
+
+/// Remove every blob and record, and the job mirror, whose links would lead nowhere. What larder did not put into a cache
+/// folder stays.
+pub fn clean(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> {
+    let mut report = Report::new("clean");
+    for cache in upkeep::open_all(session)? {
+        let waiting = || session.inform(&format!("waiting for a job that uses cache `{}`", cache.name()));
+        let _lock = if mode == Mode::Act && cache.root().exists() {
+            Some(cache.lock(Exclusion::Exclusive, waiting)?)
+        } else {
+            None
+        };
+        let before = upkeep::state_of(session, &cache)?;
+        let mut after = before.clone();
+        if mode == Mode::Act {
+            cache.empty()?;
+            after = upkeep::report_of(&cache, &cache.contents()?.blobs);
+            after.changed = before.blobs > 0;
+        }
+        report.caches.push(CacheReport { removed: before.blobs, removed_bytes: before.bytes, ..after });
+    }
+    if mode == Mode::Act {
+        JobFolder::of(&session.config.root).remove()?;
+    }
+    Ok(session.conclude(report))
+}

@@ -1,0 +1,422 @@
+//! Getting hold of blobs: look into the caches, validate what is there, download the rest.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures::StreamExt as _;
+
+use super::error::FailedDownload;
+use super::resolve::{Found, Resolution, report_of};
+use super::{CommandError, Session, upkeep};
+use crate::cache::{Cache, Exclusion, RecordChanges, StoredBlob, Use, Validation};
+use crate::mirror::PublishedBlob;
+use crate::plan::Need;
+use crate::report::{CacheReport, Report, SpecReport, Status, Totals};
+use crate::reporter::Phase;
+use crate::transport::{Size, Transport, TransportError};
+use crate::types::{DagHash, Mirror, Sha256Digest, SpecId};
+
+/// A blob that the job needs. Several specs may need the same one.
+pub(super) struct BlobNeed {
+    /// What is asked for: the spec, which file of it, and from which mirror.
+    pub blob: PublishedBlob,
+    /// The spec that it is named after in messages.
+    pub spec: SpecId,
+    /// The mirror that has it.
+    pub mirror: Arc<Mirror>,
+    /// The cache that is to keep it, as a position in the list of caches.
+    pub cache: usize,
+    /// Every spec and mirror for which it is the answer.
+    uses: Vec<(SpecId, String)>,
+}
+
+/// Blobs that are there and right.
+#[derive(Default)]
+pub(super) struct Obtained {
+    /// By digest; where each lies.
+    pub blobs: HashMap<Sha256Digest, Held>,
+    /// What happened to each cache, in the order of the caches.
+    tallies: Vec<Tally>,
+}
+
+/// A blob, verified in this run.
+#[derive(Clone)]
+pub(super) struct Held {
+    /// The blob.
+    pub blob: StoredBlob,
+    /// The cache that holds it, as a position in the list of caches.
+    pub cache: usize,
+    /// Whether it was downloaded in this run.
+    pub fetched: bool,
+}
+
+#[derive(Clone, Default)]
+struct Tally {
+    added: u64,
+    corrupt: u64,
+    recorded: bool,
+}
+
+/// The blobs of all specs that have a binary, each once, the largest first.
+pub(super) fn needs(
+    session: &Session<'_>,
+    found: &HashMap<DagHash, Found>,
+    caches: &[Cache],
+) -> Result<Vec<BlobNeed>, CommandError> {
+    let mut needs: HashMap<Sha256Digest, BlobNeed> = HashMap::new();
+    let mut found: Vec<&Found> = found.values().collect();
+    found.sort_by_key(|found| found.spec.hash);
+    for found in found {
+        let mirror = &found.published.mirror;
+        let entry = session.config.cache_for(&mirror.url);
+        let cache = entry.and_then(|entry| caches.iter().position(|cache| cache.name() == entry.name.as_str()));
+        let cache =
+            cache.ok_or_else(|| CommandError::NoCache { mirror: mirror.name.clone(), url: mirror.url.to_string() })?;
+        for blob in &found.published.blobs {
+            let need = needs.entry(blob.expected.digest).or_insert_with(|| BlobNeed {
+                blob: blob.clone(),
+                spec: found.spec.clone(),
+                mirror: Arc::clone(mirror),
+                cache,
+                uses: Vec::new(),
+            });
+            need.uses.push((found.spec.clone(), mirror.url.to_string()));
+        }
+    }
+    let mut needs: Vec<_> = needs.into_values().collect();
+    // The largest first: a large one that starts last would be waited for alone.
+    needs.sort_by_key(|need| (std::cmp::Reverse(stated_size(need)), need.blob.expected.digest));
+    Ok(needs)
+}
+
+fn stated_size(need: &BlobNeed) -> u64 {
+    match need.blob.expected.size {
+        Size::Exactly(bytes) => bytes,
+        Size::AtMost(_) => 0,
+    }
+}
+
+/// A cache that holds something of the right size under the blob's name. Unread: for `plan` only.
+pub(super) fn look_for(blob: &PublishedBlob, caches: &[Cache]) -> Option<(usize, u64)> {
+    caches.iter().enumerate().find_map(|(position, cache)| {
+        let bytes = cache.size_of(blob.expected.digest)?;
+        let fits = match blob.expected.size {
+            Size::Exactly(size) => bytes == size,
+            Size::AtMost(limit) => bytes <= limit,
+        };
+        fits.then_some((position, bytes))
+    })
+}
+
+/// Validate, download, record. `use_held` is called while nothing that was obtained can be pruned by another job.
+pub(super) async fn obtain<T>(
+    session: &Session<'_>,
+    needs: &[BlobNeed],
+    caches: &[Cache],
+    transport: &Transport,
+    staging: &Path,
+    use_held: impl FnOnce(&Obtained) -> Result<T, CommandError>,
+) -> Result<(Obtained, T), CommandError> {
+    let mut obtained = Obtained { tallies: vec![Tally::default(); caches.len()], ..Obtained::default() };
+    let mut locks = Vec::new();
+    for cache in caches {
+        let lock = cache.lock(Exclusion::Shared, || {
+            session.inform(&format!("waiting for another job that is pruning cache `{}`", cache.name()));
+        })?;
+        locks.push(lock);
+    }
+    validate(session, needs, caches, &mut obtained)?;
+    let missing: Vec<&BlobNeed> =
+        needs.iter().filter(|need| !obtained.blobs.contains_key(&need.blob.expected.digest)).collect();
+    let fetched = fetch(session, &missing, caches, transport, staging, &mut obtained).await;
+    let used = fetched.and_then(|()| use_held(&obtained));
+    drop(locks);
+    // Recorded even where a download failed: what did arrive is there and must not look unused.
+    record(session, needs, caches, staging, &mut obtained)?;
+    Ok((obtained, used?))
+}
+
+/// Read every needed blob that a cache holds, on all processors. A bad one is removed and named.
+fn validate(
+    session: &Session<'_>,
+    needs: &[BlobNeed],
+    caches: &[Cache],
+    obtained: &mut Obtained,
+) -> Result<(), CommandError> {
+    let present: Vec<(&BlobNeed, u64)> = needs
+        .iter()
+        .filter_map(|need| {
+            let bytes = caches.iter().find_map(|cache| cache.size_of(need.blob.expected.digest));
+            // Something that is no regular file has no size, but is to be found and removed all the same.
+            let is_there =
+                bytes.is_some() || caches.iter().any(|cache| cache.holds_something(need.blob.expected.digest));
+            is_there.then_some((need, bytes.unwrap_or(0)))
+        })
+        .collect();
+    if present.is_empty() {
+        return Ok(());
+    }
+    let reporter = session.reporter;
+    let bytes = present.iter().map(|(_, bytes)| bytes).sum();
+    reporter.phase_started(Phase::Validate, present.len() as u64, Some(bytes));
+    let check = |item: usize| -> Result<(Option<Held>, Vec<usize>), CommandError> {
+        let (need, bytes) = present[item];
+        let item = item as u64;
+        reporter.item_started(Phase::Validate, item, &name_of(need), Some(bytes));
+        let mut corrupt = Vec::new();
+        let mut held = None;
+        for (position, cache) in caches.iter().enumerate() {
+            let advance = |bytes| reporter.item_advanced(Phase::Validate, item, i64::try_from(bytes).unwrap_or(0));
+            match cache.validate(need.blob.expected, &advance)? {
+                Validation::Intact(blob) => {
+                    held = Some(Held { blob, cache: position, fetched: false });
+                    break;
+                }
+                Validation::Missing => {}
+                Validation::Corrupt(damage) => {
+                    session.warn(&format!(
+                        "cache `{}` held a bad blob {} of {}: {}; it was removed and is fetched again",
+                        cache.name(),
+                        need.blob.expected.digest,
+                        name_of(need),
+                        damage.reason()
+                    ));
+                    cache.remove_damaged(need.blob.expected.digest, &damage)?;
+                    corrupt.push(position);
+                }
+            }
+        }
+        reporter.item_finished(Phase::Validate, item);
+        Ok((held, corrupt))
+    };
+    let results = tokio::task::block_in_place(|| in_parallel(present.len(), &check));
+    reporter.phase_finished(Phase::Validate);
+    for (item, result) in results {
+        let (held, corrupt) = result?;
+        corrupt.into_iter().for_each(|position| obtained.tallies[position].corrupt += 1);
+        if let Some(held) = held {
+            obtained.blobs.insert(present[item].0.blob.expected.digest, held);
+        }
+    }
+    Ok(())
+}
+
+/// Do `work` for the numbers below `count`, on as many threads as there are processors.
+pub(super) fn in_parallel<T: Send>(count: usize, work: &(dyn Fn(usize) -> T + Sync)) -> Vec<(usize, T)> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count).min(16);
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let item = next.fetch_add(1, Ordering::Relaxed);
+            if item >= count {
+                return done;
+            }
+            done.push((item, work(item)));
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        let joined =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        joined.flatten().collect()
+    })
+}
+
+/// Download, many at once. After a failure no new download starts, and those under way are finished: what they bring stays
+/// in the cache for the next run.
+async fn fetch(
+    session: &Session<'_>,
+    missing: &[&BlobNeed],
+    caches: &[Cache],
+    transport: &Transport,
+    staging: &Path,
+    obtained: &mut Obtained,
+) -> Result<(), CommandError> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let reporter = session.reporter;
+    let sizes_are_known = missing.iter().all(|need| matches!(need.blob.expected.size, Size::Exactly(_)));
+    let bytes = sizes_are_known.then(|| missing.iter().map(|need| stated_size(need)).sum());
+    reporter.phase_started(Phase::Fetch, missing.len() as u64, bytes);
+    let has_failed = AtomicBool::new(false);
+    let has_failed = &has_failed;
+    let fetch_one = |(item, need)| {
+        let (item, need): (u64, &BlobNeed) = (item, need);
+        async move {
+            if has_failed.load(Ordering::Relaxed) {
+                return None;
+            }
+            let size = Some(stated_size(need)).filter(|bytes| *bytes > 0);
+            reporter.item_started(Phase::Fetch, item, &name_of(need), size);
+            let advance = |bytes| reporter.item_advanced(Phase::Fetch, item, bytes);
+            let result = fetch_blob(need, &caches[need.cache], transport, staging, &advance).await;
+            reporter.item_finished(Phase::Fetch, item);
+            has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            Some((need, result))
+        }
+    };
+    let mut results = futures::stream::iter((0..).zip(missing.iter().copied()))
+        .map(fetch_one)
+        .buffer_unordered(transport.settings().connections);
+    let mut failed = Vec::new();
+    while let Some(result) = results.next().await {
+        match result {
+            Some((need, Ok(blob))) => {
+                obtained.tallies[need.cache].added += 1;
+                obtained.blobs.insert(blob.digest(), Held { blob, cache: need.cache, fetched: true });
+            }
+            Some((need, Err(FetchError::Transport(source)))) => {
+                failed.push(FailedDownload { name: name_of(need), source });
+            }
+            // A cache that takes nothing: no need to name every blob that it did not take.
+            Some((_, Err(FetchError::Cache(error)))) => return Err(error),
+            None => {}
+        }
+    }
+    drop(results);
+    reporter.phase_finished(Phase::Fetch);
+    if failed.is_empty() { Ok(()) } else { Err(CommandError::Fetch { wanted: missing.len(), failed }) }
+}
+
+enum FetchError {
+    Transport(TransportError),
+    Cache(CommandError),
+}
+
+async fn fetch_blob(
+    need: &BlobNeed,
+    cache: &Cache,
+    transport: &Transport,
+    staging: &Path,
+    progress: &(dyn Fn(i64) + Sync),
+) -> Result<StoredBlob, FetchError> {
+    let location = need.mirror.location(&need.blob.path);
+    let folder = cache.staging(staging).map_err(|source| {
+        let (cache, what) = (cache.name().to_owned(), "make a folder for unfinished files");
+        FetchError::Cache(crate::cache::CacheError::Io { cache, what, source }.into())
+    })?;
+    let blob = transport.blob(&location, need.blob.expected, &folder, progress).await;
+    let blob = blob.map_err(FetchError::Transport)?;
+    cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()))
+}
+
+/// Write down what each cache is for. A cache that can't be written is no reason to fail a job that has all it needs.
+fn record(
+    session: &Session<'_>,
+    needs: &[BlobNeed],
+    caches: &[Cache],
+    staging: &Path,
+    obtained: &mut Obtained,
+) -> Result<(), CommandError> {
+    for (position, cache) in caches.iter().enumerate() {
+        let mut uses = Vec::new();
+        for need in needs {
+            let Some(held) = obtained.blobs.get(&need.blob.expected.digest).filter(|held| held.cache == position)
+            else {
+                continue;
+            };
+            for (spec, mirror) in &need.uses {
+                let id = (&spec.name, &spec.version, spec.hash);
+                uses.push(Use::new(held.blob.digest(), held.blob.bytes(), id, mirror.clone(), need.blob.role));
+            }
+        }
+        let tally = &mut obtained.tallies[position];
+        if uses.is_empty() && tally.added == 0 {
+            continue;
+        }
+        let changes = RecordChanges {
+            uses,
+            gone: Vec::new(),
+            now: session.now,
+            refresh_after: upkeep::refresh_after(session, cache),
+        };
+        // Looked at without a lock first: a run on a warm cache has nothing to write, and need not wait for anybody.
+        let (records, damage) = cache.records()?;
+        if records.changed(&changes) == records && damage.is_none() {
+            continue;
+        }
+        if let Some(damage) = damage {
+            session
+                .warn(&format!("the records of cache `{}` were damaged and are written anew: {damage}", cache.name()));
+        }
+        let written = cache.lock(Exclusion::Exclusive, || ()).and_then(|_lock| cache.update_records(&changes, staging));
+        match written {
+            Ok(written) => tally.recorded = written,
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                session.warn(&format!("{error}{cause}; the job has what it needs all the same"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a blob is called in progress and messages.
+pub(super) fn name_of(need: &BlobNeed) -> String {
+    match need.blob.role {
+        crate::report::BlobRole::Binary => format!("{}@{}", need.spec.name, need.spec.version),
+        crate::report::BlobRole::Spec => format!("{}@{} (spec)", need.spec.name, need.spec.version),
+    }
+}
+
+/// The report of a run that obtained blobs.
+pub(super) fn report(
+    session: &Session<'_>,
+    command: &str,
+    resolution: &Resolution,
+    obtained: &Obtained,
+    caches: &[Cache],
+    transport: &Transport,
+) -> Result<Report, CommandError> {
+    let mut report = Report::new(command);
+    for spec in &resolution.specs {
+        let found = resolution.found.get(&spec.binary).filter(|_| spec.need == Need::Binary);
+        let mut entry = report_of(spec, found);
+        if let Some(found) = found {
+            describe(&mut entry, found, obtained, caches);
+        }
+        report.specs.push(entry);
+    }
+    let held: HashSet<Sha256Digest> = resolution
+        .found
+        .values()
+        .flat_map(|found| found.published.blobs.iter().map(|blob| blob.expected.digest))
+        .collect();
+    for held in held.iter().filter_map(|digest| obtained.blobs.get(digest)) {
+        let bytes = held.blob.bytes();
+        report.totals.bytes_needed += bytes;
+        if held.fetched {
+            report.totals.bytes_fetched += bytes;
+        } else {
+            report.totals.bytes_reused += bytes;
+        }
+    }
+    count_requests(&mut report.totals, transport);
+    for (cache, tally) in caches.iter().zip(&obtained.tallies) {
+        report.caches.push(CacheReport {
+            added: tally.added,
+            corrupt: tally.corrupt,
+            changed: tally.added + tally.corrupt > 0 || tally.recorded,
+            ..upkeep::state_of(session, cache)?
+        });
+    }
+    Ok(report)
+}
+
+fn describe(entry: &mut SpecReport, found: &Found, obtained: &Obtained, caches: &[Cache]) {
+    let held: Vec<&Held> =
+        found.published.blobs.iter().filter_map(|blob| obtained.blobs.get(&blob.expected.digest)).collect();
+    entry.bytes = Some(held.iter().map(|held| held.blob.bytes()).sum());
+    entry.status = if held.iter().any(|held| held.fetched) { Status::Fetched } else { Status::Cached };
+    entry.cache = held.first().map(|held| caches[held.cache].name().to_owned());
+}
+
+/// What asking and fetching cost.
+pub(super) fn count_requests(totals: &mut Totals, transport: &Transport) {
+    totals.metadata_bytes = transport.document_bytes();
+    totals.requests = transport.requests();
+}

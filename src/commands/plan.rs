@@ -1,0 +1,52 @@
+//! `larder plan`: what the job needs and where each binary would come from. Changes nothing.
+
+use super::environments::{self, InstallTrees};
+use super::resolve::{self, Documents, Scope};
+use super::{CommandError, Session, Wanted, obtain, upkeep};
+use crate::plan::Need;
+use crate::report::{Report, Status};
+use crate::transport::{Limits, Size, Transport};
+
+/// Ask the mirrors and look into the caches. A cached blob counts by its name and size; only `prepare` reads it.
+pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, CommandError> {
+    let environments = environments::load(session, wanted, InstallTrees::Configured)?;
+    let caches = upkeep::open_all(session)?;
+    let transport = Transport::new(session.config.network.clone(), Limits::default());
+    let resolution =
+        resolve::resolve(session, &environments, wanted, Scope::Job, &transport, Documents::Forget).await?;
+    // Finds out, too, whether every mirror has a cache.
+    let needs = obtain::needs(session, &resolution.found, &caches)?;
+    let mut report = Report::new("plan");
+    for spec in &resolution.specs {
+        let found = resolution.found.get(&spec.binary).filter(|_| spec.need == Need::Binary);
+        let mut entry = resolve::report_of(spec, found);
+        if let Some(found) = found {
+            let held: Vec<_> = found.published.blobs.iter().map(|blob| obtain::look_for(blob, &caches)).collect();
+            let is_cached = held.iter().all(Option::is_some);
+            entry.status = if is_cached { Status::Cached } else { Status::Fetch };
+            let stated = found.published.blobs.iter().map(|blob| match blob.expected.size {
+                Size::Exactly(bytes) => Some(bytes),
+                Size::AtMost(_) => obtain::look_for(blob, &caches).map(|(_, bytes)| bytes),
+            });
+            entry.bytes = stated.sum();
+            let target = session.config.cache_for(&found.published.mirror.url).map(|cache| cache.name.to_string());
+            let holder = held.first().copied().flatten().map(|(position, _)| caches[position].name().to_owned());
+            entry.cache = holder.or(target);
+        }
+        report.specs.push(entry);
+    }
+    for need in &needs {
+        let held = obtain::look_for(&need.blob, &caches).map(|(_, bytes)| bytes);
+        let bytes = match need.blob.expected.size {
+            Size::Exactly(bytes) => bytes,
+            Size::AtMost(_) => held.unwrap_or(0),
+        };
+        report.totals.bytes_needed += bytes;
+        report.totals.bytes_reused += held.map_or(0, |_| bytes);
+    }
+    obtain::count_requests(&mut report.totals, &transport);
+    for cache in &caches {
+        report.caches.push(upkeep::state_of(session, cache)?);
+    }
+    Ok(session.conclude(report))
+}

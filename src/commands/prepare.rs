@@ -1,0 +1,65 @@
+//! `larder prepare`: before the job.
+
+use std::path::PathBuf;
+
+use super::environments::{self, InstallTrees};
+use super::obtain::{self, Obtained};
+use super::resolve::{self, Documents, Found, Scope};
+use super::{CommandError, Session, Wanted, upkeep};
+use crate::job::{Document, Entry, EntryBlob, JobFolder, JobMirror, State};
+use crate::report::Report;
+use crate::transport::{Limits, Transport};
+
+/// A job that can start.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// What was done.
+    pub report: Report,
+    /// The configuration scope to give to Spack.
+    pub scope: PathBuf,
+}
+
+/// Make everything that this job needs, and a mirror has, available to Spack in a local mirror.
+pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared, CommandError> {
+    let environments = environments::load(session, wanted, InstallTrees::Configured)?;
+    let caches = upkeep::open_all(session)?;
+    let folder = JobFolder::of(&session.config.root);
+    let _lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
+    let transport = Transport::new(session.config.network.clone(), Limits::default());
+    let staging = folder.partial();
+    let documents = Documents::Keep(&staging);
+    let mut resolution = resolve::resolve(session, &environments, wanted, Scope::Job, &transport, documents).await?;
+    let needs = obtain::needs(session, &resolution.found, &caches)?;
+    let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
+    state.write(&folder)?;
+
+    let documents: Vec<_> =
+        resolution.found.values_mut().filter_map(|found| Some((found.spec.hash, found.document.take()?))).collect();
+    let build = |obtained: &Obtained| {
+        let entries = documents
+            .into_iter()
+            .filter_map(|(hash, document)| entry(resolution.found.get(&hash)?, document, obtained));
+        Ok(crate::job::build(&folder, entries.collect())?)
+    };
+    let obtained = obtain::obtain(session, &needs, &caches, &transport, &staging, build).await?;
+    let (obtained, JobMirror { scope, .. }) = obtained;
+
+    let report = obtain::report(session, "prepare", &resolution, &obtained, &caches, &transport)?;
+    state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();
+    state.write(&folder)?;
+    let report = session.conclude(report);
+    folder.write_report(&report)?;
+    Ok(Prepared { report, scope })
+}
+
+/// What the job mirror is to hold of a spec.
+fn entry(found: &Found, document: Document, obtained: &Obtained) -> Option<Entry> {
+    let blobs = found.published.blobs.iter().map(|blob| {
+        let held = obtained.blobs.get(&blob.expected.digest)?;
+        Some(EntryBlob { role: blob.role, path: blob.path.clone(), blob: held.blob.clone() })
+    });
+    let blobs = blobs.collect::<Option<Vec<_>>>()?;
+    let (mirror, layout) = (found.published.mirror.clone(), found.published.layout);
+    let path = found.published.path.clone();
+    Some(Entry { spec: found.spec.clone(), mirror, layout, path, document, blobs })
+}

@@ -1,0 +1,254 @@
+//! From environments to needed specs: walk the graph, ask the mirrors, walk again.
+//!
+//! Mirrors are asked for many specs at once. The first round asks for what is needed in any case; only if something of it is
+//! in no mirror is there a second one, for everything that building it may need. So there are at most two rounds, however
+//! deep the graph is.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::environments::Environments;
+use super::{CommandError, Session, Wanted};
+use crate::job::Document;
+use crate::mirror::{Answer, Published};
+use crate::plan::{BuildReason, Graph, Need, Question, Selection, Unknown, select, walk};
+use crate::report::{SpecReport, Status};
+use crate::reporter::Phase;
+use crate::transport::Transport;
+use crate::types::{DagHash, Mirror, SpecId};
+
+/// What the environments' jobs need.
+pub(super) struct Resolution {
+    /// The needed specs, in the order of their names.
+    pub specs: Vec<ResolvedSpec>,
+    /// What mirrors publish, by the binary's hash.
+    pub found: HashMap<DagHash, Found>,
+}
+
+/// A needed spec.
+pub(super) struct ResolvedSpec {
+    /// Its identity.
+    pub id: SpecId,
+    /// Under which hash mirrors keep its binary.
+    pub binary: DagHash,
+    /// What it is.
+    pub need: Need,
+}
+
+/// What a mirror publishes for a binary.
+pub(super) struct Found {
+    /// The spec whose binary it is.
+    pub spec: SpecId,
+    /// The metadata, parsed; its `document` is empty.
+    pub published: Published,
+    /// The metadata, byte for byte. Kept only where somebody asked for it.
+    pub document: Option<Document>,
+}
+
+/// What is done with metadata documents once they are parsed.
+#[derive(Clone, Copy)]
+pub(super) enum Documents<'a> {
+    /// They are forgotten.
+    Forget,
+    /// They are kept for the job mirror; large ones in files of this folder.
+    Keep(&'a Path),
+}
+
+/// Which parts of the configuration and the environment variables choose the specs.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Scope {
+    /// Those of this CI job: its entry in `jobs:`, or the spec that `spack ci` has it build.
+    Job,
+    /// None: whole environments.
+    WholeEnvironments,
+}
+
+pub(super) async fn resolve(
+    session: &Session<'_>,
+    environments: &Environments,
+    wanted: &Wanted,
+    scope: Scope,
+    transport: &Transport,
+    documents: Documents<'_>,
+) -> Result<Resolution, CommandError> {
+    let graph = Graph::new(&environments.lockfiles);
+    let job = job_of(session, wanted, scope)?;
+    let roots = select(&graph, &job.selection)?;
+    let question = Question {
+        graph: &graph,
+        roots: &roots,
+        build_deps: wanted.build_deps.or(job.build_deps).or(session.config.build_deps).unwrap_or_default(),
+        installed: &environments.installed,
+        built_here: job.built_here,
+    };
+    let asker = Asker { session, environments, graph: &graph, transport, documents };
+    let mut answers: HashMap<DagHash, Option<Found>> = HashMap::new();
+    for unknown in [Unknown::IsThere, Unknown::IsMissing] {
+        let known = |hash| answers.get(&hash).map(Option::is_some);
+        if walk(&question, known, Unknown::IsThere).iter().all(|needed| needed.need != Need::Unknown) {
+            break;
+        }
+        let needed = walk(&question, known, unknown);
+        let to_ask = needed.iter().filter(|needed| needed.need == Need::Unknown);
+        let mut to_ask: Vec<DagHash> =
+            to_ask.filter_map(|needed| graph.spec(needed.hash).map(|spec| spec.binary_hash())).collect();
+        to_ask.sort_unstable();
+        to_ask.dedup();
+        answers.extend(asker.ask(&to_ask).await?);
+    }
+    asker.doubt_mirrors(&answers);
+    let needed = walk(&question, |hash| answers.get(&hash).map(Option::is_some), Unknown::IsThere);
+    let mut specs: Vec<ResolvedSpec> = needed
+        .into_iter()
+        .filter_map(|needed| {
+            let spec = graph.spec(needed.hash)?;
+            Some(ResolvedSpec { id: spec.id.clone(), binary: spec.binary_hash(), need: needed.need })
+        })
+        .collect();
+    specs.sort_by(|a, b| (&a.id.name, a.id.hash).cmp(&(&b.id.name, b.id.hash)));
+    let is_needed = |hash: &DagHash| specs.iter().any(|spec| spec.need == Need::Binary && spec.binary == *hash);
+    let found = answers.into_iter().filter(|(hash, _)| is_needed(hash));
+    let found = found.filter_map(|(hash, found)| Some((hash, found?))).collect();
+    Ok(Resolution { specs, found })
+}
+
+/// What this job installs.
+struct Job {
+    selection: Selection,
+    build_deps: Option<crate::config::BuildDeps>,
+    built_here: Option<DagHash>,
+}
+
+/// The command line comes first, then the spec of a `spack ci` job, then the `jobs:` table, then all roots.
+fn job_of(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Job, CommandError> {
+    let plain = |selection| Job { selection, build_deps: None, built_here: None };
+    if wanted.selection != Selection::default() || scope == Scope::WholeEnvironments {
+        return Ok(plain(wanted.selection.clone()));
+    }
+    let variable = |name| session.variables.get(name).filter(|value| !value.is_empty());
+    if let Some(text) = variable("SPACK_JOB_SPEC_DAG_HASH") {
+        let no_such = || crate::plan::SelectionError::NoSuchHash { hash: text.to_owned() };
+        let hash = text.parse::<DagHash>().map_err(|_| no_such())?;
+        let selection = Selection { specs: Vec::new(), hashes: vec![text.to_owned()] };
+        return Ok(Job { selection, build_deps: None, built_here: Some(hash) });
+    }
+    match variable("CI_JOB_NAME").and_then(|name| session.config.job_rule(name)) {
+        Some(rule) => Ok(Job {
+            selection: Selection { specs: rule.specs.clone(), hashes: rule.hashes.clone() },
+            build_deps: rule.build_deps,
+            built_here: None,
+        }),
+        None => Ok(plain(Selection::default())),
+    }
+}
+
+struct Asker<'a> {
+    session: &'a Session<'a>,
+    environments: &'a Environments,
+    graph: &'a Graph<'a>,
+    transport: &'a Transport,
+    documents: Documents<'a>,
+}
+
+impl Asker<'_> {
+    /// Ask for these binaries, many at a time. The first error ends it: a mirror that can't be reached for one spec will not
+    /// be for the next, and each would use up its retries.
+    async fn ask(&self, binaries: &[DagHash]) -> Result<Vec<(DagHash, Option<Found>)>, CommandError> {
+        self.environments.mirrors.iter().try_for_each(|mirror| mirror.check_folder())?;
+        let reporter = self.session.reporter;
+        reporter.phase_started(Phase::Metadata, binaries.len() as u64, None);
+        let answers = futures::stream::iter(binaries.iter().enumerate())
+            .map(|(item, hash)| async move {
+                let found = self.ask_for(*hash).await?;
+                reporter.item_finished(Phase::Metadata, item as u64);
+                Ok::<_, CommandError>((*hash, found))
+            })
+            .buffer_unordered(self.transport.settings().metadata_connections)
+            .try_collect()
+            .await;
+        reporter.phase_finished(Phase::Metadata);
+        answers
+    }
+
+    async fn ask_for(&self, hash: DagHash) -> Result<Option<Found>, CommandError> {
+        let Some(spec) = self.graph.spec(hash) else { return Ok(None) };
+        for mirror in self.mirrors_for(hash) {
+            match mirror.find(&spec.id, self.transport).await? {
+                Answer::Has(mut published) => {
+                    let document = std::mem::take(&mut published.document);
+                    let document = match self.documents {
+                        Documents::Forget => None,
+                        Documents::Keep(spool) => {
+                            Some(Document::new(document, spool).map_err(|source| crate::job::JobError::Io {
+                                path: spool.to_owned(),
+                                what: "keep metadata",
+                                source,
+                            })?)
+                        }
+                    };
+                    return Ok(Some(Found { spec: spec.id.clone(), published: *published, document }));
+                }
+                Answer::Lacks => {}
+                Answer::Unsigned { url } => self.session.warn(&format!(
+                    "`{url}` is not signed, but mirror `{}` is `signed: true`: Spack would refuse it, so it is not used; \
+                     push {} with a signature, or set `signed: false`",
+                    mirror.name, spec.id
+                )),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The mirrors of the environments that hold the spec, in order, each once.
+    fn mirrors_for(&self, hash: DagHash) -> Vec<&Arc<Mirror>> {
+        let mut positions: Vec<usize> = Vec::new();
+        for environment in self.graph.environments(hash) {
+            for position in &self.environments.mirrors_of[*environment] {
+                if !positions.contains(position) {
+                    positions.push(*position);
+                }
+            }
+        }
+        positions.into_iter().map(|position| &self.environments.mirrors[position]).collect()
+    }
+
+    /// A server says "not found" for a wrong address, too. Where nothing at all was found, say so.
+    fn doubt_mirrors(&self, answers: &HashMap<DagHash, Option<Found>>) {
+        if answers.is_empty() || answers.values().any(Option::is_some) {
+            return;
+        }
+        let mirrors: Vec<_> =
+            self.environments.mirrors.iter().map(|mirror| format!("`{}` ({})", mirror.name, mirror.url)).collect();
+        let specs =
+            if answers.len() == 1 { "the one spec".to_owned() } else { format!("any of {} specs", answers.len()) };
+        self.session.warn(&format!("no mirror has {specs} asked for: is the URL right? Asked: {}", mirrors.join(", ")));
+    }
+}
+
+/// The report of a spec whose binary, if any, is not looked for yet.
+pub(super) fn report_of(spec: &ResolvedSpec, found: Option<&Found>) -> SpecReport {
+    let (status, reason) = match spec.need {
+        Need::External => (Status::External, None),
+        Need::Installed => (Status::Installed, None),
+        Need::Build(BuildReason::Development) => (Status::Build, Some(crate::report::DEVELOPMENT_BUILD.to_owned())),
+        Need::Build(BuildReason::ThisJob) => (Status::Build, Some(crate::report::BUILT_BY_THIS_JOB.to_owned())),
+        Need::Build(BuildReason::InNoMirror) | Need::Unknown => (Status::Build, None),
+        Need::Binary => (Status::Fetch, None),
+    };
+    let binary = found.and_then(|found| found.published.blobs.first());
+    SpecReport {
+        name: spec.id.name.clone(),
+        version: spec.id.version.clone(),
+        hash: spec.id.hash,
+        build_spec: Some(spec.binary).filter(|binary| *binary != spec.id.hash),
+        status,
+        reason,
+        mirror: found.map(|found| found.published.mirror.name.clone()),
+        cache: None,
+        digest: binary.map(|blob| blob.expected.digest),
+        bytes: None,
+    }
+}

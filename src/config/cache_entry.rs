@@ -1,0 +1,139 @@
+//! `caches:`: the folders that GitLab keeps between jobs.
+
+use std::path::{Path, PathBuf};
+
+use super::cache_name::{CacheName, is_lock};
+use super::complaint::Complaint;
+use super::keep::{Keep, KeepShape};
+use super::mirror_pattern::MirrorPattern;
+use super::reader::{Problem, Reader, path};
+use super::shape::{Text, TextOr, shape};
+use crate::types::MirrorUrl;
+
+/// One cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheEntry {
+    /// Its name; no other cache has it.
+    pub name: CacheName,
+    /// The mirrors whose binaries it keeps; empty: all.
+    pub prefixes: Vec<MirrorPattern>,
+    /// Its folder, absolute. It overlaps neither with another cache's nor with anything that is not a cache.
+    pub path: PathBuf,
+    /// What stays in it after a job.
+    pub keep: Keep,
+}
+
+shape! {
+    /// An entry of `caches:`.
+    CacheShape, "a map with `name`, and perhaps `prefix`, `path` and `keep`" {
+        "name" => name: Text,
+        "prefix" => prefix: TextOr<Vec<Text>>,
+        "path" => path: Text,
+        "keep" => keep: TextOr<KeepShape>,
+    }
+}
+
+impl CacheEntry {
+    /// Whether the cache is for binaries of this mirror.
+    pub fn matches(&self, mirror: &MirrorUrl) -> bool {
+        self.prefixes.is_empty() || self.prefixes.iter().any(|pattern| pattern.matches(mirror))
+    }
+
+    /// The only cache where the configuration names none: `.larder/shared`, for all mirrors.
+    pub(super) fn shared(root: &Path) -> Self {
+        let name = CacheName::shared();
+        Self { path: default_path(root, &name), name, prefixes: Vec::new(), keep: Keep::default() }
+    }
+
+    pub(super) fn read_all(
+        reader: &Reader<'_>,
+        shapes: &[CacheShape],
+        environments: &[PathBuf],
+    ) -> Result<Vec<Self>, Problem> {
+        if shapes.is_empty() {
+            let complaint = Complaint::new("there is no cache in `caches`");
+            return Err(
+                reader.problem(complaint.help("leave the key out for the default, one cache in `.larder/shared`"))
+            );
+        }
+        let mut caches: Vec<Self> = Vec::new();
+        for (index, shape) in shapes.iter().enumerate() {
+            let reader = reader.item(index);
+            let cache = Self::read(&reader, shape)?;
+            if caches.iter().any(|other| other.name == cache.name) {
+                let complaint = Complaint::new(format!("two caches have the name `{}`", cache.name));
+                return Err(reader.key("name").problem(complaint.help("give each cache a name of its own")));
+            }
+            if let Some(complaint) = overlap(&cache, &caches, reader.root(), environments) {
+                let place = if shape.path.is_some() { reader.key("path") } else { reader };
+                return Err(place.problem(complaint));
+            }
+            caches.push(cache);
+        }
+        Ok(caches)
+    }
+
+    fn read(reader: &Reader<'_>, shape: &CacheShape) -> Result<Self, Problem> {
+        let root = reader.root();
+        let Some(name) = reader.read_key("name", shape.name.as_ref(), str::parse::<CacheName>)? else {
+            let complaint = Complaint::new("a cache needs a `name`");
+            return Err(reader.problem(complaint.help("for example `name: shared`")));
+        };
+        let prefixes = shape.prefix.as_ref().map_or(&[][..], TextOr::as_list);
+        let at_prefix = reader.key("prefix");
+        let prefixes = match &shape.prefix {
+            Some(TextOr::Text(prefix)) => vec![at_prefix.read(prefix, MirrorPattern::parse)?],
+            Some(TextOr::Other(_)) if prefixes.is_empty() => {
+                let complaint = Complaint::new("there is no prefix in the list, so the cache would be for no mirror");
+                return Err(at_prefix.problem(complaint.help("leave `prefix` out for a cache for all mirrors")));
+            }
+            _ => at_prefix.read_list(prefixes, MirrorPattern::parse)?,
+        };
+        let path = reader.read_key("path", shape.path.as_ref(), |text| path(text, root))?;
+        let keep = shape.keep.as_ref().map(|keep| Keep::read(&reader.key("keep"), keep)).transpose()?;
+        let path = path.unwrap_or_else(|| default_path(root, &name));
+        Ok(Self { name, prefixes, path, keep: keep.unwrap_or_default() })
+    }
+}
+
+fn default_path(root: &Path, name: &CacheName) -> PathBuf {
+    root.join(".larder").join(name.as_str())
+}
+
+/// What is wrong with the place of a cache: whatever lies in its folder is GitLab's to replace and larder's to delete.
+///
+/// Only the text of the paths is compared: links may make two paths one folder, which the lock of the cache finds out.
+fn overlap(cache: &CacheEntry, others: &[CacheEntry], root: &Path, environments: &[PathBuf]) -> Option<Complaint> {
+    let (name, path) = (&cache.name, &cache.path);
+    let example = match name.as_str() {
+        "job" => "give it a name other than `job`, or a `path` of its own".to_owned(),
+        name => format!("for example `path: .larder/{name}`"),
+    };
+    let say = |what: String| Some(Complaint::new(what).help(example.clone()));
+    if root.starts_with(path) {
+        return say(format!("the folder of the cache `{name}` would hold the whole project"));
+    }
+    if let Some(environment) = environments.iter().find(|environment| environment.starts_with(path)) {
+        return say(format!("the folder of the cache `{name}` would hold the environment `{}`", environment.display()));
+    }
+    let own = root.join(".larder");
+    let job = own.join("job");
+    if path.starts_with(&job) || job.starts_with(path) {
+        return say(format!(
+            "the folder of the cache `{name}` overlaps with `{}`, which holds this job only",
+            job.display()
+        ));
+    }
+    let part = path.strip_prefix(&own).ok().and_then(|below| below.iter().next());
+    if part.is_some_and(|part| is_lock(Path::new(part))) {
+        return say(format!("the folder of the cache `{name}` is named like a lock of larder"));
+    }
+    let other = others.iter().find(|other| path.starts_with(&other.path) || other.path.starts_with(path))?;
+    say(if other.path == *path {
+        format!("the caches `{}` and `{name}` have the same folder", other.name)
+    } else if path.starts_with(&other.path) {
+        format!("the folder of the cache `{name}` is inside that of the cache `{}`", other.name)
+    } else {
+        format!("the folder of the cache `{}` is inside that of the cache `{name}`", other.name)
+    })
+}

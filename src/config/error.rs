@@ -1,0 +1,216 @@
+//! What is wrong with a configuration, and on which line.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use serde_yaml::Location;
+use thiserror::Error;
+
+use super::complaint::Complaint;
+use super::reader::Problem;
+use super::walk::{self, Step};
+
+/// The longest piece of a line that is shown.
+const SHOWN: usize = 160;
+
+/// Why there is no configuration.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ConfigError {
+    /// The file that `--config` names is not there.
+    #[error("there is no `{}`", path.display())]
+    #[diagnostic(help(
+        "`--config` names a file in the format of `larder.yaml`; without it, `larder.yaml` is optional"
+    ))]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that looks like the configuration and would be passed over.
+    #[error("`{}` is not read: the configuration is named `larder.yaml`", path.display())]
+    #[diagnostic(help("rename it, or name it with `--config`"))]
+    OtherName {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file can't be read.
+    #[error("can't read `{}`", path.display())]
+    #[diagnostic(help("is it a file, and readable for this user?"))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no configuration, by its size or its encoding.
+    #[error("`{}` {reason}", path.display())]
+    #[diagnostic(help("is it a configuration of larder?"))]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// What speaks against it.
+        reason: String,
+    },
+    /// Something in the file is wrong.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// Where.
+        excerpt: Box<Excerpt>,
+        /// What to do.
+        #[help]
+        help: Option<String>,
+    },
+}
+
+/// A line of a file, shown as compilers do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The file, as its reader knows it.
+    pub path: PathBuf,
+    /// The position; `None` where the parser tells none.
+    pub position: Option<Position>,
+}
+
+/// A position in a file, and the line it is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column in characters, counted from 1.
+    pub column: usize,
+    /// The line, at most 160 characters of it, without passwords in URLs: job logs are public.
+    pub text: String,
+}
+
+impl ConfigError {
+    /// The place in the file, if the error is about one. Its `Display` is ready to be shown between message and help.
+    pub fn excerpt(&self) -> Option<&Excerpt> {
+        match self {
+            Self::Invalid { excerpt, .. } => Some(excerpt),
+            _ => None,
+        }
+    }
+
+    /// What the YAML parser did not accept, or what was found out while it stood on the place.
+    pub(super) fn from_yaml(path: &Path, yaml: &str, error: &serde_yaml::Error) -> Self {
+        let (text, location) = (error.to_string(), error.location());
+        let complaint = Complaint::from_serde(&text).unwrap_or_else(|| {
+            let repeated = location.as_ref().map(|at| format!(" at line {} column {}", at.line(), at.column()));
+            let text = repeated.map_or(text.clone(), |repeated| text.replacen(&repeated, "", 1));
+            Complaint::new(plain(&text))
+        });
+        Self::new(path, yaml, location.as_ref(), complaint)
+    }
+
+    /// What was found out afterwards.
+    pub(super) fn from_problem(path: &Path, yaml: &str, problem: Problem) -> Self {
+        let location = walk::locate(yaml, &problem.way);
+        let mut complaint = problem.complaint;
+        if location.is_none() {
+            complaint.message = format!("{}: {}", spell(&problem.way), complaint.message);
+        }
+        Self::new(path, yaml, location.as_ref(), complaint)
+    }
+
+    fn new(path: &Path, yaml: &str, location: Option<&Location>, complaint: Complaint) -> Self {
+        let position = location.map(|at| Position {
+            line: at.line(),
+            column: at.column(),
+            text: printable(yaml.lines().nth(at.line().saturating_sub(1)).unwrap_or_default()),
+        });
+        let excerpt = Box::new(Excerpt { path: path.to_owned(), position });
+        Self::Invalid { message: complaint.message, excerpt, help: complaint.help }
+    }
+}
+
+/// A message of the YAML parser in the words of the documentation, where it has others.
+///
+/// A text that is quoted in it is dropped: it may be a URL with a password, and the line is shown anyway.
+fn plain(text: &str) -> String {
+    if text.contains("more than one document") {
+        return "the file holds more than one YAML document (`---`)".to_owned();
+    }
+    if text.contains("repetition limit") {
+        return "the file's aliases (`*name`) stand for too much".to_owned();
+    }
+    let Some((place, (found, expected))) =
+        text.split_once("invalid type: ").and_then(|(place, rest)| Some((place, rest.rsplit_once(", expected ")?)))
+    else {
+        return text.to_owned();
+    };
+    let found = match found.split(' ').next() {
+        Some("string") => "a text",
+        Some("integer" | "floating") => "a number",
+        Some("boolean") => "`true` or `false`",
+        Some("unit") => "nothing",
+        Some("sequence") => "a list",
+        Some("map") => "a map",
+        _ => "something else",
+    };
+    let expected = match expected {
+        "a string" => "a text",
+        "a sequence" => "a list",
+        expected => expected,
+    };
+    format!("{place}expected {expected}, found {found}")
+}
+
+/// `mirrors[1].url`.
+fn spell(way: &[Step]) -> String {
+    let parts = way.iter().enumerate().map(|(index, step)| match step {
+        Step::Key(key) if index == 0 => key.clone(),
+        Step::Key(key) => format!(".{key}"),
+        Step::Item(index) => format!("[{index}]"),
+    });
+    parts.collect()
+}
+
+/// A line as it may be shown: one line, not too long, and no password.
+fn printable(line: &str) -> String {
+    let mut line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
+    let mut from = 0;
+    while let Some(scheme) = line[from..].find("://") {
+        from += scheme + 3;
+        let host = line[from..].find(['/', ' ', '"', '\'', ',']).map_or(line.len(), |length| from + length);
+        if let Some(at) = line[from..host].rfind('@') {
+            line.replace_range(from..from + at, "…");
+        }
+    }
+    line
+}
+
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        let Some(Position { line, column, text }) = &self.position else { return write!(f, " --> {path}") };
+        writeln!(f, " --> {path}:{line}:{column}")?;
+        write!(f, " {line} | {text}")?;
+        if *column <= text.chars().count() {
+            let margin = line.to_string().len();
+            write!(f, "\n {:margin$} | {:>column$}", "", '^')?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_shown_without_passwords_and_control_characters() {
+        assert_eq!(printable("url: https://me:secret@host/x, b: ftp://a@b"), "url: https://…@host/x, b: ftp://…@b");
+        assert_eq!(printable("a: \u{1b}[2J@"), "a:  [2J@");
+        assert_eq!(printable(&"x".repeat(1000)).len(), SHOWN);
+    }
+
+    #[test]
+    fn a_way_is_spelled_as_people_write_it() {
+        let way = [Step::Key("mirrors".to_owned()), Step::Item(1), Step::Key("url".to_owned())];
+        assert_eq!(spell(&way), "mirrors[1].url");
+    }
+}

@@ -1,0 +1,179 @@
+//! `${NAME}` and `${NAME:-default}`.
+//!
+//! Only these two spellings mean something, so that no other `$` in a URL or a path changes. `$${` is a literal `${`. As in
+//! a shell, the default also stands in for a variable that is set but empty, and may hold variables itself:
+//! `${CI_MERGE_REQUEST_IID:-${CI_COMMIT_REF_SLUG}}`. (The crate `shellexpand` also replaces `$NAME`, keeps quiet about an
+//! unclosed brace, ends a default at its first `}`, and can't tell an empty variable with a default from one without.)
+
+use super::complaint::Complaint;
+use crate::types::{Variables, shorten};
+
+/// How deep defaults may nest: enough for people, and no deeper, because each level is a level of recursion.
+const DEPTH: usize = 8;
+
+/// The longest text that may come out: stops a small file from filling the memory with repetitions of a long variable.
+const LONGEST: usize = 64 << 10;
+
+/// The text with its variables replaced. What a variable holds is taken as it is, not expanded again.
+pub(super) fn expand(text: &str, variables: &Variables) -> Result<String, Complaint> {
+    let mut out = String::new();
+    let (end, _) = expand_until(text, false, DEPTH, variables, Some(&mut out))?;
+    debug_assert_eq!(end, text.len());
+    Ok(out)
+}
+
+/// Expand up to the end of the text or, in a default, up to the brace that closes it; tell where that is, and whether
+/// there was a brace. Without `out`, a default that is not needed is only skipped: its variables need not be set.
+fn expand_until(
+    text: &str,
+    in_default: bool,
+    depth: usize,
+    variables: &Variables,
+    mut out: Option<&mut String>,
+) -> Result<(usize, bool), Complaint> {
+    let mut at = 0;
+    while let Some(next) = text[at..].chars().next() {
+        let rest = &text[at..];
+        if in_default && next == '}' {
+            return Ok((at, true));
+        }
+        if rest.starts_with("$${") {
+            push(&mut out, "${")?;
+            at += 3;
+        } else if let Some(variable) = rest.strip_prefix("${") {
+            at += 2 + expand_variable(variable, depth, variables, &mut out)?;
+        } else {
+            push(&mut out, &rest[..next.len_utf8()])?;
+            at += next.len_utf8();
+        }
+    }
+    Ok((at, false))
+}
+
+/// Expand what follows a `${`; tell how long it is, closing brace included.
+fn expand_variable(
+    text: &str,
+    depth: usize,
+    variables: &Variables,
+    out: &mut Option<&mut String>,
+) -> Result<usize, Complaint> {
+    let length = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let (name, rest) = text.split_at(length);
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(malformed(text));
+    }
+    let value = variables.get(name);
+    if rest.starts_with('}') {
+        match value {
+            Some(value) => push(out, value)?,
+            None if out.is_some() => return Err(unset(name)),
+            None => {}
+        }
+        return Ok(length + 1);
+    }
+    let Some(default) = rest.strip_prefix(":-") else { return Err(malformed(text)) };
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(Complaint::new("defaults of variables nest too deep").help(format!("at most {DEPTH} levels")));
+    };
+    let used = match value {
+        Some(value) if !value.is_empty() => {
+            push(out, value)?;
+            None
+        }
+        _ => out.as_deref_mut(),
+    };
+    match expand_until(default, true, depth, variables, used)? {
+        (end, true) => Ok(length + 2 + end + 1),
+        (_, false) => Err(malformed(text)),
+    }
+}
+
+fn push(out: &mut Option<&mut String>, piece: &str) -> Result<(), Complaint> {
+    if let Some(out) = out {
+        if out.len() + piece.len() > LONGEST {
+            return Err(Complaint::new(format!("the text is longer than {LONGEST} bytes with its variables expanded")));
+        }
+        out.push_str(piece);
+    }
+    Ok(())
+}
+
+fn unset(name: &str) -> Complaint {
+    let name = shorten(name);
+    Complaint::new(format!("the environment variable `{name}` is not set"))
+        .help(format!("set it, or say what to use without it: `${{{name}:-default}}`"))
+}
+
+fn malformed(text: &str) -> Complaint {
+    let shown = text.split_inclusive('}').next().unwrap_or(text);
+    Complaint::new(format!("`${{{}` can't be read as a variable", shorten(shown)))
+        .help("expected `${NAME}` or `${NAME:-default}`; a literal `${` is written `$${`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn expanded(text: &str) -> Result<String, String> {
+        let set = [("A", "1"), ("EMPTY", ""), ("DOLLAR", "${A}")];
+        let variables = Variables::new(set.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        expand(text, &variables).map_err(|complaint| complaint.message)
+    }
+
+    #[test]
+    fn variables_and_defaults_are_replaced() {
+        for (text, result) in [
+            ("", ""),
+            ("pr-${A}/${A}", "pr-1/1"),
+            ("${A:-2}", "1"),
+            ("${B:-2}", "2"),
+            ("${B:-}", ""),
+            ("${EMPTY}", ""),
+            ("${EMPTY:-2}", "2"),
+            ("${B:-a b:-c}", "a b:-c"),
+            ("${B:-é}é", "éé"),
+            ("${DOLLAR}", "${A}"),
+        ] {
+            assert_eq!(expanded(text).as_deref(), Ok(result), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_default_may_hold_variables_which_must_be_set_only_if_it_is_used() {
+        assert_eq!(expanded("${B:-x${A}y}").unwrap(), "x1y");
+        assert_eq!(expanded("${B:-${C:-${A}}}!").unwrap(), "1!");
+        assert_eq!(expanded("${A:-${B}}").unwrap(), "1");
+        assert!(expanded("${B:-${C}}").unwrap_err().contains("`C`"));
+        assert!(expanded(&"${B:-".repeat(100_000)).unwrap_err().contains("too deep"));
+    }
+
+    #[test]
+    fn a_dollar_that_begins_no_variable_is_itself() {
+        for text in ["$", "$A", "a$", "$$", "$(A)", "100 $ {A}", "}", "{A}"] {
+            assert_eq!(expanded(text).as_deref(), Ok(text));
+        }
+        assert_eq!(expanded("$${A}").unwrap(), "${A}");
+    }
+
+    #[test]
+    fn what_is_no_variable_is_an_error() {
+        for text in ["${", "${}", "${A", "${:-x}", "${A:-x", "${A-x}", "${A:?x}", "${1}", "${a b}", "${é}"] {
+            assert!(expanded(text).unwrap_err().contains("can't be read"), "{text}");
+        }
+        assert_eq!(expanded("${B}").unwrap_err(), "the environment variable `B` is not set");
+    }
+
+    #[test]
+    fn a_text_can_not_grow_without_bound() {
+        let variables = Variables::new([("A".to_owned(), "x".repeat(1000))]);
+        assert!(expand(&"${A}".repeat(1000), &variables).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "([$]|[{]|[}]|:-|A|B|é|.)*") {
+            let _ = expanded(&text);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `prefix:` of a cache: which mirrors' binaries it keeps.
+
+use globset::Glob;
+
+use super::complaint::Complaint;
+use super::jobs::glob;
+use super::reader::line;
+use crate::types::MirrorUrl;
+
+/// Which mirrors. Compared with the mirror's URL without credentials.
+///
+/// Any text will do, whether or not larder can read such mirrors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MirrorPattern {
+    /// Those whose URL begins so. It need not end at a `/`: `https://host/pr-` is for all mirrors `https://host/pr-17`.
+    Prefix(String),
+    /// Those whose whole URL is like this glob; `*` also crosses `/`.
+    Glob(Glob),
+}
+
+impl MirrorPattern {
+    /// Read a glob if there is any of `*`, `?`, `[`, `{` in the text, and else a prefix. An absolute path stands for the
+    /// `file://` URL of that folder, as it does for a mirror.
+    pub(super) fn parse(text: &str) -> Result<Self, Complaint> {
+        let mut text = line(text)?;
+        if text.starts_with('/') {
+            text.insert_str(0, "file://");
+        }
+        if text.contains(['*', '?', '[', '{']) { glob(&text).map(Self::Glob) } else { Ok(Self::Prefix(text)) }
+    }
+
+    /// Whether the mirror is one of these.
+    pub fn matches(&self, mirror: &MirrorUrl) -> bool {
+        let url = mirror.public_text();
+        // `https://host/develop/` and `https://host/develop` are one mirror, and either may be written.
+        let folder = format!("{url}/");
+        match self {
+            Self::Prefix(prefix) => folder.starts_with(prefix),
+            Self::Glob(glob) => {
+                let matcher = glob.compile_matcher();
+                matcher.is_match(&url) || matcher.is_match(&folder)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, mirror: &str) -> bool {
+        MirrorPattern::parse(pattern).unwrap().matches(&mirror.parse().unwrap())
+    }
+
+    #[test]
+    fn a_prefix_is_the_beginning_of_the_url() {
+        assert!(matches("https://host/pr-", "https://host/pr-17"));
+        assert!(matches("https://host/develop/", "https://host/develop"));
+        assert!(matches("https://host/develop", "https://host/develop/"));
+        assert!(matches("https://host/", "https://user:secret@host/x"));
+        assert!(matches("/srv/mirrors/", "/srv/mirrors/x"));
+        assert!(!matches("https://host/pr-", "https://host/develop"));
+        assert!(!matches("host", "https://host/"));
+        assert!(!matches("s3://bucket/", "https://host/"));
+    }
+
+    #[test]
+    fn a_glob_is_the_whole_url() {
+        assert!(matches("https://*/pr-*", "https://host/a/b/pr-17/x"));
+        assert!(matches("https://{a,b}.example/*", "https://b.example/x"));
+        assert!(!matches("https://host/pr-?", "https://host/pr-17"));
+        assert!(!matches("host/*", "https://host/x"));
+        assert!(MirrorPattern::parse("https://host/[").is_err());
+        assert!(MirrorPattern::parse("").is_err());
+    }
+}

@@ -1,0 +1,235 @@
+//! What `larder.yaml` may say.
+
+mod refused;
+
+use std::path::{Path, PathBuf};
+
+use bytesize::ByteSize;
+use insta::assert_snapshot;
+use miette::Diagnostic;
+use proptest::prelude::*;
+
+use super::*;
+use crate::types::Signatures;
+use crate::types::{MaxAge, PlainHttp};
+
+const ROOT: &str = "/project";
+
+fn variables() -> Variables {
+    Variables::new(
+        [("CI_MERGE_REQUEST_IID", "17"), ("EMPTY", ""), ("SECRET", "hunter2")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    )
+}
+
+fn parse(yaml: &str) -> Result<Config, ConfigError> {
+    file::parse(yaml, Path::new(NAME), Path::new(ROOT), &variables())
+}
+
+/// An error as a person sees it.
+fn render(error: &ConfigError) -> String {
+    let excerpt = error.excerpt().map(|excerpt| format!("\n{excerpt}")).unwrap_or_default();
+    let help = error.help().map(|help| format!("\nhint: {help}")).unwrap_or_default();
+    format!("error: {error}{excerpt}{help}")
+}
+
+#[track_caller]
+fn mirror(url: &str) -> MirrorUrl {
+    url.parse().unwrap()
+}
+
+#[test]
+fn the_example_of_the_documentation_is_understood() {
+    let config = parse(
+        r#"
+environments: [., envs/tools]
+mirrors:
+  - { name: pr,      url: "https://ci-binaries.example/pr-${CI_MERGE_REQUEST_IID}", signed: false }
+  - { name: develop, url: "https://binaries.spack.io/develop" }
+  - http://127.0.0.1:8000/x/
+  - ../mirror
+caches:
+  - { name: branch, prefix: "https://ci-binaries.example/pr-*", path: .larder/branch, keep: lockfile }
+  - name: shared
+    path: .larder/shared
+    keep: { max-age: 30d, max-size: 20GiB }
+jobs:
+  "build:*": { specs: [app] }
+  "docs":    { specs: plotter, hashes: [/abcd], build-deps: none }
+  "*":
+build-deps: all
+network: { retries: 2, idle-timeout: 500ms, connections: 16 }
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.root, Path::new(ROOT));
+    assert_eq!(config.file.as_deref(), Some(Path::new("larder.yaml")));
+    assert_eq!(config.environments, [PathBuf::from("/project"), PathBuf::from("/project/envs/tools")]);
+
+    let mirrors = config.mirrors.as_ref().unwrap();
+    let shown: Vec<_> = mirrors.iter().map(|mirror| format!("{} {}", mirror.name, mirror.url)).collect();
+    assert_eq!(
+        shown,
+        [
+            "pr https://ci-binaries.example/pr-17",
+            "develop https://binaries.spack.io/develop",
+            "127.0.0.1:8000/x http://127.0.0.1:8000/x",
+            "/mirror file:///mirror"
+        ]
+    );
+    assert_eq!((mirrors[0].signatures, mirrors[1].signatures), (Signatures::NotRequired, Signatures::Required));
+    assert!(mirrors.iter().all(|mirror| mirror.plain_http == PlainHttp::LoopbackOnly));
+
+    assert_eq!(config.cache_for(&mirrors[0].url).unwrap().name.as_str(), "branch");
+    assert_eq!(config.cache_for(&mirrors[1].url).unwrap().name.as_str(), "shared");
+    assert_eq!(config.caches[0].keep, Keep::Lockfile);
+    assert_eq!(config.caches[1].path, Path::new("/project/.larder/shared"));
+    let (max_age, max_size) = (Some(MaxAge::days(30)), Some(ByteSize::gib(20)));
+    assert_eq!(config.caches[1].keep, Keep::Used { max_age, max_size, lockfile: LockfileBlobs::LikeOthers });
+
+    assert_eq!(config.job_rule("build:linux 1/3").unwrap().specs, ["app"]);
+    let docs = config.job_rule("docs").unwrap();
+    assert_eq!(
+        (&docs.specs, &docs.hashes, docs.build_deps),
+        (&vec!["plotter".to_owned()], &vec!["abcd".to_owned()], Some(BuildDeps::None))
+    );
+    assert_eq!(config.job_rule("other").unwrap().pattern.glob(), "*");
+    assert_eq!(config.build_deps, Some(BuildDeps::All));
+    assert_eq!(config.network.retries, 2);
+    assert_eq!(config.network.idle_timeout.as_millis(), 500);
+    assert_eq!(config.network.connections, 16);
+    assert_eq!(config.network.metadata_connections, NetworkSettings::default().metadata_connections);
+}
+
+#[test]
+fn every_example_of_the_user_documentation_is_understood() {
+    let documentation = include_str!("../../../docs/configuration.md");
+    let examples: Vec<&str> =
+        documentation.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 7);
+    for example in &examples {
+        parse(example).unwrap_or_else(|error| panic!("{}", render(&error)));
+    }
+    // Without a merge request, too.
+    assert!(file::parse(examples[0], Path::new(NAME), Path::new(ROOT), &Variables::default()).is_ok());
+}
+
+#[test]
+fn a_file_that_says_nothing_is_the_default_configuration() {
+    let default = Config { file: Some(PathBuf::from(NAME)), ..Config::without_file(Path::new(ROOT)) };
+    for yaml in ["", "\n", "# nothing\n", "---\n", "{}", "~", "mirrors:\ncaches:\njobs:\nnetwork: {}\nbuild-deps: ~\n"]
+    {
+        assert_eq!(parse(yaml).unwrap(), default, "{yaml}");
+    }
+    assert_eq!(default.environments, [PathBuf::from(ROOT)]);
+    assert_eq!(default.caches[0].path, Path::new("/project/.larder/shared"));
+    assert_eq!(default.caches[0].keep, Keep::default());
+    assert!(default.cache_for(&mirror("https://host/x")).is_some());
+    assert!(default.job_rule("build").is_none());
+}
+
+#[test]
+fn a_variable_may_stand_for_any_value() {
+    let yaml = "
+mirrors: [{ url: '${M:-https://host/x}', signed: '${S:-false}', name: 2024.10 }]
+network: { retries: '${EMPTY:-1}' }
+caches: [{ name: a, keep: '${K:-all}' }]
+";
+    let config = parse(yaml).unwrap();
+    let mirrors = config.mirrors.unwrap();
+    assert_eq!((mirrors[0].name.as_str(), mirrors[0].signatures), ("2024.10", Signatures::NotRequired));
+    assert_eq!(config.network.retries, 1);
+    assert_eq!(config.caches[0].keep, Keep::All);
+}
+
+#[test]
+fn a_list_of_mirrors_may_be_empty() {
+    assert_eq!(parse("mirrors: []").unwrap().mirrors, Some(Vec::new()));
+}
+
+#[test]
+fn every_way_to_keep_blobs_is_understood() {
+    let keep = |text: &str| parse(&format!("caches: [{{ name: a, keep: {text} }}]")).unwrap().caches[0].keep;
+    let week = Some(MaxAge::days(7));
+    assert_eq!(keep("all"), Keep::All);
+    assert_eq!(keep("lockfile"), Keep::Lockfile);
+    assert_eq!(keep("{ lockfile: true }"), Keep::Lockfile);
+    let like_others = Keep::Used { max_age: week, max_size: None, lockfile: LockfileBlobs::LikeOthers };
+    assert_eq!(keep("{ max-age: 7d }"), like_others);
+    assert_eq!(keep("{ max-age: 1w, lockfile: false }"), like_others);
+    let kept = Keep::Used { max_age: week, max_size: Some(ByteSize(5)), lockfile: LockfileBlobs::Kept };
+    assert_eq!(keep("{ max-age: 7d, max-size: 5, lockfile: true }"), kept);
+}
+
+#[test]
+fn anchors_and_aliases_work() {
+    let config = parse("jobs:\n  a: &both { specs: [x, y] }\n  b: *both\n").unwrap();
+    assert_eq!(config.job_rule("b").unwrap().specs, ["x", "y"]);
+}
+
+#[test]
+fn the_file_is_found_by_its_name_or_by_the_option() {
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, none) = (folder.path(), Variables::default());
+    let load = |explicit: Option<&str>| Config::load(explicit.map(Path::new), folder, &none);
+    assert_eq!(load(None).unwrap(), Config::without_file(folder));
+
+    fs_err::create_dir(folder.join("ci")).unwrap();
+    fs_err::write(folder.join("ci/other.yaml"), "environments: env").unwrap();
+    let config = load(Some("ci/other.yaml")).unwrap();
+    assert_eq!((config.root.as_path(), config.environments), (&*folder.join("ci"), vec![folder.join("ci/env")]));
+    assert_eq!(config.file.as_deref(), Some(Path::new("ci/other.yaml")));
+    assert_snapshot!(render(&load(Some("none.yaml")).unwrap_err()), @r"
+    error: there is no `none.yaml`
+    hint: `--config` names a file in the format of `larder.yaml`; without it, `larder.yaml` is optional
+    ");
+    assert!(matches!(load(Some("ci")), Err(ConfigError::Unreadable { .. })));
+
+    fs_err::write(folder.join("larder.yml"), "").unwrap();
+    assert_snapshot!(render(&load(None).unwrap_err()), @r"
+    error: `larder.yml` is not read: the configuration is named `larder.yaml`
+    hint: rename it, or name it with `--config`
+    ");
+    fs_err::write(folder.join("larder.yaml"), "build-deps: all").unwrap();
+    assert_eq!(load(None).unwrap().build_deps, Some(BuildDeps::All));
+}
+
+#[test]
+fn a_file_that_is_no_configuration_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |bytes: &[u8]| {
+        fs_err::write(folder.path().join(NAME), bytes).unwrap();
+        Config::load(None, folder.path(), &Variables::default()).map_err(|error| error.to_string().replace('\\', "/"))
+    };
+    assert!(load(&b"#".repeat(1 << 20)).is_ok());
+    assert!(load(&b"#".repeat((1 << 20) + 1)).unwrap_err().contains("larger than 1 MiB"));
+    assert!(load(b"a: \xff").unwrap_err().contains("not UTF-8"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(yaml in ".*") {
+        let _ = parse(&yaml).map_err(|error| render(&error));
+    }
+
+    #[test]
+    fn no_text_of_familiar_pieces_makes_it_panic(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "mirrors", "caches", "jobs", "keep", "max-age", "environments", "network", "name", "url", "path", ": ",
+                ":\n", "\n", "\n  ", "\n- ", "[", "]", "{", "}", ", ", "&a ", "*a", "!x ", "\"", "'", "${", "}", "${A:-", "x",
+                "~", "1.5", "true", "|\n", "---\n", "...\n", "? ", "#", "é", "\t", "https://me:x@h/", "\u{feff}", "\u{1f}",
+            ]),
+            0..40,
+        )
+    ) {
+        let _ = parse(&pieces.concat()).map_err(|error| render(&error));
+    }
+
+    #[test]
+    fn no_shape_makes_it_panic(key in "mirrors|caches|jobs|network|environments", value in "[ -~é]{0,30}") {
+        let _ = parse(&format!("{key}: {value}")).map_err(|error| render(&error));
+        let _ = parse(&format!("{key}: [{{ name: {value} }}]")).map_err(|error| render(&error));
+        let _ = parse(&format!("{key}:\n  - name: a\n    path: {value}\n")).map_err(|error| render(&error));
+    }
+}

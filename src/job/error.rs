@@ -1,0 +1,60 @@
+//! Why the job folder can't be used, or the job mirror not be built.
+
+use std::io;
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+/// Trouble with the job folder.
+#[derive(Debug, Error, Diagnostic)]
+pub enum JobError {
+    /// A link or a file where the job folder should be.
+    #[error("`{}` is a symbolic link or not a folder", path.display())]
+    #[diagnostic(help(
+        "remove it: larder makes that folder itself, and follows no link that a restored archive may hold"
+    ))]
+    NotAFolder {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// A file or folder can't be read or written.
+    #[error("can't {what} in `{}`", path.display())]
+    #[diagnostic(help(
+        "the job folder lies in the project folder: may this user write there, and is there room on the disk?"
+    ))]
+    Io {
+        /// The job folder.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The file that `prepare` leaves for `finish` is damaged.
+    #[error("`{}` is damaged: {reason}", path.display())]
+    #[diagnostic(help(
+        "remove it, or run `larder prepare` again; without it `finish` does not know what the job used"
+    ))]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A spec file on a mirror is not what its manifest says.
+    #[error("mirror `{mirror}` has a wrong spec file for {spec}: {reason}")]
+    #[diagnostic(help(
+        "its digest is right, so the manifest belongs to another spec or was pushed by something other than Spack: nothing of \
+         it is used. Push the spec again, or find out who wrote that manifest"
+    ))]
+    SpecFile {
+        /// The mirror's name.
+        mirror: String,
+        /// The spec.
+        spec: String,
+        /// What is wrong.
+        reason: String,
+    },
+}

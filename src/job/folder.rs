@@ -1,0 +1,122 @@
+//! The folder itself: made, locked, cleared.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::JobError;
+use crate::fs::{Kind, kind};
+use crate::report::Report;
+
+/// `.larder/job` of a project.
+#[derive(Clone, Debug)]
+pub struct JobFolder {
+    root: PathBuf,
+}
+
+/// The right to write in a job folder, held until it is dropped.
+#[derive(Debug)]
+pub struct JobLock {
+    _file: File,
+}
+
+impl JobFolder {
+    /// The job folder of the project at `project`. Nothing is made or read.
+    pub fn of(project: &Path) -> Self {
+        Self { root: project.join(".larder").join("job") }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// For unfinished files.
+    pub fn partial(&self) -> PathBuf {
+        self.root.join("partial")
+    }
+
+    /// The configuration scope for `spack -C`.
+    pub fn scope(&self) -> PathBuf {
+        self.root.join("spack")
+    }
+
+    /// Where the job mirror lies; the second one for mirrors without signatures exists only where both kinds are needed.
+    pub(super) fn mirror(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Make the folder, wait until no other run writes in it (`on_wait` is called once), and clear what a killed run left.
+    pub fn enter(&self, on_wait: impl FnOnce()) -> Result<JobLock, JobError> {
+        for folder in self.root.ancestors().take(2) {
+            if matches!(kind(folder).map_err(self.failed("look"))?, Kind::File(_) | Kind::Other) {
+                return Err(JobError::NotAFolder { path: folder.to_owned() });
+            }
+        }
+        let enter = || -> io::Result<JobLock> {
+            fs::create_dir_all(&self.root)?;
+            let lock = self.lock(on_wait)?;
+            let partial = self.partial();
+            match kind(&partial)? {
+                Kind::Missing => {}
+                Kind::Folder => fs::remove_dir_all(&partial)?,
+                Kind::File(_) | Kind::Other => fs::remove_file(&partial)?,
+            }
+            fs::create_dir(&partial)?;
+            Ok(lock)
+        };
+        enter().map_err(self.failed("make the job folder"))
+    }
+
+    /// Remove the folder with everything in it.
+    pub fn remove(&self) -> Result<(), JobError> {
+        match kind(&self.root).map_err(self.failed("look"))? {
+            Kind::Missing => Ok(()),
+            Kind::Folder => fs::remove_dir_all(&self.root).map_err(self.failed("remove files")),
+            Kind::File(_) | Kind::Other => Err(JobError::NotAFolder { path: self.root.clone() }),
+        }
+    }
+
+    /// Write a file of the folder, whole or not at all.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), JobError> {
+        crate::fs::write_atomically(&self.root.join(name), bytes, &self.partial()).map_err(self.failed("write a file"))
+    }
+
+    /// Write `report.json`.
+    pub fn write_report(&self, report: &Report) -> Result<(), JobError> {
+        if matches!(kind(&self.partial()), Ok(Kind::Missing)) {
+            fs::create_dir(self.partial()).map_err(self.failed("write the report"))?;
+        }
+        self.write("report.json", &serde_json::to_vec_pretty(report).unwrap_or_default())
+    }
+
+    fn lock(&self, on_wait: impl FnOnce()) -> io::Result<JobLock> {
+        let path = self.root.with_extension("lock");
+        let mut options = File::options();
+        options.read(true).append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            rustix::fs::OFlags::NOFOLLOW.bits().cast_signed(),
+        );
+        let file = options
+            .open(&path)
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                on_wait();
+                file.lock()?;
+            }
+            // A network file system without locks: two runs in one project folder are then the user's to avoid.
+            Err(TryLockError::Error(error)) => tracing::info!("no lock on {}: {error}", path.display()),
+        }
+        Ok(JobLock { _file: file })
+    }
+
+    pub(super) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> JobError + '_ {
+        move |source| JobError::Io { path: self.root.clone(), what, source }
+    }
+}

@@ -1,0 +1,26 @@
+//! The job folder: the local mirror that Spack installs from, and scratch space.
+//!
+//! ```text
+//! .larder/job/mirror/            v3/… and/or build_cache/…: metadata as published, blobs as relative links into the caches
+//! .larder/job/mirror-unsigned/   the same for mirrors without signatures, where the job has both kinds
+//! .larder/job/spack/mirrors.yaml a configuration scope that puts them first
+//! .larder/job/partial/           unfinished files; emptied at the start of a run
+//! .larder/job/state.json         what the job needs, for `larder finish`
+//! .larder/job/report.json        what the last command did
+//! .larder/job.lock               held by the one run that may write here
+//! ```
+//!
+//! Nothing in it outlives the job or is cached. What was not checked in this run is not reachable from it: the mirror is
+//! built anew each time, in `partial/`, and put in place whole.
+
+mod error;
+mod folder;
+mod index;
+mod mirror;
+mod scope;
+mod state;
+
+pub use error::JobError;
+pub use folder::{JobFolder, JobLock};
+pub use mirror::{Document, Entry, EntryBlob, JobMirror, build};
+pub use state::State;

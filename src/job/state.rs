@@ -1,0 +1,49 @@
+//! What `prepare` leaves for `finish`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{JobError, JobFolder};
+use crate::types::Sha256Digest;
+
+const FORMAT: u64 = 1;
+const FILE_NAME: &str = "state.json";
+
+/// The most bytes of the file that are read.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// What the job needs. Written before the first download, so that it is there even when `prepare` is killed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    version: u64,
+    /// Every blob that the job needs, wherever it comes from. `finish` removes none of them.
+    pub used: Vec<Sha256Digest>,
+    /// Blobs that `prepare` put into each cache, by the cache's name.
+    pub added: BTreeMap<String, u64>,
+}
+
+impl State {
+    /// A state.
+    pub fn new(used: Vec<Sha256Digest>) -> Self {
+        Self { version: FORMAT, used, added: BTreeMap::new() }
+    }
+
+    /// Write it into the job folder.
+    pub fn write(&self, folder: &JobFolder) -> Result<(), JobError> {
+        folder.write(FILE_NAME, &serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Read it, or `None` where no `prepare` ran.
+    pub fn read(folder: &JobFolder) -> Result<Option<Self>, JobError> {
+        let path = folder.root().join(FILE_NAME);
+        let Some(text) = crate::fs::read_capped(&path, MAX_BYTES).map_err(folder.failed("read the state"))? else {
+            return Ok(None);
+        };
+        match serde_json::from_slice::<Self>(&text) {
+            Ok(state) if state.version == FORMAT => Ok(Some(state)),
+            Ok(state) => Err(JobError::State { path, reason: format!("it has format {}", state.version) }),
+            Err(error) => Err(JobError::State { path, reason: error.to_string() }),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Why a lockfile can't be used. Every message names the file.
+
+use std::io;
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::NEWEST_FORMAT;
+use crate::types::DagHash;
+
+/// A lockfile that can't be used.
+#[derive(Debug, Error, Diagnostic)]
+pub enum LockfileError {
+    /// There is none.
+    #[error("there is no `{}`", path.display())]
+    #[diagnostic(help(
+        "run `spack -e . concretize` in the environment's folder, or name the environment with `--environment`, which takes \
+         a folder with a `spack.lock` or the lockfile itself"
+    ))]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It can't be read.
+    #[error("can't read `{}`", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not JSON, or not of the shape of its format.
+    #[error("`{}` is not a valid lockfile: {reason}", path.display())]
+    #[diagnostic(help("restore it from version control, or make it anew with `spack -e . concretize --force`"))]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column where the parser knows them.
+        reason: String,
+    },
+    /// Some other JSON file.
+    #[error("`{}` is not a Spack lockfile: {found}", path.display())]
+    #[diagnostic(help(
+        "expected a file with `\"file-type\": \"spack-lockfile\"` in its `_meta`, as Spack writes `spack.lock`"
+    ))]
+    OtherFile {
+        /// The file.
+        path: PathBuf,
+        /// What it says that it is.
+        found: String,
+    },
+    /// A format of the future, or of a distant past.
+    #[error(
+        "`{}` has lockfile format {found}; this larder understands formats 4 to {NEWEST_FORMAT}",
+        path.display()
+    )]
+    #[diagnostic(help("{}", if *found > NEWEST_FORMAT {
+        "a newer Spack wrote it: use a newer larder"
+    } else {
+        "a Spack before 0.18 wrote it: concretize the environment again with a newer one"
+    }))]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+    },
+    /// An edge to a spec that the file does not hold.
+    #[error("`{}` is incomplete: {from} depends on {to}, which is not in it", path.display())]
+    #[diagnostic(help("make the lockfile anew with `spack -e . concretize --force`"))]
+    MissingDependency {
+        /// The file.
+        path: PathBuf,
+        /// The spec with the edge, or the root.
+        from: String,
+        /// Where the edge leads.
+        to: DagHash,
+    },
+    /// Specs that depend on each other in a circle.
+    #[error("`{}` has a dependency cycle: {}", path.display(), cycle.join(" → "))]
+    #[diagnostic(help("Spack never writes such a file: restore it from version control"))]
+    Cycle {
+        /// The file.
+        path: PathBuf,
+        /// The circle; the first and the last are the same.
+        cycle: Vec<String>,
+    },
+}

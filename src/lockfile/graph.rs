@@ -1,0 +1,66 @@
+//! Is the graph whole, and free of cycles?
+
+use std::collections::HashMap;
+
+use super::{ConcreteSpec, Lockfile, LockfileError};
+use crate::types::DagHash;
+
+/// Every edge leads to a spec of the file and none leads back.
+pub(super) fn check(lockfile: &Lockfile) -> Result<(), LockfileError> {
+    let missing = |from: String, to| LockfileError::MissingDependency { path: lockfile.path.clone(), from, to };
+    for root in &lockfile.roots {
+        if lockfile.spec(root.hash).is_none() {
+            return Err(missing(format!("the root `{}`", root.request.escape_debug()), root.hash));
+        }
+    }
+    for spec in lockfile.specs() {
+        if let Some(to) = edges(spec).find(|to| lockfile.spec(*to).is_none()) {
+            return Err(missing(spec.id.to_string(), to));
+        }
+    }
+    find_cycle(lockfile).map_or(Ok(()), |cycle| Err(LockfileError::Cycle { path: lockfile.path.clone(), cycle }))
+}
+
+fn edges(spec: &ConcreteSpec) -> impl Iterator<Item = DagHash> {
+    spec.dependencies.iter().map(|edge| edge.hash).chain(spec.build_spec)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mark {
+    OnThePath,
+    Done,
+}
+
+/// Depth first, with a stack of its own: a hostile file can nest deeper than the thread's.
+fn find_cycle(lockfile: &Lockfile) -> Option<Vec<String>> {
+    let mut marks: HashMap<DagHash, Mark> = HashMap::new();
+    for start in lockfile.specs() {
+        if marks.contains_key(&start.id.hash) {
+            continue;
+        }
+        marks.insert(start.id.hash, Mark::OnThePath);
+        let mut path = vec![(start, edges(start).collect::<Vec<_>>())];
+        while let Some((spec, remaining)) = path.last_mut() {
+            let Some(next) = remaining.pop() else {
+                marks.insert(spec.id.hash, Mark::Done);
+                path.pop();
+                continue;
+            };
+            match marks.get(&next) {
+                Some(Mark::Done) => {}
+                Some(Mark::OnThePath) => {
+                    let circle = path.iter().map(|(spec, _)| *spec).skip_while(|spec| spec.id.hash != next);
+                    let mut circle: Vec<String> = circle.map(|spec| spec.id.to_string()).collect();
+                    circle.extend(circle.first().cloned());
+                    return Some(circle);
+                }
+                None => {
+                    let next = lockfile.spec(next)?;
+                    marks.insert(next.id.hash, Mark::OnThePath);
+                    path.push((next, edges(next).collect()));
+                }
+            }
+        }
+    }
+    None
+}

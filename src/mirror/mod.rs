@@ -1,0 +1,108 @@
+//! Spack binary mirrors: which files one publishes for a spec, and what they promise.
+//!
+//! A layout lives in a file of its own: [`v3`](self) (Spack 1.0 and later) and v2 (0.15 to 0.23). Both end in a
+//! [`Published`]: the metadata document byte for byte, and the blobs that it promises. v3 is asked before v2, as Spack does.
+//! "The mirror does not have it" is only what a server clearly says (404, and 403 of an object store); anything else is an
+//! error, because a mirror that can't be reached must never be taken for one that lacks the spec.
+
+mod clearsign;
+mod error;
+mod v2;
+mod v3;
+
+use std::io;
+use std::sync::Arc;
+
+pub use error::MirrorError;
+pub use v2::{V2Metadata, parse as parse_v2};
+
+use crate::report::BlobRole;
+use crate::transport::{Expected, Location, Transport, TransportError};
+use crate::types::{Mirror, MirrorPath, SpecId};
+
+/// The layout in which a mirror has a spec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Manifests and content-addressed blobs.
+    V3,
+    /// Spec files and archives in `build_cache/`.
+    V2,
+}
+
+/// What a mirror publishes for one spec.
+#[derive(Debug)]
+pub struct Published {
+    /// The mirror.
+    pub mirror: Arc<Mirror>,
+    /// In which layout.
+    pub layout: Layout,
+    /// Where the metadata lies below the mirror.
+    pub path: MirrorPath,
+    /// The metadata, byte for byte, with its signature where it has one.
+    pub document: Vec<u8>,
+    /// What the metadata promises.
+    pub blobs: Vec<PublishedBlob>,
+}
+
+/// One file that metadata promises.
+#[derive(Clone, Debug)]
+pub struct PublishedBlob {
+    /// What it is to the spec.
+    pub role: BlobRole,
+    /// Digest and size.
+    pub expected: Expected,
+    /// Where it lies below the mirror.
+    pub path: MirrorPath,
+}
+
+/// The answer of a mirror.
+#[derive(Debug)]
+pub enum Answer {
+    /// It has the spec.
+    Has(Box<Published>),
+    /// It does not.
+    Lacks,
+    /// It has the spec, but without the signature on which Spack insists for this mirror: Spack would not use it.
+    Unsigned {
+        /// The metadata's URL.
+        url: String,
+    },
+}
+
+impl Mirror {
+    /// Ask for one spec.
+    pub async fn find(self: &Arc<Self>, spec: &SpecId, transport: &Transport) -> Result<Answer, MirrorError> {
+        match v3::find(self, spec, transport).await? {
+            Answer::Lacks => v2::find(self, spec, transport).await,
+            answer => Ok(answer),
+        }
+    }
+
+    /// Complain about a `file://` mirror whose folder is not there: a file system that is not mounted has no binaries
+    /// either, but for another reason. Servers are not asked: a mirror has no page that says "I am here".
+    pub fn check_folder(&self) -> Result<(), MirrorError> {
+        let Some(path) = self.url.to_path() else { return Ok(()) };
+        let trouble = match fs_err::metadata(&path) {
+            Ok(meta) if meta.is_dir() => return Ok(()),
+            Ok(_) => io::Error::other("not a folder"),
+            Err(error) => error,
+        };
+        Err(MirrorError::NoFolder { mirror: self.name.clone(), path, source: trouble })
+    }
+
+    /// The address of one of its files.
+    pub fn location(&self, path: &MirrorPath) -> Location {
+        Location { url: self.url.join(path), plain_http: self.plain_http }
+    }
+
+    async fn document(
+        &self,
+        spec: &SpecId,
+        path: &MirrorPath,
+        transport: &Transport,
+    ) -> Result<Option<Vec<u8>>, MirrorError> {
+        let failed =
+            |source: TransportError| MirrorError::Ask { mirror: self.name.clone(), spec: spec.to_string(), source };
+        transport.document(&self.location(path)).await.map_err(failed)
+    }
+}

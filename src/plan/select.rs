@@ -1,0 +1,115 @@
+//! Which specs the user wants installed.
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::Graph;
+use crate::lockfile::ConcreteSpec;
+use crate::types::DagHash;
+
+/// What was asked for. Nothing at all means all roots.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Package names (`app`), names with a version (`app@3.1.4`), or the text of a root as `spack.yaml` has it.
+    pub specs: Vec<String>,
+    /// DAG hashes or unambiguous beginnings of them; a leading `/`, as Spack writes it, is allowed.
+    pub hashes: Vec<String>,
+}
+
+/// Something was asked for that the lockfiles do not have.
+#[derive(Debug, Error, Diagnostic, PartialEq, Eq)]
+pub enum SelectionError {
+    /// No spec of this name.
+    #[error("no environment has a spec `{name}`")]
+    #[diagnostic(help("{}", match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "`larder plan` lists the specs that there are".to_owned(),
+    }))]
+    NoSuchSpec {
+        /// What was asked for.
+        name: String,
+        /// The most similar name.
+        near: Option<String>,
+    },
+    /// No spec with this hash.
+    #[error("no environment has a spec with hash `{hash}`")]
+    #[diagnostic(help(
+        "was the lockfile made anew since the hash was noted? `larder plan` lists the specs that there are"
+    ))]
+    NoSuchHash {
+        /// What was asked for.
+        hash: String,
+    },
+    /// Several specs whose hashes begin so.
+    #[error("`{hash}` is the beginning of several hashes: {}", found.join(", "))]
+    #[diagnostic(help("give more characters of the one that you mean"))]
+    Ambiguous {
+        /// What was asked for.
+        hash: String,
+        /// The specs.
+        found: Vec<String>,
+    },
+}
+
+/// The specs to install, in the order in which they were asked for, each once.
+pub fn select(graph: &Graph<'_>, selection: &Selection) -> Result<Vec<DagHash>, SelectionError> {
+    let mut chosen: Vec<DagHash> = Vec::new();
+    for name in &selection.specs {
+        chosen.extend(by_name(graph, name)?);
+    }
+    for text in &selection.hashes {
+        chosen.push(by_hash(graph, text)?);
+    }
+    if selection.specs.is_empty() && selection.hashes.is_empty() {
+        chosen.extend(graph.roots().iter().map(|root| root.hash));
+    }
+    let mut seen = std::collections::HashSet::new();
+    chosen.retain(|hash| seen.insert(*hash));
+    Ok(chosen)
+}
+
+/// Roots that match, or, where no root does, any specs that do.
+fn by_name(graph: &Graph<'_>, text: &str) -> Result<Vec<DagHash>, SelectionError> {
+    let of_roots = graph
+        .roots()
+        .iter()
+        .filter(|root| root.request == text || graph.spec(root.hash).is_some_and(|spec| is_called(spec, text)));
+    let found: Vec<DagHash> = of_roots.map(|root| root.hash).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let found: Vec<DagHash> = graph.specs().filter(|spec| is_called(spec, text)).map(|spec| spec.id.hash).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let names = graph.specs().map(|spec| spec.id.name.as_str());
+    let near = names
+        .map(|name| (strsim::damerau_levenshtein(name, text), name))
+        .min()
+        .filter(|(distance, _)| *distance <= 2)
+        .map(|(_, name)| name.to_owned());
+    Err(SelectionError::NoSuchSpec { name: text.to_owned(), near })
+}
+
+fn is_called(spec: &ConcreteSpec, text: &str) -> bool {
+    match text.split_once('@') {
+        None => spec.id.name.as_str() == text,
+        Some((name, version)) => {
+            spec.id.name.as_str() == name && spec.id.version.as_str() == version.strip_prefix('=').unwrap_or(version)
+        }
+    }
+}
+
+fn by_hash(graph: &Graph<'_>, text: &str) -> Result<DagHash, SelectionError> {
+    let beginning = text.strip_prefix('/').unwrap_or(text);
+    let found: Vec<&ConcreteSpec> =
+        graph.specs().filter(|spec| !beginning.is_empty() && spec.id.hash.as_str().starts_with(beginning)).collect();
+    match found[..] {
+        [] => Err(SelectionError::NoSuchHash { hash: text.to_owned() }),
+        [spec] => Ok(spec.id.hash),
+        _ => Err(SelectionError::Ambiguous {
+            hash: text.to_owned(),
+            found: found.iter().map(|spec| spec.id.to_string()).collect(),
+        }),
+    }
+}

@@ -1,0 +1,26 @@
+//! What a configuration says of a mirror, larder's or Spack's.
+
+use super::{MirrorUrl, PlainHttp};
+
+/// A Spack mirror, as configured. How it is asked is the business of [`crate::mirror`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where it lives.
+    pub url: MirrorUrl,
+    /// Whether Spack insists on signatures.
+    pub signatures: Signatures,
+    /// Whether it may do without TLS.
+    pub plain_http: PlainHttp,
+}
+
+/// Whether Spack checks the signature of a mirror's metadata: `signed:` of a mirror entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Signatures {
+    /// `signed: true`, Spack's default.
+    #[default]
+    Required,
+    /// `signed: false`.
+    NotRequired,
+}
