@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     match cli::run::run(&arguments, &console, Variables::from_env()) {
         Ok(outcome) => outcome.into(),
         Err(failure) => {
-            console.tell(&failure.render(console.err));
+            cli::console::tell(&failure.render(console.err));
             failure.exit_code().into()
         }
     }

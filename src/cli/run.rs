@@ -14,7 +14,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::args::{BuildDepsOption, Cli, Command, GlobalOptions, SelectionOptions};
-use super::console::{Console, Palette};
+use super::console::{self, Console, Palette};
 use super::logging::InvalidLogFilter;
 use super::progress::Progress;
 use super::summary::Run;
@@ -137,14 +137,14 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
         Command::Clean(options) => {
             console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
         }
-        Command::Plan(_) => return console.print(&tables::plan(report, console.width, console.out)),
+        Command::Plan(_) => return console::print(&tables::plan(report, console.width, console.out)),
         Command::List(options) => {
             let now = Timestamp::now();
-            return console.print(&tables::list(report, options.sort, now, console.width, console.out));
+            return console::print(&tables::list(report, options.sort, now, console.width, console.out));
         }
         Command::Verify(options) => {
             let corrupt = if options.delete { CorruptBlobs::Deleted } else { CorruptBlobs::Kept };
-            return console.print(&tables::verify(report, corrupt, console.out));
+            return console::print(&tables::verify(report, corrupt, console.out));
         }
     }
     Ok(())

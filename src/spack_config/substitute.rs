@@ -1,0 +1,319 @@
+//! Variables in paths, as Spack's `util/path.py` expands them: Spack's own (`$spack`, `${ENV}`; in any case of letters), then
+//! those of the environment, then `~`. What is not set stays as it is written.
+
+use std::path::{Component, Path, PathBuf};
+
+use url::Url;
+
+use super::document::Text;
+use crate::types::Variables;
+
+/// What paths may refer to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Substitution {
+    pub(super) variables: Variables,
+    pub(super) home: Option<PathBuf>,
+    /// `$spack`: the folder of the Spack instance.
+    pub(super) spack: Option<PathBuf>,
+    /// `$spack_short_version`.
+    pub(super) short_version: Option<String>,
+    /// `$env`: the folder of the environment.
+    pub(super) environment: Option<PathBuf>,
+}
+
+/// A text whose variables were expanded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Expanded {
+    pub(super) text: String,
+    /// Variables that Spack would expand and larder can't: it would have to know what Spack knows of the processor.
+    pub(super) unknown: Vec<String>,
+}
+
+/// Where a configured path leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// To an absolute path of this machine.
+    Local(PathBuf),
+    /// To somewhere else: a URL.
+    Remote(String),
+}
+
+impl Substitution {
+    /// Expand all variables and `~`.
+    pub(super) fn expand(&self, text: &str) -> Expanded {
+        let mut unknown = Vec::new();
+        let text = replace_variables(text, Braces::Word, |name| self.spack_variable(name, &mut unknown));
+        let text = replace_variables(&text, Braces::Anything, |name| self.variables.get(name).map(str::to_owned));
+        Expanded { text: self.expand_home(&text), unknown }
+    }
+
+    /// Where a path leads: relative ones count from `base`, the folder of the file that they are written in.
+    pub(super) fn resolve(&self, text: &str, base: &Path) -> (Target, Vec<String>) {
+        let Expanded { text, unknown } = self.expand(text);
+        let target = match scheme(&text) {
+            None => Target::Local(normalise(&base.join(&text))),
+            Some("file") => Target::Local(normalise(&base.join(path_of_file_url(&text)))),
+            Some(_) => Target::Remote(text),
+        };
+        (target, unknown)
+    }
+
+    /// Whether a path says all by itself where it leads.
+    pub(super) fn is_absolute(&self, text: &str) -> bool {
+        let text = self.expand(text).text;
+        scheme(&text).is_some() || text.starts_with('/')
+    }
+
+    /// Like [`Self::resolve`], from the folder of the text's own file.
+    pub(super) fn resolve_text(&self, text: &Text) -> (Target, Vec<String>) {
+        self.resolve(&text.text, text.file.parent().unwrap_or(Path::new("/")))
+    }
+
+    fn spack_variable(&self, name: &str, unknown: &mut Vec<String>) -> Option<String> {
+        let name = name.to_lowercase();
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        match name.as_str() {
+            "spack" => self.spack.as_deref().map(path),
+            "env" => return self.environment.as_deref().map(path),
+            "user" => self.user(),
+            "tempdir" => Some(path(&self.temporary_folder())),
+            "user_cache_path" => {
+                let set = self.variables.get("SPACK_USER_CACHE_PATH").filter(|value| !value.is_empty());
+                Some(self.expand_home(set.unwrap_or("~/.spack")))
+            }
+            "platform" => Some(platform().to_owned()),
+            "target_family" => Some(target_family().to_owned()),
+            "date" => Some(jiff::ZonedDateTime::now().strftime("%Y-%m-%d").to_string()),
+            "spack_short_version" => self.short_version.clone(),
+            "spack_instance_id" | "architecture" | "arch" | "operating_system" | "os" | "target" => None,
+            _ => return None,
+        }
+        .or_else(|| {
+            unknown.push(name);
+            None
+        })
+    }
+
+    /// The name that the system's user database gives to the effective user, as Spack does; it may contradict `$USER`.
+    fn user(&self) -> Option<String> {
+        let from_database = effective_user().and_then(|id| passwd_field(|fields| fields[2] == id, 0));
+        let variable = |name| self.variables.get(name).filter(|value| !value.is_empty()).map(str::to_owned);
+        from_database.or_else(|| variable("USER")).or_else(|| variable("LOGNAME"))
+    }
+
+    /// Python's `tempfile.gettempdir()`.
+    fn temporary_folder(&self) -> PathBuf {
+        let set = ["TMPDIR", "TEMP", "TMP"].iter().filter_map(|name| self.variables.get(name));
+        set.chain(["/tmp", "/var/tmp", "/usr/tmp"])
+            .map(PathBuf::from)
+            .find(|path| path.is_absolute() && path.is_dir())
+            .unwrap_or_else(|| PathBuf::from("/tmp"))
+    }
+
+    /// `~` and `~/…` are the home folder; `~name` is another user's.
+    pub(super) fn expand_home(&self, text: &str) -> String {
+        let Some(rest) = text.strip_prefix('~') else { return text.to_owned() };
+        let (user, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let home = if user.is_empty() {
+            self.home.as_ref().map(|home| home.to_string_lossy().into_owned())
+        } else {
+            passwd_field(|fields| fields[0] == user, 5)
+        };
+        home.map_or_else(|| text.to_owned(), |home| format!("{}{below}", home.trim_end_matches('/')))
+    }
+}
+
+/// What may stand between braces.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Braces {
+    /// Letters, digits and `_`: Spack's own variables.
+    Word,
+    /// Anything but a brace: variables of the environment.
+    Anything,
+}
+
+/// Replace `$name` and `${name}` where `value` knows the name.
+fn replace_variables(text: &str, braces: Braces, mut value: impl FnMut(&str) -> Option<String>) -> String {
+    let is_word =
+        |c: char| c == '_' || if braces == Braces::Word { c.is_alphanumeric() } else { c.is_ascii_alphanumeric() };
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let after = &rest[1..];
+        // The name, and the length of the whole reference.
+        let (name, length) = if let Some(inner) = after.strip_prefix('{') {
+            match inner.find('}') {
+                Some(end) if braces == Braces::Anything || inner[..end].chars().all(is_word) => {
+                    (&inner[..end], end + 3)
+                }
+                _ => ("", 1),
+            }
+        } else {
+            let end = after.find(|c| !is_word(c)).unwrap_or(after.len());
+            (&after[..end], end + 1)
+        };
+        match (!name.is_empty()).then(|| value(name)).flatten() {
+            Some(value) => out.push_str(&value),
+            None => out.push_str(&rest[..length]),
+        }
+        rest = &rest[length..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The scheme of a URL, as Python's `urlparse` sees it; `None` for a path.
+pub(super) fn scheme(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once(':')?;
+    let starts_well = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
+    let goes_on_well = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    (starts_well && goes_on_well).then_some(scheme)
+}
+
+/// The path of a `file:` URL, which need not be a proper one.
+fn path_of_file_url(text: &str) -> PathBuf {
+    let proper = Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
+    proper.unwrap_or_else(|| {
+        let rest = text.split_once(':').map_or(text, |(_, rest)| rest);
+        PathBuf::from(rest.strip_prefix("//").unwrap_or(rest))
+    })
+}
+
+/// `/a/./b/../c` → `/a/c`, without asking the file system: that is what Spack does, links or not.
+pub(super) fn normalise(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Whether a path leads into a folder, by its name or through links. Neither has to exist.
+pub(super) fn lies_below(path: &Path, folder: &Path) -> bool {
+    path.starts_with(folder) || without_links(path).starts_with(without_links(folder))
+}
+
+/// A path with the links of its existing part resolved.
+fn without_links(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|part| Some((part, fs_err::canonicalize(part).ok()?)));
+    existing.map_or_else(
+        || path.to_owned(),
+        |(part, real)| match path.strip_prefix(part) {
+            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+            _ => real,
+        },
+    )
+}
+
+/// Spack's name for this kind of system.
+pub(super) fn platform() -> &'static str {
+    match std::env::consts::OS {
+        "macos" => "darwin",
+        other => other,
+    }
+}
+
+/// Spack's name for this kind of processor.
+fn target_family() -> &'static str {
+    match std::env::consts::ARCH {
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        "powerpc64" => "ppc64",
+        other => other,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn effective_user() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    // The kernel gives this folder to the effective user of the process.
+    fs_err::metadata("/proc/self").ok().map(|meta| meta.uid().to_string())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn effective_user() -> Option<String> {
+    None
+}
+
+/// A field of the first line of `/etc/passwd` that fits.
+fn passwd_field(fits: impl Fn(&[&str]) -> bool, field: usize) -> Option<String> {
+    let users = fs_err::read_to_string("/etc/passwd").ok()?;
+    users
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.len() >= 7 && fits(fields))
+        .map(|fields| fields[field].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn substitution() -> Substitution {
+        Substitution {
+            variables: Variables::new([("NAME".to_owned(), "value".to_owned()), ("spack".to_owned(), "no".to_owned())]),
+            home: Some("/home/me".into()),
+            spack: Some("/opt/spack".into()),
+            short_version: Some("1.1".to_owned()),
+            environment: Some("/project".into()),
+        }
+    }
+
+    fn expand(text: &str) -> String {
+        substitution().expand(text).text
+    }
+
+    #[test]
+    fn spacks_variables_are_known_in_any_case_of_letters_and_come_first() {
+        assert_eq!(expand("$spack/x ${SPACK} $Env $spack_short_version"), "/opt/spack/x /opt/spack /project 1.1");
+        assert_eq!(expand("$platform"), platform());
+    }
+
+    #[test]
+    fn variables_of_the_environment_are_expanded_where_they_are_set() {
+        assert_eq!(
+            expand("$NAME ${NAME}x $name ${UNSET} $NAMES $ $$NAME ${"),
+            "value valuex $name ${UNSET} $NAMES $ $value ${"
+        );
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder_at_the_start_only() {
+        assert_eq!([expand("~"), expand("~/x"), expand("x/~")], ["/home/me", "/home/me/x", "x/~"]);
+        assert_eq!(expand("~nobody-of-this-name/x"), "~nobody-of-this-name/x");
+    }
+
+    #[test]
+    fn what_larder_cannot_know_is_told_and_left_as_it_is() {
+        let expanded = substitution().expand("/x/$arch/${TARGET}");
+        assert_eq!(expanded.text, "/x/$arch/${TARGET}");
+        assert_eq!(expanded.unknown, ["arch", "target"]);
+    }
+
+    #[test]
+    fn a_path_counts_from_its_base_and_a_url_stays() {
+        let resolve = |text| substitution().resolve(text, Path::new("/etc/spack")).0;
+        assert_eq!(resolve("../x/./y"), Target::Local("/etc/x/y".into()));
+        assert_eq!(resolve("~/x"), Target::Local("/home/me/x".into()));
+        assert_eq!(resolve("file:///a%20b/../c"), Target::Local("/c".into()));
+        assert_eq!(resolve("https://host/$NAME"), Target::Remote("https://host/value".to_owned()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_text_without_a_dollar_or_tilde_stays(text in r"[a-z${}~/:.é]{0,12}") {
+            let expanded = expand(&text);
+            if !text.contains(['$', '~']) {
+                prop_assert_eq!(expanded, text);
+            }
+        }
+    }
+}
