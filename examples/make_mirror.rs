@@ -35,9 +35,9 @@ fn main() {
     for (seed, (hash, size)) in (1..).zip(&sizes) {
         let binary = Blob::write(folder, |out| write_noise(out, seed, *size));
         if is_v2 {
-            publish_v2(folder, &specs, hash, binary)
+            publish_v2(folder, &specs, hash, binary);
         } else {
-            publish_v3(folder, &specs, hash, &binary)
+            publish_v3(folder, &specs, hash, &binary);
         }
         written += size;
     }
@@ -99,7 +99,7 @@ impl Blob {
         let temporary = folder.join("unfinished");
         let mut out = Hashing { file: File::create(&temporary).unwrap(), hasher: Sha256::new(), size: 0 };
         fill(&mut out);
-        let digest: String = out.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = larder::types::Sha256Digest::from_bytes(out.hasher.finalize().into()).to_string();
         let path = folder.join("blobs/sha256").join(&digest[..2]).join(&digest);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::rename(temporary, &path).unwrap();
@@ -190,6 +190,9 @@ fn publish_v2(folder: &Path, specs: &Specs, hash: &str, binary: Blob) {
 fn compiler(specs: &Specs, spec: &Value) -> (String, String) {
     if let (Some(name), Some(version)) = (spec["compiler"]["name"].as_str(), spec["compiler"]["version"].as_str()) {
         return (name.to_owned(), version.to_owned());
+    }
+    if let Some((name, version)) = spec["annotations"]["compiler"].as_str().and_then(|text| text.split_once('@')) {
+        return (name.to_owned(), part(version.trim_start_matches('=')));
     }
     let dependencies = spec["dependencies"].as_array().cloned().unwrap_or_default();
     for language in ["c", "cxx", "fortran"] {

@@ -1,6 +1,6 @@
 //! Two jobs on one host share a cache on a persistent volume.
 
-use crate::context::{Project, Run, names_with};
+use crate::context::{Project, Run, mirror_entry, names_with};
 use crate::fixtures::{Mirror, sha256};
 use crate::server::{Fault, Server, Times};
 
@@ -14,7 +14,7 @@ fn sharing(count: usize, keep: &str) -> (Vec<Project>, tempfile::TempDir, Server
     let project = || {
         let project = Project::new("v3/env-demo");
         let caches = format!("caches: [{{ name: shared, path: \"{path}\", keep: {keep} }}]\n");
-        project.configure(&format!("{}{caches}", project.mirror_entry(&server.url(), false)));
+        project.configure(&format!("{}{caches}", mirror_entry(&server.url(), false)));
         project
     };
     ((0..count).map(|_| project()).collect(), volume, server)

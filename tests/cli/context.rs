@@ -17,6 +17,11 @@ use crate::server::Server;
 /// set their own, may run into one.
 pub const NETWORK: &str = "network: { retries: 2, retry-delay: 1ms, idle-timeout: 30s }\n";
 
+/// The text of a `larder.yaml` with this mirror, named `demo`.
+pub fn mirror_entry(url: &str, signed: bool) -> String {
+    format!("{NETWORK}mirrors:\n  - {{ name: demo, url: \"{url}\", signed: {signed} }}\n")
+}
+
 /// A project with an environment, as it is checked out in a job.
 pub struct Project {
     scratch: TempDir,
@@ -56,12 +61,8 @@ impl Project {
     pub fn with_server(mirror: Mirror) -> (Self, Server) {
         let server = Server::start(&mirror.folder());
         let project = Self::new(mirror.environment());
-        project.configure(&project.mirror_entry(&server.url(), mirror.is_signed()));
+        project.configure(&mirror_entry(&server.url(), mirror.is_signed()));
         (project, server)
-    }
-
-    pub fn mirror_entry(&self, url: &str, signed: bool) -> String {
-        format!("{NETWORK}mirrors:\n  - {{ name: demo, url: \"{url}\", signed: {signed} }}\n")
     }
 
     /// The folder above the project's own, where nothing may appear but what the test puts there.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rstest::rstest;
 
-use crate::context::{Project, names_with, total};
+use crate::context::{Project, mirror_entry, names_with, total};
 use crate::fixtures::{Blob, Mirror, copy_folder, sha256};
 use crate::server::{Fault, Server, Times};
 
@@ -124,7 +124,7 @@ fn blobs_that_arrived_before_the_failure_are_not_fetched_again() {
     let (project, server) = Project::with_server(MIRROR);
     let blob = victim(MIRROR);
     // One at a time, so that it is known what came before.
-    project.configure(&project.mirror_entry(&server.url(), false).replace("retries: 2", "retries: 0, connections: 1"));
+    project.configure(&mirror_entry(&server.url(), false).replace("retries: 2", "retries: 0, connections: 1"));
     server.fault(&blob.path, Times::Always, Fault::WrongByte);
     project.larder(&["prepare"]).exits_with(1);
     let arrived = project.blobs_in(".larder/shared").len();
@@ -160,7 +160,7 @@ fn metadata_that_is_not_what_it_should_be_is_an_error_that_names_it(#[case] chan
     let (folder, metadata) = mirror_with_manifest(change);
     let server = Server::start(folder.path());
     let project = Project::new("v3/env-demo");
-    project.configure(&project.mirror_entry(&server.url(), false));
+    project.configure(&mirror_entry(&server.url(), false));
     project.larder(&["prepare"]).fails_saying(1, &[&metadata]);
     assert!(!project.cached(&digest()).exists());
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rstest::rstest;
 
-use crate::context::{Project, in_cache, names_with, total};
+use crate::context::{Project, in_cache, mirror_entry, names_with, total};
 use crate::fixtures::{Mirror, walk};
 
 #[rstest]
@@ -147,7 +147,7 @@ fn a_binary_that_the_mirror_replaced_is_fetched_anew_without_any_refresh_of_the_
     crate::fixtures::copy_folder(&Mirror::V2Unsigned.folder(), folder.path());
     let server = crate::server::Server::start(folder.path());
     let project = Project::new("v2/env-demo");
-    project.configure(&project.mirror_entry(&server.url(), false));
+    project.configure(&mirror_entry(&server.url(), false));
     project.prepare();
 
     let rebuilt = Mirror::V2Unsigned.published("rtdata");

@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::context::{Project, names_with, statuses};
+use crate::context::{Project, mirror_entry, names_with, statuses};
 use crate::fixtures::{Mirror, fixture, read_json};
 use crate::server::Server;
 
@@ -12,7 +12,7 @@ fn project_with(lockfile: &Value) -> (Project, Server) {
     let project = Project::new("v3/env-demo");
     project.write("spack.lock", lockfile.to_string());
     let server = Server::start(&Mirror::V3Unsigned.folder());
-    project.configure(&project.mirror_entry(&server.url(), false));
+    project.configure(&mirror_entry(&server.url(), false));
     (project, server)
 }
 

@@ -3,7 +3,13 @@
 //! One file per risk. [`context`] sets up a project folder and runs the program in a clean environment, [`server`] serves
 //! a mirror and misbehaves on demand, [`fixtures`] knows the mirrors and environments that real Spack made.
 
-#![allow(missing_docs, clippy::missing_panics_doc)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    reason = "a test that can't go on fails; what it skips is said"
+)]
 
 mod authority;
 mod context;
@@ -26,3 +32,4 @@ mod prune;
 mod real_spack;
 mod secure_connections;
 mod selection;
+mod server_itself;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rstest::rstest;
 
-use crate::context::{Project, names_with};
+use crate::context::{Project, mirror_entry, names_with};
 use crate::fixtures::Mirror;
 use crate::server::{Fault, Server, Times};
 
@@ -32,7 +32,7 @@ fn a_refused_connection_is_retried_and_then_an_error() {
     let unused = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", unused.local_addr().unwrap());
     drop(unused);
-    project.configure(&project.mirror_entry(&url, false));
+    project.configure(&mirror_entry(&url, false));
     let run = project.larder(&["plan"]).fails_saying(1, &["can't get", &url, "Connection refused"]);
     assert_eq!(run.stderr.matches("Connection refused").count(), 1, "a cause is told once\n{run}");
 }
@@ -40,7 +40,7 @@ fn a_refused_connection_is_retried_and_then_an_error() {
 #[test]
 fn a_name_that_does_not_resolve_is_an_error() {
     let project = Project::new("v3/env-demo");
-    project.configure(&project.mirror_entry("https://mirror.invalid/x", false));
+    project.configure(&mirror_entry("https://mirror.invalid/x", false));
     project.larder(&["plan"]).fails_saying(1, &["https://mirror.invalid/x"]);
 }
 
@@ -50,7 +50,7 @@ fn a_server_that_stalls_is_given_up() {
         let (project, server) = Project::with_server(MIRROR);
         let blob = &MIRROR.published("app").blobs[0];
         let network = "network: { retries: 0, idle-timeout: 300ms }\n";
-        let mirrors = project.mirror_entry(&server.url(), false).replace(crate::context::NETWORK, network);
+        let mirrors = mirror_entry(&server.url(), false).replace(crate::context::NETWORK, network);
         project.configure(&mirrors);
         server.fault(&blob.path, Times::Always, fault);
         project.larder(&["prepare"]).fails_saying(1, &[&blob.path, "sent nothing", "idle-timeout"]);
@@ -64,7 +64,7 @@ fn a_server_that_is_too_slow_is_given_up() {
     let (project, server) = Project::with_server(MIRROR);
     let blob = &MIRROR.published("app").blobs[0];
     let network = "network: { retries: 0, total-timeout: 300ms, idle-timeout: 1h }\n";
-    project.configure(&project.mirror_entry(&server.url(), false).replace(crate::context::NETWORK, network));
+    project.configure(&mirror_entry(&server.url(), false).replace(crate::context::NETWORK, network));
     server.fault(&blob.path, Times::Always, Fault::StallHalfWay);
     project.larder(&["prepare"]).fails_saying(1, &[&blob.path, "total-timeout"]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rstest::rstest;
 
-use crate::context::Project;
+use crate::context::{Project, mirror_entry};
 use crate::fixtures::Mirror;
 
 #[rstest]
@@ -15,7 +15,7 @@ use crate::fixtures::Mirror;
 #[case::kept_for_ever("caches: [{ name: shared, path: .larder/shared, keep: all }]\n")]
 fn prepare_and_finish_on_a_complete_cache_touch_no_entry(#[case] caches: &str) {
     let (project, server) = Project::with_server(Mirror::V3Signed);
-    project.configure(&format!("{}{caches}", project.mirror_entry(&server.url(), true)));
+    project.configure(&format!("{}{caches}", mirror_entry(&server.url(), true)));
     project.prepare();
     project.finish();
 

@@ -5,7 +5,7 @@ use std::fs;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::context::Project;
+use crate::context::{Project, mirror_entry};
 use crate::fixtures::{Mirror, copy_folder, fixture, read_json};
 use crate::server::Server;
 
@@ -17,7 +17,7 @@ fn demo_with(change: impl Fn(&mut Value)) -> (Project, Server) {
     let project = Project::new("v3/env-demo");
     project.write("spack.lock", lockfile.to_string());
     let server = Server::start(&MIRROR.folder());
-    project.configure(&project.mirror_entry(&server.url(), false));
+    project.configure(&mirror_entry(&server.url(), false));
     (project, server)
 }
 
@@ -86,7 +86,7 @@ fn a_hostile_architecture_does_not_lead_a_layout_v2_request_astray(#[case] key: 
     let project = Project::new("v2/env-demo");
     project.write("spack.lock", lockfile.to_string());
     let server = Server::start(&Mirror::V2Unsigned.folder());
-    project.configure(&project.mirror_entry(&server.url(), false));
+    project.configure(&mirror_entry(&server.url(), false));
     let run = project.larder(&["prepare"]);
     assert!(matches!(run.code, Some(0 | 1)), "{run}");
     assert!(server.log().iter().all(|request| !request.path.contains("/../")), "{:#?}", server.log());
@@ -124,7 +124,7 @@ fn a_file_mirror_with_a_link_to_a_secret_does_not_bring_it_into_the_cache() {
 fn a_password_in_a_mirrors_address_is_never_printed() {
     let (project, server) = Project::with_server(MIRROR);
     let url = server.url().replace("http://", "http://ci:hunter2@");
-    project.configure(&project.mirror_entry(&url, false));
+    project.configure(&mirror_entry(&url, false));
     let mut printed = Vec::new();
     for arguments in
         [&["plan", "-vvv"][..], &["prepare", "-vvv"], &["prepare", "--json"], &["list", "--json"], &["list"]]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::context::{Project, in_cache};
+use crate::context::{Project, in_cache, mirror_entry};
 use crate::fixtures::{Blob, Mirror};
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
@@ -37,7 +37,7 @@ fn blobs_of(names: &[&str]) -> Vec<Blob> {
 fn filled(keep: &str) -> (Project, crate::server::Server) {
     let (project, server) = Project::with_server(MIRROR);
     let caches = format!("caches: [{{ name: shared, path: .larder/shared, keep: {keep} }}]\n");
-    project.configure(&format!("{}{caches}", project.mirror_entry(&server.url(), false)));
+    project.configure(&format!("{}{caches}", mirror_entry(&server.url(), false)));
     project.prepare();
     project.finish();
     project.assert_cache_holds_exactly(&MIRROR.needed_blobs());
@@ -108,7 +108,7 @@ fn the_union_of_the_configured_environments_is_kept_whichever_one_the_job_was_fo
         crate::fixtures::copy_folder(&crate::fixtures::fixture(folder), &project.path(environment));
     }
     let caches = "caches: [{ name: shared, path: .larder/shared, keep: lockfile }]\n";
-    let mirror = project.mirror_entry(&server.url(), false);
+    let mirror = mirror_entry(&server.url(), false);
     project.configure(&format!("{mirror}{caches}environments: [a, b]\n"));
     project.larder(&["prepare", "-e", "b"]).succeeds();
     project.finish();

@@ -21,13 +21,12 @@ struct Spack {
 impl Spack {
     fn all() -> Vec<Self> {
         let new = |program: PathBuf, configured| Self { program, folder: tempfile::tempdir().unwrap(), configured };
-        let found: Vec<Self> = match std::env::var("LARDER_TEST_SPACK") {
-            Ok(programs) => std::env::split_paths(&programs).map(|program| new(program, true)).collect(),
-            Err(_) => {
-                let works = |output: Output| output.status.success();
-                let on_path = Command::new("spack").arg("--version").output().is_ok_and(works);
-                on_path.then(|| new("spack".into(), false)).into_iter().collect()
-            }
+        let found: Vec<Self> = if let Ok(programs) = std::env::var("LARDER_TEST_SPACK") {
+            std::env::split_paths(&programs).map(|program| new(program, true)).collect()
+        } else {
+            let works = |output: Output| output.status.success();
+            let on_path = Command::new("spack").arg("--version").output().is_ok_and(works);
+            on_path.then(|| new("spack".into(), false)).into_iter().collect()
         };
         if found.is_empty() {
             eprintln!("skipped: no `spack` on the PATH, and LARDER_TEST_SPACK is not set");
@@ -54,9 +53,10 @@ impl Spack {
             let mut python = Command::new("python3");
             python.arg(fixture("spack/packages.py")).args([&new, &old]);
             assert!(python.status().unwrap().success());
-            let repos = match self.is_new() {
-                true => format!("repos:\n  fixture: {}\n", new.display()),
-                false => format!("repos:\n- {}\n", old.display()),
+            let repos = if self.is_new() {
+                format!("repos:\n  fixture: {}\n", new.display())
+            } else {
+                format!("repos:\n- {}\n", old.display())
             };
             fs::write(scope.join("repos.yaml"), repos).unwrap();
         }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::authority::Authority;
-use crate::context::{Project, names_with};
+use crate::context::{Project, mirror_entry, names_with};
 use crate::fixtures::Mirror;
 use crate::server::{Fault, Server, Times};
 
@@ -19,7 +19,7 @@ fn secure() -> Secure {
     let authority = Authority::new();
     let server = Server::start_tls(&MIRROR.folder(), &authority);
     let project = Project::new("v3/env-demo");
-    project.configure(&project.mirror_entry(&server.url(), false));
+    project.configure(&mirror_entry(&server.url(), false));
     let certificate = authority.write_certificate(project.outside()).to_str().unwrap().to_owned();
     Secure { project, server, certificate }
 }
@@ -78,7 +78,7 @@ fn redirects_in_a_circle_end() {
 #[test]
 fn plain_http_to_another_machine_is_refused_unless_the_mirror_says_insecure() {
     let project = Project::new("v3/env-demo");
-    project.configure(&project.mirror_entry("http://mirror.invalid/x", false));
+    project.configure(&mirror_entry("http://mirror.invalid/x", false));
     let run = project.larder(&["prepare"]);
     assert!(matches!(run.code, Some(1 | 2)), "{run}");
     run.says(&["http://mirror.invalid/x", "not protected by TLS", "insecure: true"]);

@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::json;
 
-use crate::context::{Project, names_with, statuses};
+use crate::context::{Project, mirror_entry, names_with, statuses};
 use crate::fixtures::Mirror;
 use crate::server::Server;
 
@@ -12,7 +12,7 @@ const MIRROR: Mirror = Mirror::V3Unsigned;
 fn partial() -> (Project, Server) {
     let server = Server::start(&MIRROR.folder());
     let project = Project::new("v3/env-partial");
-    project.configure(&project.mirror_entry(&server.url(), false));
+    project.configure(&mirror_entry(&server.url(), false));
     (project, server)
 }
 
@@ -78,7 +78,7 @@ fn a_spec_or_hash_that_is_not_in_the_lockfile_is_an_error_that_says_what_is() {
 fn the_jobs_table_chooses_by_the_name_of_the_job() {
     let (project, server) = partial();
     let jobs = "jobs:\n  \"build:*\": { specs: [libmid] }\n  docs: { specs: plotter, build-deps: none }\n";
-    project.configure(&format!("{}{jobs}", project.mirror_entry(&server.url(), false)));
+    project.configure(&format!("{}{jobs}", mirror_entry(&server.url(), false)));
     let of = |job: &str| plan(&project, &[], &[("CI_JOB_NAME", job)]);
     assert_eq!(of("build:gcc 1/2"), ["libbase fetch", "libmid fetch"]);
     assert_eq!(of("docs"), ["libbase fetch", "plotter fetch", "rtdata fetch"]);

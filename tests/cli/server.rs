@@ -175,7 +175,8 @@ impl Server {
 
     /// The paths asked for that hold a binary or another blob, sorted; a path asked for twice is there twice.
     pub fn blob_requests(&self) -> Vec<String> {
-        let is_blob = |path: &String| path.contains("/blobs/") || path.ends_with(".spack");
+        let is_blob =
+            |path: &String| path.contains("/blobs/") || Path::new(path).extension().is_some_and(|end| end == "spack");
         let mut paths: Vec<String> = self.log().into_iter().map(|request| request.path).filter(is_blob).collect();
         paths.sort();
         paths
