@@ -1,7 +1,7 @@
 //! One lock per cache, so that jobs of one host can share a folder.
 //!
-//! Everything that adds blobs holds it shared: blobs appear by renaming, so any number of jobs may add at once. Writing the
-//! records, and pruning, hold it exclusively: a blob that another job just validated must not vanish before that job has
+//! Everything that adds blobs holds it shared: blobs appear by renaming, so any number of jobs may add at once. Pruning holds
+//! it exclusively: a blob that another job just validated must not vanish before that job has
 //! linked it. The lock lies beside the cache folder, never in it: a lock file in it would make the runner upload again.
 //!
 //! The lock ends with the process, however that ends.
@@ -32,7 +32,17 @@ impl CacheLock {
     /// Where no lock can be had at all (a read-only volume, a network file system without locks) there is none: such a
     /// cache can be read safely, since everything read is verified and nothing can be removed.
     pub fn acquire(root: &Path, exclusion: Exclusion, on_wait: impl FnOnce()) -> io::Result<Self> {
-        let Some(file) = open(root)? else { return Ok(Self { _file: None }) };
+        Self::acquire_file(&beside(root, ".lock"), exclusion, on_wait)
+    }
+
+    /// Take the lock of the records alone. It is held for the moment of writing, so that nobody who writes down what it
+    /// used has to wait for a job that is still downloading.
+    pub(super) fn acquire_records(root: &Path) -> io::Result<Self> {
+        Self::acquire_file(&beside(root, ".records.lock"), Exclusion::Exclusive, || ())
+    }
+
+    fn acquire_file(path: &Path, exclusion: Exclusion, on_wait: impl FnOnce()) -> io::Result<Self> {
+        let Some(file) = open(path)? else { return Ok(Self { _file: None }) };
         match attempt(&file, exclusion) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -50,7 +60,7 @@ impl CacheLock {
 
     /// Take the lock exclusively if it can be had within `patience`.
     pub fn acquire_within(root: &Path, patience: Duration) -> io::Result<Option<Self>> {
-        let Some(file) = open(root)? else { return Ok(Some(Self { _file: None })) };
+        let Some(file) = open(&beside(root, ".lock"))? else { return Ok(Some(Self { _file: None })) };
         let deadline = Instant::now() + patience;
         loop {
             match attempt(&file, Exclusion::Exclusive) {
@@ -66,21 +76,20 @@ impl CacheLock {
     }
 }
 
-/// The lock file of the cache at `root`: its name with `.lock` behind it.
-fn path_of(root: &Path) -> PathBuf {
+/// A lock file of the cache at `root`: its name with something behind it.
+fn beside(root: &Path, suffix: &str) -> PathBuf {
     let mut path = root.as_os_str().to_owned();
-    path.push(".lock");
+    path.push(suffix);
     PathBuf::from(path)
 }
 
-fn open(root: &Path) -> io::Result<Option<File>> {
-    let path = path_of(root);
+fn open(path: &Path) -> io::Result<Option<File>> {
     if let Some(parent) = path.parent()
         && let Err(error) = fs_err::create_dir_all(parent)
     {
         return if is_read_only(&error) { Ok(None) } else { Err(error) };
     }
-    match crate::fs::open_lock_file(&path) {
+    match crate::fs::open_lock_file(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if is_read_only(&error) => Ok(None),
         Err(error) => Err(error),

@@ -4,7 +4,7 @@
 //! <cache>/larder.json                    format version and records; a folder without it is never pruned
 //! <cache>/blobs/sha256/ab/abcd…          regular files only
 //! <cache>.fetching/abcd…                 which blob is being downloaded by whom
-//! <cache>.lock                           advisory lock, beside the folder: in it, it would make the runner upload
+//! <cache>.lock, <cache>.records.lock     advisory locks, beside the folder: in it, it would make the runner upload
 //! ```
 //!
 //! GitLab restores the folder from an archive that anybody with push rights may have written, so everything in it is

@@ -242,6 +242,7 @@ impl Cache {
 
     /// Change the records. Writes only if there is something new, and says whether it did.
     pub fn update_records(&self, changes: &RecordChanges, staging: &Path) -> Result<bool, CacheError> {
+        let _lock = CacheLock::acquire_records(&self.root).map_err(self.failed("lock"))?;
         let (old, damage) = self.records()?;
         let new = old.changed(changes);
         let nothing_to_say = new == Records::default() && kind(&self.root).ok() == Some(Kind::Missing);

@@ -372,8 +372,7 @@ fn record(
             session
                 .warn(&format!("the records of cache `{}` were damaged and are written anew: {damage}", cache.name()));
         }
-        let written = cache.lock(Exclusion::Exclusive, || ()).and_then(|_lock| cache.update_records(&changes, staging));
-        match written {
+        match cache.update_records(&changes, staging) {
             Ok(written) => tally.recorded = written,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -100,5 +100,5 @@ fn the_lock_is_beside_the_cache_and_not_in_it() {
     projects[0].prepare();
     let mut names: Vec<_> = std::fs::read_dir(volume.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["shared", "shared.lock"]);
+    assert_eq!(names, ["shared", "shared.lock", "shared.records.lock"]);
 }
