@@ -1,7 +1,7 @@
 //! Compares larder's reading of Spack's configuration with a real Spack: over many layouts, `spack mirror list` and
 //! `spack config get config` must say what [`larder::spack_config::discover`] says.
 //!
-//! The Spack is the program that `LARDER_TEST_SPACK` names (several, separated by `:`), else the `spack` on `PATH`. It has to
+//! The Spack is the program that `LARDER_TEST_SPACK_CHECKOUT` names (several, separated by `:`), else the `spack` on `PATH`. It has to
 //! be `bin/spack` of a Spack instance. Where there is none, the test says that it was skipped.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Clippy takes helpers of integration tests for ordinary code.
@@ -317,7 +317,7 @@ print('done')
 
 /// The programs to compare with, with links resolved: what counts is the instance that they belong to.
 fn spacks() -> Vec<PathBuf> {
-    let named = std::env::var("LARDER_TEST_SPACK").ok();
+    let named = std::env::var("LARDER_TEST_SPACK_CHECKOUT").ok();
     let candidates: Vec<PathBuf> = match &named {
         Some(list) => std::env::split_paths(list).collect(),
         None => std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
@@ -329,7 +329,10 @@ fn spacks() -> Vec<PathBuf> {
     let real: Vec<PathBuf> = candidates.iter().filter_map(|program| program.canonicalize().ok()).collect();
     let found: Vec<PathBuf> =
         real.into_iter().filter(|program| program.parent().unwrap().join("../lib/spack").is_dir()).collect();
-    assert!(named.is_none() || !found.is_empty(), "LARDER_TEST_SPACK names no `bin/spack` of a Spack instance");
+    assert!(
+        named.is_none() || !found.is_empty(),
+        "LARDER_TEST_SPACK_CHECKOUT names no `bin/spack` of a Spack instance"
+    );
     found
 }
 
@@ -337,7 +340,7 @@ fn spacks() -> Vec<PathBuf> {
 fn larder_reads_the_configuration_as_spack_does() {
     let spacks = spacks();
     if spacks.is_empty() {
-        eprintln!("skipped: no `spack` on PATH and LARDER_TEST_SPACK is not set");
+        eprintln!("skipped: no `spack` on PATH and LARDER_TEST_SPACK_CHECKOUT is not set");
     }
     let count = std::env::var("LARDER_TEST_LAYOUTS").ok().and_then(|count| count.parse().ok()).unwrap_or(10);
     for spack in spacks {

@@ -254,7 +254,9 @@ impl Asker<'_> {
             self.environments.mirrors.iter().map(|mirror| format!("`{}` ({})", mirror.name, mirror.url)).collect();
         let specs =
             if answers.len() == 1 { "the one spec".to_owned() } else { format!("any of {} specs", answers.len()) };
-        self.session.warn(&format!("no mirror has {specs} asked for: is the URL right? Asked: {}", mirrors.join(", ")));
+        self.session.warn(&format!("no mirror has {specs} asked for: is the URL right, and on an object store, which answers 403 for a missing file too, \
+             may this job read it? Asked: {}",
+            mirrors.join(", ")));
     }
 }
 
