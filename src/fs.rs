@@ -71,6 +71,15 @@ pub fn publish(file: tempfile::TempPath, path: &Path) -> io::Result<()> {
         .map_err(|failed| io::Error::new(failed.error.kind(), format!("{}: {}", path.display(), failed.error)))
 }
 
+/// Open or make a lock file. A link in its place could have any file created anywhere, so none is followed.
+pub fn open_lock_file(path: &Path) -> io::Result<std::fs::File> {
+    let mut options = std::fs::File::options();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    options.open(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
 /// Read a file that may be hostile: a regular file, not a link, of at most `limit` bytes, so that neither a pipe can hang
 /// the run nor a huge file fill the memory. `None` where there is no such file.
 pub fn read_capped(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {

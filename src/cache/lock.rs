@@ -80,15 +80,10 @@ fn open(root: &Path) -> io::Result<Option<File>> {
     {
         return if is_read_only(&error) { Ok(None) } else { Err(error) };
     }
-    let mut options = File::options();
-    options.read(true).append(true).create(true);
-    // A link in place of the lock file could have any file created anywhere.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    match options.open(&path) {
+    match crate::fs::open_lock_file(&path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if is_read_only(&error) => Ok(None),
-        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        Err(error) => Err(error),
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! <cache>/larder.json                    format version and records; a folder without it is never pruned
 //! <cache>/blobs/sha256/ab/abcd…          regular files only
+//! <cache>.fetching/abcd…                 which blob is being downloaded by whom
 //! <cache>.lock                           advisory lock, beside the folder: in it, it would make the runner upload
 //! ```
 //!
@@ -12,6 +13,7 @@
 //!
 //! Reading changes nothing, not even a modification time: the runner uploads the whole cache again when any is newer.
 
+mod claim;
 mod error;
 mod lock;
 pub mod prune;
@@ -19,6 +21,7 @@ mod records;
 mod scan;
 mod store;
 
+pub use claim::Claim;
 pub use error::CacheError;
 pub use lock::{CacheLock, Exclusion};
 pub use records::{Record, RecordChanges, Records, Request, Use};

@@ -7,7 +7,7 @@ use fs_err as fs;
 
 use super::records::{FILE_NAME, FORMAT, MAX_BYTES, RecordChanges, Records};
 use super::scan::{Contents, entries, scan};
-use super::{CacheError, CacheLock, Exclusion};
+use super::{CacheError, CacheLock, Claim, Exclusion};
 use crate::fs::{Kind, kind};
 use crate::transport::verifier::{BlobError, verify_reader};
 use crate::transport::{Expected, VerifiedBlob};
@@ -115,6 +115,11 @@ impl Cache {
     /// Take its lock, waiting for it.
     pub fn lock(&self, exclusion: Exclusion, on_wait: impl FnOnce()) -> Result<CacheLock, CacheError> {
         CacheLock::acquire(&self.root, exclusion, on_wait).map_err(self.failed("lock"))
+    }
+
+    /// Claim a blob that is to be downloaded. Blocks while another job has it.
+    pub fn claim(&self, digest: Sha256Digest) -> Claim {
+        Claim::wait_for(&self.root, digest)
     }
 
     /// The size of the file under a blob's name, unread, or `None` where there is no regular file.

@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use super::error::FailedDownload;
 use super::resolve::{Found, Resolution, report_of};
 use super::{CommandError, Session, upkeep};
-use crate::cache::{Cache, Exclusion, RecordChanges, StoredBlob, Use, Validation};
+use crate::cache::{Cache, Claim, Exclusion, RecordChanges, StoredBlob, Use, Validation};
 use crate::mirror::PublishedBlob;
 use crate::plan::Need;
 use crate::report::{CacheReport, Report, SpecReport, Status, Totals};
@@ -267,9 +267,13 @@ async fn fetch(
     let mut failed = Vec::new();
     while let Some(result) = results.next().await {
         match result {
-            Some((need, Ok(blob))) => {
-                obtained.tallies[need.cache].added += 1;
-                obtained.blobs.insert(blob.digest(), Held { blob, cache: need.cache, fetched: true });
+            Some((need, Ok(arrived))) => {
+                let (blob, fetched) = match arrived {
+                    Arrived::Downloaded(blob) => (blob, true),
+                    Arrived::ThroughAnotherJob(blob) => (blob, false),
+                };
+                obtained.tallies[need.cache].added += u64::from(fetched);
+                obtained.blobs.insert(blob.digest(), Held { blob, cache: need.cache, fetched });
             }
             Some((need, Err(FetchError::Transport(source)))) => {
                 failed.push(FailedDownload { name: name_of(need), source });
@@ -284,6 +288,12 @@ async fn fetch(
     if failed.is_empty() { Ok(()) } else { Err(CommandError::Fetch { wanted: missing.len(), failed }) }
 }
 
+/// How a blob that was missing came to be there.
+enum Arrived {
+    Downloaded(StoredBlob),
+    ThroughAnotherJob(StoredBlob),
+}
+
 enum FetchError {
     Transport(TransportError),
     Cache(CommandError),
@@ -295,15 +305,32 @@ async fn fetch_blob(
     transport: &Transport,
     staging: &Path,
     progress: &(dyn Fn(i64) + Sync),
-) -> Result<StoredBlob, FetchError> {
+) -> Result<Arrived, FetchError> {
+    let expected = need.blob.expected;
+    let claiming = {
+        let cache = cache.clone();
+        tokio::task::spawn_blocking(move || cache.claim(expected.digest))
+    };
+    // Without a claim the worst is that two jobs download the same.
+    let claim = claiming.await.ok();
+    if cache.size_of(expected.digest).is_some() {
+        // Another job was faster.
+        let validation = tokio::task::block_in_place(|| cache.validate(expected, &|_| ()));
+        if let Validation::Intact(blob) = validation.map_err(|error| FetchError::Cache(error.into()))? {
+            return Ok(Arrived::ThroughAnotherJob(blob));
+        }
+    }
     let location = need.mirror.location(&need.blob.path);
     let folder = cache.staging(staging).map_err(|source| {
         let (cache, what) = (cache.name().to_owned(), "make a folder for unfinished files");
         FetchError::Cache(crate::cache::CacheError::Io { cache, what, source }.into())
     })?;
-    let blob = transport.blob(&location, need.blob.expected, &folder, progress).await;
-    let blob = blob.map_err(FetchError::Transport)?;
-    cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()))
+    let advance = |bytes| {
+        claim.iter().for_each(Claim::sign_of_life);
+        progress(bytes);
+    };
+    let blob = transport.blob(&location, expected, &folder, &advance).await.map_err(FetchError::Transport)?;
+    cache.insert(blob, staging).map(Arrived::Downloaded).map_err(|error| FetchError::Cache(error.into()))
 }
 
 /// Write down what each cache is for. A cache that can't be written is no reason to fail a job that has all it needs.

@@ -100,16 +100,7 @@ impl JobFolder {
 
     fn lock(&self, on_wait: impl FnOnce()) -> io::Result<JobLock> {
         let path = self.root.with_extension("lock");
-        let mut options = File::options();
-        options.read(true).append(true).create(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(
-            &mut options,
-            rustix::fs::OFlags::NOFOLLOW.bits().cast_signed(),
-        );
-        let file = options
-            .open(&path)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        let file = crate::fs::open_lock_file(&path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

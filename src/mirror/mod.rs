@@ -1,6 +1,6 @@
 //! Spack binary mirrors: which files one publishes for a spec, and what they promise.
 //!
-//! A layout lives in a file of its own: [`v3`](self) (Spack 1.0 and later) and v2 (0.15 to 0.23). Both end in a
+//! A layout lives in a file of its own: v3 (Spack 1.0 and later) and v2 (0.18 to 0.23). Both end in a
 //! [`Published`]: the metadata document byte for byte, and the blobs that it promises. v3 is asked before v2, as Spack does.
 //! "The mirror does not have it" is only what a server clearly says (404, and 403 of an object store); anything else is an
 //! error, because a mirror that can't be reached must never be taken for one that lacks the spec.
@@ -80,7 +80,7 @@ impl Mirror {
     /// either, but for another reason. Servers are not asked: a mirror has no page that says "I am here".
     pub fn check_folder(&self) -> Result<(), MirrorError> {
         let Some(path) = self.url.to_path() else { return Ok(()) };
-        let trouble = match fs_err::metadata(&path) {
+        let trouble = match std::fs::metadata(&path) {
             Ok(meta) if meta.is_dir() => return Ok(()),
             Ok(_) => io::Error::other("not a folder"),
             Err(error) => error,

@@ -1,4 +1,4 @@
-//! Layout v2 (Spack 0.15 to 0.23): a spec file and an archive in `build_cache/`, named after the spec.
+//! Layout v2 (Spack 0.18 to 0.23; older ones named the files alike, but the digest was that of something inside): a spec file and an archive in `build_cache/`, named after the spec.
 //!
 //! The archive keeps its name when a mirror rebuilds it; only the digest in the spec file changes. The spec file states no
 //! size. It names its spec, which is compared with the one asked for: a signature says that somebody trusted wrote the file,
@@ -119,10 +119,11 @@ impl V2Metadata {
             let found = node.hash.chars().take(64).flat_map(char::escape_debug).collect();
             return Err(MirrorError::OtherSpec { url: public(url), expected: spec.hash, found });
         }
-        if let Some(version @ (0 | 1)) = self.buildcache_layout_version {
-            return Err(wrong(format!(
-                "its archive has layout {version}, from before Spack 0.21, in which the digest is not that of the file"
-            )));
+        // Source: `extract_tarball` of Spack 0.23, which takes an absent version for 0.
+        if self.buildcache_layout_version.unwrap_or(0) == 0 {
+            return Err(wrong(
+                "it is from before Spack 0.18, when the digest was not yet that of the archive".to_owned(),
+            ));
         }
         let V2Checksum { hash_algorithm, hash } = &self.binary_cache_checksum;
         if hash_algorithm != "sha256" {
@@ -209,6 +210,7 @@ mod tests {
             @"`https://mirror/x.json` is not Spack's metadata: `ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB` is not a sha256 digest: expected 64 lowercase hex digits"
         );
         assert!(complaint(|value| value["spec"]["nodes"] = json!([])).contains("holds no spec"));
-        assert!(complaint(|value| value["buildcache_layout_version"] = json!(1)).contains("layout 1"));
+        assert!(complaint(|value| value["buildcache_layout_version"] = json!(0)).contains("before Spack 0.18"));
+        assert_eq!(complaint(|value| value["buildcache_layout_version"] = json!(1)), "nothing");
     }
 }

@@ -39,13 +39,16 @@ fn assert_whole(volume: &tempfile::TempDir) {
 }
 
 #[test]
-fn four_at_once_fill_one_cache() {
-    let (projects, volume, _server) = sharing(4, "all");
+fn four_at_once_fill_one_cache_and_download_each_blob_once() {
+    let (projects, volume, server) = sharing(4, "all");
     let children: Vec<_> = projects.iter().map(|project| project.command(&["prepare"]).spawn().unwrap()).collect();
     for child in children {
         Run::wait(child, &["prepare"]).succeeds();
     }
     assert_whole(&volume);
+    for blob in MIRROR.needed_blobs() {
+        assert_eq!(server.count(&blob.path), 1, "parallel jobs of one host download {} once", blob.path);
+    }
     for project in &projects {
         for blob in MIRROR.needed_blobs() {
             let bytes = std::fs::read(project.path(".larder/job/mirror").join(&blob.path[1..])).unwrap();
