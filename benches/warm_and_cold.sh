@@ -44,7 +44,8 @@ cp "$lockfile" "$work/project/spack.lock"
 printf 'spack:\n  specs: []\n' > "$work/project/spack.yaml"
 printf 'mirrors: [{ name: bench, url: "%s", signed: false }]\nbuild-deps: all\n' "$url" > "$work/project/larder.yaml"
 
-# Run a command, print seconds, the most memory it had, and what nginx sent meanwhile.
+# Run a command, print seconds, the most memory it had (never less than the 14 MiB of the Python that starts it), and what
+# nginx sent meanwhile.
 measure() {
   local name=$1; shift
   : > "$work/access.log"

@@ -157,7 +157,11 @@ impl Cache {
         let insert = || -> io::Result<()> {
             self.adopt(staging)?;
             self.make_folders(verified.digest())?;
-            crate::fs::remove(&path)?;
+            // A file or a link is replaced in one step by the renaming: another job may be using it. Only a folder is in
+            // the way.
+            if kind(&path)? == Kind::Folder {
+                crate::fs::remove(&path)?;
+            }
             crate::fs::publish(blob.into_file(), &path)
         };
         insert().map_err(self.failed("store a blob"))?;

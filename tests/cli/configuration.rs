@@ -65,7 +65,7 @@ fn the_first_prefix_that_matches_the_mirror_chooses_the_cache() {
     branch.fault("/**/*lib*", crate::server::Times::Always, crate::server::Fault::Status(404, vec![]));
     let (branch_url, shared_url) = (branch.url(), shared.url());
     project.configure(&format!(
-        "{NETWORK}mirrors:\n  - {{ name: pr, url: \"{branch_url}\" }}\n  - {{ name: main, url: \"{shared_url}\" }}\n\
+        "{NETWORK}mirrors:\n  - {{ name: pr, url: \"{branch_url}\", signed: false }}\n  - {{ name: main, url: \"{shared_url}\", signed: false }}\n\
          caches:\n  - {{ name: branch, prefix: \"{branch_url}*\", path: .larder/branch }}\n  - {{ name: shared }}\n"
     ));
     project.prepare();
@@ -133,7 +133,7 @@ fn fetched(project: &Project, variables: &[(&str, &str)]) -> Vec<String> {
 #[case::a_fetch_map("here: {{ fetch: {{ url: \"{url}\" }}, push: {{ url: /nowhere }} }}")]
 #[case::with_a_variable("here: \"$MIRROR_URL\"")]
 fn every_form_of_a_mirrors_entry_of_the_environment_is_read(#[case] entry: &str) {
-    let server = Server::start(&MIRROR.folder());
+    let server = Server::start(&Mirror::V3Signed.folder());
     let entry = entry.replace("{{", "{").replace("}}", "}").replace("{url}", &server.url());
     let project = project_with_spack_yaml(&format!("  mirrors:\n    {entry}\n"));
     assert_eq!(fetched(&project, &[("MIRROR_URL", &server.url())]), MIRROR.needed());
@@ -141,7 +141,7 @@ fn every_form_of_a_mirrors_entry_of_the_environment_is_read(#[case] entry: &str)
 
 #[test]
 fn source_mirrors_are_not_asked() {
-    let server = Server::start(&MIRROR.folder());
+    let server = Server::start(&Mirror::V3Signed.folder());
     let entry = format!("  mirrors:\n    src: {{ url: \"{}\", source: true, binary: false }}\n", server.url());
     let project = project_with_spack_yaml(&entry);
     let _ = project.larder(&["plan"]);
@@ -150,7 +150,7 @@ fn source_mirrors_are_not_asked() {
 
 #[test]
 fn mirrors_come_from_includes_and_the_users_scope_in_spacks_order() {
-    let (included, users) = (Server::start(&MIRROR.folder()), Server::start(&MIRROR.folder()));
+    let (included, users) = (Server::start(&Mirror::V3Signed.folder()), Server::start(&Mirror::V3Signed.folder()));
     included.fault("/**/*libmid*", crate::server::Times::Always, crate::server::Fault::Status(404, vec![]));
     let project =
         project_with_spack_yaml("  include:\n  - { path: .larder/job/spack, optional: true }\n  - site.yaml\n");
@@ -173,7 +173,7 @@ fn mirrors_come_from_includes_and_the_users_scope_in_spacks_order() {
 
 #[test]
 fn two_colons_end_the_search() {
-    let (own, users) = (Server::start(&MIRROR.folder()), Server::start(&MIRROR.folder()));
+    let (own, users) = (Server::start(&Mirror::V3Signed.folder()), Server::start(&Mirror::V3Signed.folder()));
     let project = project_with_spack_yaml(&format!("  mirrors::\n    own: \"{}\"\n", own.url()));
     let scope = project.outside().join("home/.spack");
     std::fs::create_dir_all(&scope).unwrap();
@@ -188,7 +188,7 @@ fn two_colons_end_the_search() {
 #[test]
 fn a_mirror_on_the_command_line_replaces_all_others() {
     let (project, server) = Project::with_server(MIRROR);
-    let other = Server::start(&MIRROR.folder());
+    let other = Server::start(&Mirror::V3Signed.folder());
     project.larder(&["plan", "--mirror", &other.url()]).succeeds();
     assert_eq!(server.log().len(), 0);
     assert!(!other.log().is_empty());

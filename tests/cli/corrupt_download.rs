@@ -177,5 +177,5 @@ fn a_digest_of_other_bytes_of_the_same_length_is_refused_although_the_server_is_
     fs::write(&path, &bytes).unwrap();
     let project = Project::new("v3/env-demo");
     let url = folder.path().to_str().unwrap();
-    project.larder(&["prepare", "--mirror", url]).fails_saying(1, &[&digest(), &sha256(&bytes)]);
+    project.larder(&["prepare", "--unsigned", "--mirror", url]).fails_saying(1, &[&digest(), &sha256(&bytes)]);
 }

@@ -134,10 +134,10 @@ fn a_file_mirror_does_the_same_without_a_server() {
     let project = Project::new("v3/env-demo");
     let mirror = Mirror::V3Unsigned;
     let url = format!("file://{}", mirror.folder().display());
-    let report = project.larder(&["prepare", "--json", "--mirror", &url]).report();
+    let report = project.larder(&["prepare", "--json", "--unsigned", "--mirror", &url]).report();
     assert_eq!(names_with(&report, "fetched"), mirror.needed());
     project.assert_cache_holds_exactly(&mirror.needed_blobs());
-    let report = project.larder(&["prepare", "--json", "--mirror", &url]).report();
+    let report = project.larder(&["prepare", "--json", "--unsigned", "--mirror", &url]).report();
     assert_eq!(names_with(&report, "cached"), mirror.needed());
 }
 

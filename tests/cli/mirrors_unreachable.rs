@@ -108,7 +108,7 @@ fn a_mirror_that_is_down_is_not_passed_over_in_favour_of_the_next() {
 #[test]
 fn the_second_mirror_is_asked_for_what_the_first_one_lacks() {
     let project = Project::new("v3/env-demo");
-    let (first, second) = (Server::start(&MIRROR.folder()), Server::start(&MIRROR.folder()));
+    let (first, second) = (Server::start(&Mirror::V3Signed.folder()), Server::start(&Mirror::V3Signed.folder()));
     first.fault("/**/*libmid*", Times::Always, Fault::Status(404, vec![]));
     let (one, two) = (first.url(), second.url());
     project.configure(&format!("mirrors:\n  - {{ name: one, url: \"{one}\" }}\n  - {{ name: two, url: \"{two}\" }}\n"));
@@ -116,7 +116,8 @@ fn the_second_mirror_is_asked_for_what_the_first_one_lacks() {
     let specs = report["specs"].as_array().unwrap();
     let from = |name: &str| specs.iter().find(|spec| spec["name"] == name).unwrap()["mirror"].clone();
     assert_eq!((from("libmid"), from("app")), ("two".into(), "one".into()));
-    let mut expected: Vec<String> = MIRROR.published("libmid").blobs.into_iter().map(|blob| blob.path).collect();
+    let mut expected: Vec<String> =
+        Mirror::V3Signed.published("libmid").blobs.into_iter().map(|blob| blob.path).collect();
     expected.sort();
     assert_eq!(second.blob_requests(), expected);
 }
