@@ -328,10 +328,15 @@ impl Cache {
 
     /// Mark the folder as larder's before the first blob is in it: a run that is killed leaves a cache, not a foreign folder.
     fn adopt(&self, staging: &Path) -> io::Result<()> {
-        let marker = self.root.join(FILE_NAME);
-        if matches!(kind(&marker)?, Kind::File(_)) {
+        if self.is_marked() {
             return Ok(());
         }
+        // Looked at again under the lock: another job may have marked it, and recorded something, in the meantime.
+        let _lock = CacheLock::acquire_records(&self.root)?;
+        if self.is_marked() {
+            return Ok(());
+        }
+        let marker = self.root.join(FILE_NAME);
         fs::create_dir_all(&self.root)?;
         crate::fs::remove(&marker)?;
         crate::fs::write_atomically(&marker, &Records::default().to_json(), &self.staging(staging)?)

@@ -70,7 +70,6 @@ fn each_with_specs_of_its_own_leave_the_records_of_all() {
 }
 
 #[test]
-#[ignore = "a job waits with its records until every other job of the cache has downloaded what it needs"]
 fn a_job_that_is_still_downloading_does_not_hold_up_another() {
     let (projects, volume, server) = sharing(2, "all");
     for project in &projects {
