@@ -2,7 +2,7 @@
 //! hostile without following a link.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 
@@ -35,6 +35,22 @@ pub fn kind(path: &Path) -> io::Result<Kind> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// `/a/./b/../c` → `/a/c`, without asking the file system: what is there may not exist yet, and Spack does not look for links
+/// either.
+pub fn normalise(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 /// Remove whatever is at a path, without following a link.

@@ -9,8 +9,8 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`commands`] | the use cases, one file each; they take a [`reporter::Reporter`] and return a [`report::Report`] |
-//! | [`plan`] | pure: what each needed spec is (cached, to fetch, to build, external, installed) |
-//! | [`lockfile`] [`mirror`] [`cache`] [`job`] [`config`] [`install_tree`] | the domain: formats and folders |
+//! | [`plan`] [`job`] | which specs are needed, and what each is; the local mirror made of what a job needs |
+//! | [`lockfile`] [`mirror`] [`cache`] [`config`] [`spack_config`] [`install_tree`] | the domain: formats and folders |
 //! | [`transport`] | bytes from URLs, verified while they stream |
 //! | [`types`] [`fs`] [`report`] [`reporter`] | names that were parsed, atomic writes, what is told to people |
 //!

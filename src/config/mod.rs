@@ -38,7 +38,7 @@ pub use jobs::JobRule;
 pub use keep::{Keep, LockfileBlobs};
 pub use mirror_pattern::MirrorPattern;
 
-use crate::fs::{Kind, kind};
+use crate::fs::{Kind, kind, normalise};
 use crate::transport::NetworkSettings;
 use crate::types::{Mirror, MirrorUrl, Variables};
 
@@ -73,7 +73,7 @@ impl Config {
         // Never asks the file system unless `current_dir` is relative, so that an unreadable parent is no obstacle here.
         let file = std::path::absolute(current_dir.join(named))
             .map_err(|source| ConfigError::Unreadable { path: named.to_owned(), source })?;
-        let file = reader::clean(&file);
+        let file = normalise(&file);
         let root = file.parent().unwrap_or(&file);
         match file::read_text(&file)? {
             Some(yaml) => file::parse(&yaml, named, root, variables),

@@ -6,6 +6,7 @@ use super::complaint::Complaint;
 use super::expand::expand;
 use super::shape::Text;
 use super::walk::Step;
+use crate::fs::normalise;
 use crate::types::{Variables, shorten};
 
 /// Something wrong with a value, and the way to it.
@@ -136,23 +137,7 @@ pub(super) fn path(text: &str, root: &Path) -> Result<PathBuf, Complaint> {
     if text == "~" || text.starts_with("~/") {
         return Err(Complaint::new(format!("`~` is not expanded in `{}`", shorten(&text))).help("write `${HOME}`"));
     }
-    Ok(clean(&root.join(text)))
-}
-
-/// `/a/./b/../c` → `/a/c`.
-pub(super) fn clean(path: &Path) -> PathBuf {
-    use std::path::Component;
-    let mut out = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
+    Ok(normalise(&root.join(text)))
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use super::document::{Entry, Kind, Node};
 use super::error::SpackConfigError;
 use super::instance::Generation;
 use super::scopes::{Form, Scope, Stack};
-use super::substitute::{Substitution, Target, lies_below, normalise};
+use super::substitute::{Substitution, Target, lies_below};
 use super::without_credentials;
+use crate::fs::normalise;
 
 /// One entry of `include:`.
 #[derive(Clone, Debug, Default)]

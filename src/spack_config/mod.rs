@@ -32,7 +32,8 @@ pub use mirrors::SpackMirror;
 use self::document::{Kind, Map, Node};
 use self::instance::{Generation, Instance};
 use self::scopes::{Form, Scope, Stack};
-use self::substitute::{Substitution, normalise};
+use self::substitute::Substitution;
+use crate::fs::normalise;
 use crate::types::Variables;
 
 /// What Spack's configuration says.

@@ -1,11 +1,12 @@
 //! Variables in paths, as Spack's `util/path.py` expands them: Spack's own (`$spack`, `${ENV}`; in any case of letters), then
 //! those of the environment, then `~`. What is not set stays as it is written.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use url::Url;
 
 use super::document::Text;
+use crate::fs::normalise;
 use crate::types::Variables;
 
 /// What paths may refer to.
@@ -179,21 +180,6 @@ fn path_of_file_url(text: &str) -> PathBuf {
         let rest = text.split_once(':').map_or(text, |(_, rest)| rest);
         PathBuf::from(rest.strip_prefix("//").unwrap_or(rest))
     })
-}
-
-/// `/a/./b/../c` → `/a/c`, without asking the file system: that is what Spack does, links or not.
-pub(super) fn normalise(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 /// Whether a path leads into a folder, by its name or through links. Neither has to exist.

@@ -8,6 +8,7 @@ use thiserror::Error;
 use url::{Host, Url};
 
 use super::MirrorPath;
+use crate::fs::normalise;
 
 /// The address of a mirror: `file://`, `https://` or `http://`, without query or fragment.
 ///
@@ -128,22 +129,6 @@ fn looks_like_path(text: &str) -> bool {
         }
         None => true,
     }
-}
-
-/// `a/./b/../c` → `a/c`, without asking the file system: the mirror may not exist yet.
-fn normalise(path: &Path) -> PathBuf {
-    use std::path::Component;
-    let mut out = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                out.pop();
-            }
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 /// Text that could not be parsed may hold a password all the same.

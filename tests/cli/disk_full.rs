@@ -27,7 +27,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.0).status();
+        let _ = Command::new("umount").args(["--lazy".as_ref(), self.0.as_os_str()]).status();
     }
 }
 
