@@ -12,7 +12,7 @@
 //! | [`plan`] | pure: what each needed spec is (cached, to fetch, to build, external, installed) |
 //! | [`lockfile`] [`mirror`] [`cache`] [`job`] [`config`] [`install_tree`] | the domain: formats and folders |
 //! | [`transport`] | bytes from URLs, verified while they stream |
-//! | [`types`] [`fs`] [`report`] [`reporter`] | names that were parsed, atomic writes, what is told to people |
+//! | [`types`] [`fs`] [`report`] [`reporter`] [`interrupt`] | names that were parsed, atomic writes, what is told to people, and by them |
 //!
 //! A newcomer's first file is [`transport::verifier`]: it is where bytes become trusted.
 
@@ -23,6 +23,7 @@ pub mod commands;
 pub mod config;
 pub mod fs;
 pub mod install_tree;
+pub mod interrupt;
 pub mod job;
 pub mod lockfile;
 pub mod mirror;

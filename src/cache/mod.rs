@@ -18,6 +18,7 @@ pub mod prune;
 mod records;
 mod scan;
 mod store;
+pub mod upload;
 
 pub use error::CacheError;
 pub use lock::{CacheLock, Exclusion};

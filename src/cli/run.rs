@@ -19,7 +19,7 @@ use super::logging::InvalidLogFilter;
 use super::progress::Progress;
 use super::summary::Run;
 use super::tables::CorruptBlobs;
-use super::{diagnostics, json, logging, summary, tables};
+use super::{diagnostics, json, logging, signals, summary, tables};
 
 /// How a run ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +78,12 @@ impl From<Outcome> for ExitCode {
 }
 
 impl Failure {
-    /// 2 where the command line or the configuration is wrong, else 1.
+    /// 2 where the command line or the configuration is wrong, that of the signal where one ended it, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::LogFilter(_) | Self::InsecureMirror { .. } => 2,
             Self::Command(error) if error.is_usage() => 2,
+            Self::Command(CommandError::Interrupted { signal }) => signal.exit_code(),
             Self::Command(_) | Self::System { .. } => 1,
         }
     }
@@ -104,6 +105,7 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     let config = configuration(&cli.global, &variables)?;
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
+    signals::pass_on(&session.interrupt).map_err(|source| Failure::System { what: "watch for signals", source })?;
     let report = match &cli.command {
         Command::Plan(options) => block_on(commands::plan(&session, &wanted(options)))?,
         Command::Warm(options) => block_on(commands::warm(&session, &wanted(options)))?,

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::cache::CacheError;
 use crate::install_tree::InstallTreeError;
+use crate::interrupt::Signal;
 use crate::job::JobError;
 use crate::lockfile::LockfileError;
 use crate::mirror::MirrorError;
@@ -118,6 +119,15 @@ pub enum CommandError {
         /// Why each failed.
         #[related]
         failed: Vec<FailedDownload>,
+    },
+    /// Somebody asked to stop.
+    #[error("stopped by {signal}")]
+    #[diagnostic(help(
+        "what arrived whole stays in the caches, and nothing in them is half-written: the next run goes on from there"
+    ))]
+    Interrupted {
+        /// The signal.
+        signal: Signal,
     },
     /// A program error.
     #[error("a worker thread stopped: {reason}")]

@@ -2,7 +2,8 @@
 
 use super::environments::{self, InstallTrees};
 use super::resolve::{self, Documents, Scope};
-use super::{CommandError, Session, Wanted, obtain, upkeep};
+use super::upload::Note;
+use super::{CommandError, Mode, Session, Wanted, obtain, upkeep, upload};
 use crate::job::JobFolder;
 use crate::report::Report;
 use crate::transport::{Limits, Transport};
@@ -14,9 +15,11 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     let caches = upkeep::open_all(session)?;
     let folder = JobFolder::of(&session.config.root);
     let _lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
+    upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
     let transport = Transport::new(session.config.network.clone(), Limits::default());
     let scope = Scope::WholeEnvironments;
-    let resolution = resolve::resolve(session, &environments, wanted, scope, &transport, Documents::Forget).await?;
+    let resolution = resolve::resolve(session, &environments, wanted, scope, &transport, Documents::Forget);
+    let resolution = session.unless_interrupted(resolution).await?;
     let needs = obtain::needs(session, &resolution.found, &caches)?;
     let staging = folder.partial();
     let (obtained, ()) = obtain::obtain(session, &needs, &caches, &transport, &staging, |_| Ok(())).await?;

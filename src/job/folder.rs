@@ -87,14 +87,14 @@ impl JobFolder {
 
     /// Write a file of the folder, whole or not at all.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), JobError> {
+        if matches!(kind(&self.partial()), Ok(Kind::Missing)) {
+            fs::create_dir(self.partial()).map_err(self.failed("write a file"))?;
+        }
         crate::fs::write_atomically(&self.root.join(name), bytes, &self.partial()).map_err(self.failed("write a file"))
     }
 
     /// Write `report.json`.
     pub fn write_report(&self, report: &Report) -> Result<(), JobError> {
-        if matches!(kind(&self.partial()), Ok(Kind::Missing)) {
-            fs::create_dir(self.partial()).map_err(self.failed("write the report"))?;
-        }
         self.write("report.json", &serde_json::to_vec_pretty(report).unwrap_or_default())
     }
 

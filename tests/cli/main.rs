@@ -33,3 +33,4 @@ mod real_spack;
 mod secure_connections;
 mod selection;
 mod server_itself;
+mod uploads;
