@@ -12,7 +12,7 @@
 //! | [`plan`] | pure: what each needed spec is (cached, to fetch, to build, external, installed) |
 //! | [`lockfile`] [`mirror`] [`cache`] [`job`] [`config`] [`install_tree`] | the domain: formats and folders |
 //! | [`transport`] | bytes from URLs, verified while they stream |
-//! | [`types`] [`fs`] [`report`] [`reporter`] [`interrupt`] | names that were parsed, atomic writes, what is told to people, and by them |
+//! | [`types`] [`fs`] [`report`] [`metrics`] [`reporter`] [`interrupt`] | names that were parsed, atomic writes, what is told to people, and by them |
 //!
 //! A newcomer's first file is [`transport::verifier`]: it is where bytes become trusted.
 
@@ -26,6 +26,7 @@ pub mod install_tree;
 pub mod interrupt;
 pub mod job;
 pub mod lockfile;
+pub mod metrics;
 pub mod mirror;
 pub mod plan;
 pub mod report;

@@ -196,7 +196,7 @@ pub enum BlobRole {
 }
 
 /// Sums over a run.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Blobs that the needed specs consist of.
     pub bytes_needed: u64,

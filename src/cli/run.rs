@@ -105,7 +105,8 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     let config = configuration(&cli.global, &variables)?;
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
-    signals::pass_on(&session.interrupt).map_err(|source| Failure::System { what: "watch for signals", source })?;
+    signals::pass_on(&session.interrupt, progress.screen())
+        .map_err(|source| Failure::System { what: "watch for signals", source })?;
     let report = match &cli.command {
         Command::Plan(options) => block_on(commands::plan(&session, &wanted(options)))?,
         Command::Warm(options) => block_on(commands::warm(&session, &wanted(options)))?,

@@ -8,9 +8,11 @@ use std::io;
 
 use larder::interrupt::Interrupt;
 
+use super::progress::Screen;
+
 /// From now on, have SIGTERM and SIGINT raise the interrupt.
 #[cfg(unix)]
-pub fn pass_on(interrupt: &Interrupt) -> io::Result<()> {
+pub fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> {
     use std::time::Duration;
 
     use larder::interrupt::Signal;
@@ -21,14 +23,14 @@ pub fn pass_on(interrupt: &Interrupt) -> io::Result<()> {
     const GRACE: Duration = Duration::from_secs(4);
 
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let interrupt = interrupt.clone();
+    let (interrupt, screen) = (interrupt.clone(), screen.clone());
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let Some(number) = signals.forever().next() else { return };
         let signal = if number == SIGINT { Signal::Keyboard } else { Signal::Terminate };
         interrupt.raise(signal);
         std::thread::sleep(GRACE);
-        super::console::tell(&format!(
-            "error: stopped by {signal} in the middle of something; the next run goes on from there\n"
+        screen.write_line_outside(&format!(
+            "error: stopped by {signal} in the middle of something; the next run goes on from there"
         ));
         std::process::exit(signal.exit_code().into());
     })?;
@@ -37,6 +39,6 @@ pub fn pass_on(interrupt: &Interrupt) -> io::Result<()> {
 
 /// Without signals there is nothing to pass on.
 #[cfg(not(unix))]
-pub fn pass_on(_: &Interrupt) -> io::Result<()> {
+pub fn pass_on(_: &Interrupt, _: &Screen) -> io::Result<()> {
     Ok(())
 }

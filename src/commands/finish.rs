@@ -39,11 +39,9 @@ struct Pruning<'a> {
 /// Prune each cache by its `keep:` policy, and say whether the runner will upload it.
 pub fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> {
     let folder = JobFolder::of(&session.config.root);
-    let used: HashSet<Sha256Digest> = match State::read(&folder) {
-        Ok(state) => state.map(|state| state.used.into_iter().collect()).unwrap_or_default(),
-        // What the job used is not known, so nothing may be removed.
-        Err(error) => return Err(error.into()),
-    };
+    // Where what the job used is not known, nothing may be removed.
+    let state = State::read(&folder)?;
+    let (used, prepared) = state.map(|state| (state.used.into_iter().collect(), state.prepared)).unwrap_or_default();
     upload::tell_job_status(session);
     let note = upload::note(session, &folder, Note::OfWhoeverBegan, mode)?;
     let deadline = Instant::now() + PATIENCE;
@@ -66,6 +64,7 @@ pub fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError>
     let report = session.conclude(report);
     if mode == Mode::Act && pruning.folder.root().is_dir() {
         pruning.folder.write_report(&report)?;
+        pruning.folder.write_metrics(prepared.as_ref(), Some(&report))?;
     }
     Ok(report)
 }
@@ -151,8 +150,12 @@ impl Pruning<'_> {
         session.go_on()?;
         let state = upkeep::state_of(session, cache)?;
         warn_of_bound(session, cache, policy, state.bytes);
-        let changed = recorded || !removed.is_empty();
-        Ok(CacheReport { removed: removed.len() as u64, removed_bytes, changed, ..state })
+        Ok(CacheReport {
+            removed: removed.len() as u64,
+            removed_bytes,
+            changed: recorded || !removed.is_empty(),
+            ..state
+        })
     }
 
     /// The job folder's, or, where no job ran here, a folder beside the cache.

@@ -8,6 +8,7 @@ use super::resolve::{self, Documents, Found, Scope};
 use super::upload::Note;
 use super::{CommandError, Mode, Session, Wanted, upkeep, upload};
 use crate::job::{Document, Entry, EntryBlob, JobFolder, JobMirror, State};
+use crate::metrics;
 use crate::report::Report;
 use crate::transport::{Limits, Transport};
 
@@ -50,9 +51,11 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
 
     let report = obtain::report(session, "prepare", &resolution, &obtained, &caches, &transport)?;
     state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();
-    state.write(&folder)?;
     let report = session.conclude(report);
+    state.prepared = Some(metrics::Prepared::of(&report));
+    state.write(&folder)?;
     folder.write_report(&report)?;
+    folder.write_metrics(state.prepared.as_ref(), None)?;
     Ok(Prepared { report, scope })
 }
 

@@ -8,6 +8,8 @@
 //! .larder/job/state.json         what the job needs, for `larder finish`
 //! .larder/job/restored.json      what the caches were like before this job changed them
 //! .larder/job/report.json        what the last command did
+//! .larder/job/larder.env         what the caches were worth, for `artifacts:reports:dotenv`
+//! .larder/job/metrics.txt        the same, for `artifacts:reports:metrics`
 //! .larder/job.lock               held by the one run that may write here
 //! ```
 //!

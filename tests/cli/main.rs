@@ -23,6 +23,7 @@ mod corrupt_download;
 mod disk_full;
 mod first_and_second_run;
 mod interrupted;
+mod job_log;
 mod lockfiles;
 mod mirrors_unreachable;
 mod no_op;

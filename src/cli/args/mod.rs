@@ -98,9 +98,21 @@ pub struct GlobalOptions {
     /// Say nothing but warnings and errors
     #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub quiet: bool,
-    /// Colours; `auto` looks at the terminal, `NO_COLOR` and `CLICOLOR_FORCE`
+    /// Colours; `auto` looks at the terminal, `GITLAB_CI`, `NO_COLOR` and `CLICOLOR_FORCE`
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
     pub color: ColorOption,
+    /// Fold progress into sections of a GitLab job log; `auto` looks at `GITLAB_CI`
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        default_missing_value = "always",
+        num_args = 0..=1,
+        require_equals = true,
+        global = true
+    )]
+    pub gitlab_sections: SectionsOption,
     /// Plain lines instead of progress bars, as in a job log
     #[arg(long, global = true)]
     pub no_progress: bool,
@@ -109,6 +121,15 @@ pub struct GlobalOptions {
 /// When to use colours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ColorOption {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// When to write sections of a GitLab job log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SectionsOption {
     #[default]
     Auto,
     Always,
