@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use larder::commands::{self, CommandError, Mode, OnCorrupt, Session, Wanted};
+use larder::commands::{self, CommandError, InitOptions, Mode, OnCorrupt, Session, Wanted, WriteFiles};
 use larder::config::{BuildDeps, CacheEntry, Config, ConfigError};
 use larder::plan::Selection;
 use larder::report::Report;
+use larder::reporter::Level;
 use larder::types::{Mirror, PlainHttp, Signatures, Variables};
 use miette::Diagnostic;
 use thiserror::Error;
@@ -102,6 +103,9 @@ impl Failure {
 pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome, Failure> {
     let progress = Progress::new(console);
     logging::init(console, progress.screen(), variables.get("LARDER_LOG"))?;
+    if let Command::Init(options) = &cli.command {
+        return init(cli, options.print, variables, &progress);
+    }
     let config = configuration(&cli.global, &variables)?;
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
@@ -122,6 +126,8 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
         Command::Clean(options) => commands::clean(&session, mode(options.dry_run))?,
         Command::Verify(options) => commands::verify(&session, on_corrupt(options.delete))?,
         Command::List(_) => commands::list(&session)?,
+        // Has no configuration to start from: done above.
+        Command::Init(_) => return Ok(Outcome::Done),
     };
     drop(session);
     let shown = if cli.global.json { json::print(&report) } else { show(cli, &report, console) };
@@ -129,10 +135,31 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     Ok(outcome(&cli.command, &report))
 }
 
+/// Write a first configuration. What no file took is printed.
+fn init(cli: &Cli, print: bool, variables: Variables, progress: &Progress) -> Result<Outcome, Failure> {
+    let here = here()?;
+    let global = &cli.global;
+    let options = InitOptions {
+        file: here.join(global.config.as_deref().unwrap_or(Path::new("larder.yaml"))),
+        environments: global.environments.iter().map(|path| environment(path, &here, &variables)).collect(),
+        mirrors: global.mirrors.iter().map(ToString::to_string).collect(),
+        write: if print { WriteFiles::None } else { WriteFiles::New },
+    };
+    let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let session = Session::new(Config::without_file(&here), variables, home, progress);
+    let made = commands::init(&session, &options)?;
+    let text = summary::initialised(&made, &here);
+    for line in text.notes {
+        session.reporter.note(Level::Info, &line);
+    }
+    console::print(&text.result).map_err(|source| Failure::System { what: "write to standard output", source })?;
+    Ok(Outcome::Done)
+}
+
 /// What people see of a report. `prepare` has said it already, together with how to use what it made.
 fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
     match &cli.command {
-        Command::Prepare(_) => {}
+        Command::Prepare(_) | Command::Init(_) => {}
         Command::Warm(_) => console.tell_more(&summary::prepared(report, console.err)),
         Command::Finish(options) => {
             console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use larder::commands::Initialised;
 use larder::report::{CacheReport, Report, SpecReport, Status, Totals, UploadCause, UploadReason, Uploads};
 
 use super::console::{GOOD, PENDING, Palette, count, duration, printable, size};
@@ -55,6 +56,32 @@ pub fn pruned(report: &Report, run: Run, palette: Palette) -> String {
         line(&mut out, &pruned_cache(cache, run, palette));
     }
     out
+}
+
+/// What `init` made, as text.
+pub struct InitText {
+    /// For the person at the keyboard.
+    pub notes: Vec<String>,
+    /// What no file took.
+    pub result: String,
+}
+
+/// The end of `init`.
+pub fn initialised(made: &Initialised, here: &Path) -> InitText {
+    let named = |path: &Path| path.strip_prefix(here).unwrap_or(path).display().to_string();
+    let mut notes: Vec<_> = made.written.iter().map(|path| format!("wrote `{}`", named(path))).collect();
+    let result = match made.written.len() {
+        0 => format!("# larder.yaml\n{}\n# .gitlab-ci.yml\n{}", made.config, made.pipeline),
+        1 => {
+            notes.push("there is a `.gitlab-ci.yml` already; add this to it:".to_owned());
+            made.pipeline.clone()
+        }
+        _ => String::new(),
+    };
+    if !made.written.is_empty() {
+        notes.push("the pipeline includes `ci-templates/larder.yml`: copy it here from larder's repository".to_owned());
+    }
+    InitText { notes, result }
 }
 
 /// `5 specs needed: 3 reused, 2 fetched, 0 to build (2 external, 1 installed)`.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use super::InitError;
 use crate::cache::CacheError;
 use crate::install_tree::InstallTreeError;
 use crate::interrupt::Signal;
@@ -47,6 +48,10 @@ pub enum CommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Job(#[from] JobError),
+    /// `init`.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Init(#[from] InitError),
     /// An install tree that was named and is none.
     #[error("`{}` is not the root of a Spack install tree: it has no `.spack-db/index.json`", path.display())]
     #[diagnostic(help("`spack find --format '{{prefix}}'` shows where specs are installed; the root is above them"))]

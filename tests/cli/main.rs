@@ -22,6 +22,7 @@ mod corrupt_cache;
 mod corrupt_download;
 mod disk_full;
 mod first_and_second_run;
+mod init;
 mod interrupted;
 mod job_log;
 mod lockfiles;

@@ -49,6 +49,9 @@ pub enum Command {
     /// Show what the job needs and where each binary would come from; change nothing
     #[command(after_help = help::PLAN)]
     Plan(SelectionOptions),
+    /// Write a first larder.yaml and the lines for the pipeline, from what is in this folder
+    #[command(after_help = help::INIT)]
+    Init(InitOptions),
     /// Before the job: check the caches, download what is missing, make the local mirror
     #[command(after_help = help::PREPARE)]
     Prepare(SelectionOptions),
@@ -134,6 +137,14 @@ pub enum SectionsOption {
     Auto,
     Always,
     Never,
+}
+
+/// Options of `init`.
+#[derive(Clone, Debug, Args)]
+pub struct InitOptions {
+    /// Print both on standard output, and write no file
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// Options of `finish`.
