@@ -17,7 +17,10 @@ fn project(server: &Server) -> Project {
         fs::remove_file(project.path(file)).unwrap();
     }
     let url = server.url();
-    project.write("envs/app/spack.yaml", format!("spack:\n  mirrors:\n    pr: {{ url: \"{url}/pr-7/..\", signed: false }}\n    demo: {{ url: \"{url}\", signed: false }}\n  specs: [app, plotter]\n"));
+    project.write(
+        "envs/app/spack.yaml",
+        format!("spack:\n  mirrors:\n    demo: {{ url: \"{url}\", signed: false }}\n  specs: [app, plotter]\n"),
+    );
     project
 }
 

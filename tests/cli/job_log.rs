@@ -120,6 +120,19 @@ fn prepare_and_finish_write_both_reports_for_gitlab() {
 }
 
 #[test]
+fn a_warm_up_job_has_the_reports_as_well_and_finish_keeps_what_it_fetched() {
+    let (project, server) = Project::with_server(MIRROR);
+    let caches = "caches: [{ name: shared, keep: { max-size: 1kB } }]\n";
+    project.configure(&format!("{}{caches}", crate::context::mirror_entry(&server.url(), false)));
+    project.larder(&["warm"]).succeeds();
+    let report = project.finish();
+    assert_eq!(report["caches"][0]["uploads"], "first");
+    project.assert_cache_holds_exactly(&MIRROR.needed_blobs());
+    let written = variables(&project);
+    assert!(written["LARDER_HIT_RATIO"].abs() < 0.0001 && written["LARDER_BYTES_FETCHED"] > 1000.0);
+}
+
+#[test]
 fn every_figure_is_in_the_documentation() {
     let (project, _server) = Project::with_server(MIRROR);
     project.prepare();

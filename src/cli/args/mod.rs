@@ -201,6 +201,10 @@ impl Cli {
             let text = "`--unsigned` is about the mirrors given by `--mirror`, and there is none";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
         }
+        if self.global.json && matches!(self.command, Command::Init(_)) {
+            let text = "`init` has no report for `--json`: it writes files, or prints them with `--print`";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, text));
+        }
         Ok(self)
     }
 }
@@ -278,6 +282,8 @@ mod tests {
             ("larder plan --build-deps some", ErrorKind::InvalidValue),
             ("larder plan --unsigned", ErrorKind::MissingRequiredArgument),
             ("larder plan -q -v", ErrorKind::ArgumentConflict),
+            ("larder init --json", ErrorKind::ArgumentConflict),
+            ("larder plan --gitlab-sections=sometimes", ErrorKind::InvalidValue),
             ("larder finish --spec x", ErrorKind::UnknownArgument),
             ("larder plann", ErrorKind::InvalidSubcommand),
         ] {
