@@ -139,7 +139,11 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
 fn init(cli: &Cli, print: bool, variables: Variables, progress: &Progress) -> Result<Outcome, Failure> {
     let here = here()?;
     let global = &cli.global;
+    if let Some(url) = global.mirrors.iter().find(|url| url.is_refused_by(PlainHttp::LoopbackOnly)) {
+        return Err(Failure::InsecureMirror { url: url.to_string() });
+    }
     let options = InitOptions {
+        signatures: if global.unsigned { Signatures::NotRequired } else { Signatures::Required },
         file: here.join(global.config.as_deref().unwrap_or(Path::new("larder.yaml"))),
         environments: global.environments.iter().map(|path| environment(path, &here, &variables)).collect(),
         mirrors: global.mirrors.iter().map(ToString::to_string).collect(),

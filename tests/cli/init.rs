@@ -68,6 +68,10 @@ fn print_writes_no_file_and_temporary_mirrors_get_a_cache_of_their_own() {
     let mirrors = ["--mirror", "https://h.example/pr-17", "--mirror", "https://h.example/develop"];
     let run = project.larder(&[&["init", "--print"], &mirrors[..]].concat()).succeeds();
     assert_eq!(project.entries("."), before);
+    assert!(run.stdout.contains("- { url: \"https://h.example/develop\", signed: true }"), "{run}");
+    let unsigned = project.larder(&["init", "--print", "--unsigned", "--mirror", "https://h.example/x"]).succeeds();
+    assert!(unsigned.stdout.contains("signed: false"), "{unsigned}");
+    project.larder(&["init", "--print", "--mirror", "http://h.example/x"]).fails_saying(2, &["not protected by TLS"]);
     for part in [
         "- \".\"\n",
         "prefix: [\"https://h.example/pr-\"], path: .larder/branch, keep: lockfile",

@@ -1,6 +1,6 @@
 //! Whether a mirror is there for good, or for one branch or merge request: its URL tells.
 
-use crate::types::MirrorUrl;
+use crate::types::{MirrorUrl, PlainHttp};
 
 /// Words in the path of a URL that say that the mirror is temporary.
 const WORDS: [&str; 22] = [
@@ -37,7 +37,7 @@ pub(super) struct FoundMirror {
     pub url: String,
     /// Whether its binaries carry signatures.
     pub signed: bool,
-    /// Whether larder can read such mirrors.
+    /// Whether larder reads such mirrors without being told more.
     pub is_readable: bool,
     /// For a temporary mirror, the part of the URL that all of its kind begin with.
     pub temporary_prefix: Option<String>,
@@ -48,7 +48,8 @@ impl FoundMirror {
         let parsed = url.parse::<MirrorUrl>().ok();
         let shown = parsed.as_ref().map_or_else(|| without_credentials(url), MirrorUrl::public_text);
         let temporary_prefix = temporary_prefix(&shown);
-        Self { name: name.to_owned(), url: shown, signed, is_readable: parsed.is_some(), temporary_prefix }
+        let is_readable = parsed.is_some_and(|url| !url.is_refused_by(PlainHttp::LoopbackOnly));
+        Self { name: name.to_owned(), url: shown, signed, is_readable, temporary_prefix }
     }
 }
 

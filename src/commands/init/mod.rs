@@ -18,6 +18,7 @@ use super::{CommandError, Session};
 use crate::fs::{Kind, kind};
 use crate::job::JobFolder;
 use crate::spack_config;
+use crate::types::Signatures;
 
 /// How many folders below the current one are looked into.
 const DEPTH: usize = 4;
@@ -37,6 +38,8 @@ pub struct InitOptions {
     pub environments: Vec<PathBuf>,
     /// The mirrors named on the command line, by URL; none: those that Spack would use.
     pub mirrors: Vec<String>,
+    /// Whether those must carry signatures.
+    pub signatures: Signatures,
     /// Whether to write files.
     pub write: WriteFiles,
 }
@@ -107,13 +110,13 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
     if environments.is_empty() {
         return Err(InitError::NoEnvironment { folder: root.to_owned() }.into());
     }
-    let mirrors = mirrors_of(session, root, &environments, &options.mirrors)?;
+    let mirrors = mirrors_of(session, root, &environments, options)?;
     if mirrors.is_empty() {
         session.warn("Spack's configuration names no binary mirror: name one under `mirrors:` in larder.yaml");
     }
     for mirror in mirrors.iter().filter(|mirror| !mirror.is_readable) {
         session.warn(&format!(
-            "larder can't read mirror `{}` at `{}`: name the mirrors to use under `mirrors:` in larder.yaml",
+            "larder can't use mirror `{}` at `{}` (it reads `https://` and `file://`, and `http://` with `insecure: true`): name the mirrors to use under `mirrors:` in larder.yaml",
             mirror.name, mirror.url
         ));
     }
@@ -189,10 +192,11 @@ fn mirrors_of(
     session: &Session<'_>,
     root: &Path,
     environments: &[PathBuf],
-    named: &[String],
+    options: &InitOptions,
 ) -> Result<Vec<FoundMirror>, CommandError> {
-    if !named.is_empty() {
-        return Ok(named.iter().map(|url| FoundMirror::new(url, url, true)).collect());
+    if !options.mirrors.is_empty() {
+        let signed = options.signatures == Signatures::Required;
+        return Ok(options.mirrors.iter().map(|url| FoundMirror::new(url, url, signed)).collect());
     }
     let job_folder = JobFolder::of(root);
     let mut mirrors: Vec<FoundMirror> = Vec::new();
