@@ -109,8 +109,11 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     let config = configuration(&cli.global, &variables)?;
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
-    signals::pass_on(&session.interrupt, progress.screen())
-        .map_err(|source| Failure::System { what: "watch for signals", source })?;
+    // The others change nothing that could be left half-done: a signal ends them on the spot.
+    if matches!(cli.command, Command::Prepare(_) | Command::Warm(_) | Command::Finish(_)) {
+        signals::pass_on(&session.interrupt, progress.screen())
+            .map_err(|source| Failure::System { what: "watch for signals", source })?;
+    }
     let report = match &cli.command {
         Command::Plan(options) => block_on(commands::plan(&session, &wanted(options)))?,
         Command::Warm(options) => block_on(commands::warm(&session, &wanted(options)))?,
