@@ -12,7 +12,7 @@
 //! | [`plan`] [`job`] | which specs are needed, and what each is; the local mirror made of what a job needs |
 //! | [`lockfile`] [`mirror`] [`cache`] [`config`] [`spack_config`] [`install_tree`] | the domain: formats and folders |
 //! | [`transport`] | bytes from URLs, verified while they stream |
-//! | [`types`] [`fs`] [`report`] [`reporter`] | names that were parsed, atomic writes, what is told to people |
+//! | [`types`] [`fs`] [`report`] [`metrics`] [`reporter`] [`interrupt`] | names that were parsed, atomic writes, what is told to people, and by them |
 //!
 //! A newcomer's first file is [`transport::verifier`]: it is where bytes become trusted.
 
@@ -23,8 +23,10 @@ pub mod commands;
 pub mod config;
 pub mod fs;
 pub mod install_tree;
+pub mod interrupt;
 pub mod job;
 pub mod lockfile;
+pub mod metrics;
 pub mod mirror;
 pub mod plan;
 pub mod report;

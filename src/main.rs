@@ -8,8 +8,9 @@ use larder::types::Variables;
 
 fn main() -> ExitCode {
     let arguments = cli::args::Cli::from_process();
-    let console = cli::console::Console::new(&arguments.global);
-    match cli::run::run(&arguments, &console, Variables::from_env()) {
+    let variables = Variables::from_env();
+    let console = cli::console::Console::new(&arguments.global, &variables);
+    match cli::run::run(&arguments, &console, variables) {
         Ok(outcome) => outcome.into(),
         Err(failure) => {
             cli::console::tell(&failure.render(console.err));

@@ -99,9 +99,59 @@ pub struct CacheReport {
     pub corrupt: u64,
     /// Whether the command changed any file or folder of it, which makes the runner upload it again.
     pub changed: bool,
+    /// The size of what its `keep:` would drop and its `slack:` leaves for now. Only `finish` says so.
+    #[serde(default)]
+    pub waste_bytes: u64,
+    /// Whether the runner will upload it after the job. Only `finish` says so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub uploads: Option<Uploads>,
+    /// What makes the runner upload it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub upload_reasons: Vec<UploadReason>,
     /// What it holds. Only `list` and `verify` say so.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub contents: Vec<BlobReport>,
+}
+
+/// Whether the runner will upload a cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Uploads {
+    /// It is as it was restored.
+    #[default]
+    No,
+    /// Something in it changed.
+    Yes,
+    /// It was not there before.
+    First,
+}
+
+/// Entries that make the runner upload a cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadReason {
+    /// What they are.
+    pub cause: UploadCause,
+    /// How many.
+    pub entries: u64,
+    /// Their size together, where they have one.
+    pub bytes: u64,
+    /// One of them, as a path in the cache folder.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub example: Option<String>,
+}
+
+/// What entries that make the runner upload are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadCause {
+    /// Blobs that came during the job.
+    NewBlobs,
+    /// Blobs that went.
+    RemovedBlobs,
+    /// The records.
+    Records,
+    /// What larder did not put there.
+    Foreign,
 }
 
 /// One blob of a cache.
@@ -146,7 +196,7 @@ pub enum BlobRole {
 }
 
 /// Sums over a run.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Blobs that the needed specs consist of.
     pub bytes_needed: u64,

@@ -20,6 +20,7 @@ pub mod prune;
 mod records;
 mod scan;
 mod store;
+pub mod upload;
 
 pub use claim::Claim;
 pub use error::CacheError;

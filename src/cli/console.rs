@@ -11,8 +11,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Effects, Style};
 use bytesize::ByteSize;
+use larder::types::Variables;
 
-use super::args::{ColorOption, GlobalOptions};
+use super::args::{ColorOption, GlobalOptions, SectionsOption};
 
 /// `error:`.
 pub const ERROR: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
@@ -58,6 +59,8 @@ pub enum ProgressStyle {
     Hidden,
     /// Lines at a human pace.
     Lines,
+    /// Such lines, folded into sections of a GitLab job log.
+    Sections,
     /// Bars that are drawn over.
     Bars,
 }
@@ -99,21 +102,35 @@ impl Palette {
 
 impl Console {
     /// Look at the options, the environment and the streams.
-    pub fn new(options: &GlobalOptions) -> Self {
+    pub fn new(options: &GlobalOptions, variables: &Variables) -> Self {
+        let is_set = |name| variables.get(name).is_some_and(|value| !value.is_empty());
+        let in_gitlab = is_set("GITLAB_CI");
         let verbosity = match (options.quiet, options.verbose) {
             (true, _) => Verbosity::Quiet,
             (false, 0) => Verbosity::Normal,
             (false, count) => Verbosity::Verbose(count),
         };
-        let can_draw = io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let can_draw = io::stderr().is_terminal() && variables.get("TERM") != Some("dumb");
+        let with_sections = match options.gitlab_sections {
+            SectionsOption::Always => true,
+            SectionsOption::Never => false,
+            SectionsOption::Auto => in_gitlab,
+        };
         let progress = match verbosity {
             Verbosity::Quiet => ProgressStyle::Hidden,
+            _ if with_sections => ProgressStyle::Sections,
             _ if can_draw && !options.no_progress => ProgressStyle::Bars,
             _ => ProgressStyle::Lines,
         };
         Self {
             out: Palette::for_stream(options.color, &io::stdout()),
-            err: Palette::for_stream(options.color, &io::stderr()),
+            err: match options.color {
+                // No terminal, but GitLab shows colours all the same. Standard output stays plain: scripts read it.
+                ColorOption::Auto if in_gitlab && !is_set("NO_COLOR") && variables.get("CLICOLOR") != Some("0") => {
+                    Palette::Coloured
+                }
+                choice => Palette::for_stream(choice, &io::stderr()),
+            },
             width: terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0),
             verbosity,
             progress,

@@ -10,6 +10,8 @@
 //! | [`json`] | the same as data |
 //! | [`diagnostics`] | an error: what failed, why, and what to do |
 //! | [`run`] | which use case a command line means, and how its report is shown |
+//! | [`sections`] | parts of a GitLab job log that fold |
+//! | [`signals`] | being told to stop |
 //! | [`logging`] | `-v`, for those who look for a fault |
 //!
 //! Every module but `console` and `logging` makes text from values, so that its tests need no terminal. Results go to
@@ -22,6 +24,8 @@ pub mod json;
 pub mod logging;
 pub mod progress;
 pub mod run;
+pub mod sections;
+pub mod signals;
 pub mod summary;
 pub mod tables;
 

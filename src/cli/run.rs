@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use larder::commands::{self, CommandError, Mode, OnCorrupt, Session, Wanted};
+use larder::commands::{self, CommandError, InitOptions, Mode, OnCorrupt, Session, Wanted, WriteFiles};
 use larder::config::{BuildDeps, CacheEntry, Config, ConfigError};
 use larder::plan::Selection;
 use larder::report::Report;
+use larder::reporter::Level;
 use larder::types::{Mirror, PlainHttp, Signatures, Variables};
 use miette::Diagnostic;
 use thiserror::Error;
@@ -19,7 +20,7 @@ use super::logging::InvalidLogFilter;
 use super::progress::Progress;
 use super::summary::Run;
 use super::tables::CorruptBlobs;
-use super::{diagnostics, json, logging, summary, tables};
+use super::{diagnostics, json, logging, signals, summary, tables};
 
 /// How a run ended that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +79,12 @@ impl From<Outcome> for ExitCode {
 }
 
 impl Failure {
-    /// 2 where the command line or the configuration is wrong, else 1.
+    /// 2 where the command line or the configuration is wrong, that of the signal where one ended it, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::LogFilter(_) | Self::InsecureMirror { .. } => 2,
             Self::Command(error) if error.is_usage() => 2,
+            Self::Command(CommandError::Interrupted { signal }) => signal.exit_code(),
             Self::Command(_) | Self::System { .. } => 1,
         }
     }
@@ -101,9 +103,17 @@ impl Failure {
 pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome, Failure> {
     let progress = Progress::new(console);
     logging::init(console, progress.screen(), variables.get("LARDER_LOG"))?;
+    if let Command::Init(options) = &cli.command {
+        return init(cli, options.print, variables, &progress);
+    }
     let config = configuration(&cli.global, &variables)?;
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
+    // The others change nothing that could be left half-done: a signal ends them on the spot.
+    if matches!(cli.command, Command::Prepare(_) | Command::Warm(_) | Command::Finish(_)) {
+        signals::pass_on(&session.interrupt, progress.screen())
+            .map_err(|source| Failure::System { what: "watch for signals", source })?;
+    }
     let report = match &cli.command {
         Command::Plan(options) => block_on(commands::plan(&session, &wanted(options)))?,
         Command::Warm(options) => block_on(commands::warm(&session, &wanted(options)))?,
@@ -119,6 +129,8 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
         Command::Clean(options) => commands::clean(&session, mode(options.dry_run))?,
         Command::Verify(options) => commands::verify(&session, on_corrupt(options.delete))?,
         Command::List(_) => commands::list(&session)?,
+        // Has no configuration to start from: done above.
+        Command::Init(_) => return Ok(Outcome::Done),
     };
     drop(session);
     let shown = if cli.global.json { json::print(&report) } else { show(cli, &report, console) };
@@ -126,10 +138,35 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     Ok(outcome(&cli.command, &report))
 }
 
+/// Write a first configuration. What no file took is printed.
+fn init(cli: &Cli, print: bool, variables: Variables, progress: &Progress) -> Result<Outcome, Failure> {
+    let here = here()?;
+    let global = &cli.global;
+    if let Some(url) = global.mirrors.iter().find(|url| url.is_refused_by(PlainHttp::LoopbackOnly)) {
+        return Err(Failure::InsecureMirror { url: url.to_string() });
+    }
+    let options = InitOptions {
+        signatures: if global.unsigned { Signatures::NotRequired } else { Signatures::Required },
+        file: here.join(global.config.as_deref().unwrap_or(Path::new("larder.yaml"))),
+        environments: global.environments.iter().map(|path| environment(path, &here, &variables)).collect(),
+        mirrors: global.mirrors.iter().map(ToString::to_string).collect(),
+        write: if print { WriteFiles::None } else { WriteFiles::New },
+    };
+    let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    let session = Session::new(Config::without_file(&here), variables, home, progress);
+    let made = commands::init(&session, &options)?;
+    let text = summary::initialised(&made, &here);
+    for line in text.notes {
+        session.reporter.note(Level::Info, &line);
+    }
+    console::print(&text.result).map_err(|source| Failure::System { what: "write to standard output", source })?;
+    Ok(Outcome::Done)
+}
+
 /// What people see of a report. `prepare` has said it already, together with how to use what it made.
 fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
     match &cli.command {
-        Command::Prepare(_) => {}
+        Command::Prepare(_) | Command::Init(_) => {}
         Command::Warm(_) => console.tell_more(&summary::prepared(report, console.err)),
         Command::Finish(options) => {
             console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));

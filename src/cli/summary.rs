@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use larder::report::{CacheReport, Report, SpecReport, Status, Totals};
+use larder::commands::Initialised;
+use larder::report::{CacheReport, Report, SpecReport, Status, Totals, UploadCause, UploadReason, Uploads};
 
 use super::console::{GOOD, PENDING, Palette, count, duration, printable, size};
 
@@ -55,6 +56,32 @@ pub fn pruned(report: &Report, run: Run, palette: Palette) -> String {
         line(&mut out, &pruned_cache(cache, run, palette));
     }
     out
+}
+
+/// What `init` made, as text.
+pub struct InitText {
+    /// For the person at the keyboard.
+    pub notes: Vec<String>,
+    /// What no file took.
+    pub result: String,
+}
+
+/// The end of `init`.
+pub fn initialised(made: &Initialised, here: &Path) -> InitText {
+    let named = |path: &Path| path.strip_prefix(here).unwrap_or(path).display().to_string();
+    let mut notes: Vec<_> = made.written.iter().map(|path| format!("wrote `{}`", named(path))).collect();
+    let result = match made.written.len() {
+        0 => format!("# larder.yaml\n{}\n# .gitlab-ci.yml\n{}", made.config, made.pipeline),
+        1 => {
+            notes.push("there is a `.gitlab-ci.yml` already; add this to it:".to_owned());
+            made.pipeline.clone()
+        }
+        _ => String::new(),
+    };
+    if !made.written.is_empty() {
+        notes.push("the pipeline includes `ci-templates/larder.yml`: copy it here from larder's repository".to_owned());
+    }
+    InitText { notes, result }
 }
 
 /// `5 specs needed: 3 reused, 2 fetched, 0 to build (2 external, 1 installed)`.
@@ -134,6 +161,9 @@ fn spec_line(spec: &SpecReport) -> String {
 
 fn pruned_cache(cache: &CacheReport, run: Run, palette: Palette) -> String {
     let name = printable(&cache.name);
+    if let Some(uploads) = cache.uploads {
+        return format!("{name}: {}; {}", upload(cache, uploads, run, palette), archive(cache, run));
+    }
     let removed = format!("{} ({})", count(cache.removed, "blob"), size(cache.removed_bytes));
     let deed = match (cache.removed, run, cache.changed) {
         (0, _, false) => palette.paint(GOOD, "nothing to remove, nothing changed"),
@@ -144,14 +174,48 @@ fn pruned_cache(cache: &CacheReport, run: Run, palette: Palette) -> String {
         (_, Run::Real, _) => format!("removed {removed}"),
         (_, Run::Dry, _) => palette.paint(PENDING, &format!("would remove {removed}")),
     };
-    // Blobs are compressed already: the archive is as large as they are together.
-    let archive = match (cache.blobs, run) {
+    format!("{name}: {deed}; {}", archive(cache, run))
+}
+
+/// Blobs are compressed already: the archive is as large as they are together.
+fn archive(cache: &CacheReport, run: Run) -> String {
+    match (cache.blobs, run) {
         (0, Run::Real) => "it is empty".to_owned(),
         (0, Run::Dry) => "it would be empty".to_owned(),
         (blobs, Run::Real) => format!("its archive holds {}, about {}", count(blobs, "blob"), size(cache.bytes)),
         (blobs, Run::Dry) => format!("its archive would hold {}, about {}", count(blobs, "blob"), size(cache.bytes)),
+    }
+}
+
+/// Whether the runner uploads the cache, and why.
+fn upload(cache: &CacheReport, uploads: Uploads, run: Run, palette: Palette) -> String {
+    let reasons: Vec<_> = cache.upload_reasons.iter().map(reason).collect();
+    let because = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    let does = if run == Run::Dry { "the runner would upload it" } else { "the runner uploads it" };
+    let mut text = match uploads {
+        Uploads::No if reasons.is_empty() => palette.paint(GOOD, "no upload, nothing in it changed"),
+        Uploads::No => format!("no upload, since this job only restores it{because}"),
+        Uploads::Yes => format!("{}{because}", palette.paint(PENDING, does)),
+        Uploads::First => format!("{}{because}", palette.paint(PENDING, &format!("{does} for the first time"))),
     };
-    format!("{name}: {deed}; {archive}")
+    if cache.waste_bytes > 0 {
+        let _ = write!(text, ", and {} of waste stay for now", size(cache.waste_bytes));
+    }
+    text
+}
+
+/// `2 new blobs, 1.2 MiB`.
+fn reason(reason: &UploadReason) -> String {
+    let example = reason.example.as_deref().map(|path| format!(" such as `{}`", printable(path))).unwrap_or_default();
+    match reason.cause {
+        UploadCause::NewBlobs => format!("{}: {}", count(reason.entries, "new blob"), size(reason.bytes)),
+        UploadCause::RemovedBlobs if reason.bytes > 0 => {
+            format!("{}: {}", count(reason.entries, "removed blob"), size(reason.bytes))
+        }
+        UploadCause::RemovedBlobs => "removed blobs".to_owned(),
+        UploadCause::Records => "new records".to_owned(),
+        UploadCause::Foreign => format!("what larder did not put there,{example}"),
+    }
 }
 
 fn line(out: &mut String, text: &str) {
@@ -239,6 +303,34 @@ mod tests {
         insta::assert_snapshot!(after_finish(CacheReport { changed: false, ..pruned }, Run::Dry), @"shared: would remove 3 blobs (1.0 GiB); its archive would hold 12 blobs, about 4.0 GiB");
         let emptied = CacheReport { removed: 1, removed_bytes: MIB, changed: true, ..cache("branch", 0, 0) };
         insta::assert_snapshot!(after_finish(emptied, Run::Real), @"branch: removed 1 blob (1.0 MiB); it is empty");
+    }
+
+    fn because(cause: UploadCause, entries: u64, bytes: u64, example: Option<&str>) -> UploadReason {
+        UploadReason { cause, entries, bytes, example: example.map(str::to_owned) }
+    }
+
+    #[test]
+    fn finish_says_in_one_line_whether_the_runner_uploads_and_what_makes_it() {
+        let kept = CacheReport { uploads: Some(Uploads::No), ..cache("shared", 12, 4 * GIB) };
+        insta::assert_snapshot!(after_finish(kept.clone(), Run::Real), @"shared: no upload, nothing in it changed; its archive holds 12 blobs, about 4.0 GiB");
+        let lazy = CacheReport { waste_bytes: 300 * MIB, ..kept.clone() };
+        insta::assert_snapshot!(after_finish(lazy, Run::Real), @"shared: no upload, nothing in it changed, and 300.0 MiB of waste stay for now; its archive holds 12 blobs, about 4.0 GiB");
+        let reasons = vec![
+            because(UploadCause::NewBlobs, 2, MIB, Some("blobs/sha256/ab/x")),
+            because(UploadCause::Records, 1, 800, Some("larder.json")),
+            because(UploadCause::RemovedBlobs, 1, GIB, None),
+        ];
+        let changed = CacheReport { uploads: Some(Uploads::Yes), upload_reasons: reasons.clone(), ..kept.clone() };
+        insta::assert_snapshot!(after_finish(changed.clone(), Run::Real), @"shared: the runner uploads it (2 new blobs: 1.0 MiB, new records, 1 removed blob: 1.0 GiB); its archive holds 12 blobs, about 4.0 GiB");
+        insta::assert_snapshot!(after_finish(changed.clone(), Run::Dry), @"shared: the runner would upload it (2 new blobs: 1.0 MiB, new records, 1 removed blob: 1.0 GiB); its archive would hold 12 blobs, about 4.0 GiB");
+        let pulled = CacheReport { uploads: Some(Uploads::No), ..changed };
+        insta::assert_snapshot!(after_finish(pulled, Run::Real), @"shared: no upload, since this job only restores it (2 new blobs: 1.0 MiB, new records, 1 removed blob: 1.0 GiB); its archive holds 12 blobs, about 4.0 GiB");
+        let first =
+            CacheReport { uploads: Some(Uploads::First), upload_reasons: reasons[..1].to_vec(), ..kept.clone() };
+        insta::assert_snapshot!(after_finish(first, Run::Real), @"shared: the runner uploads it for the first time (2 new blobs: 1.0 MiB); its archive holds 12 blobs, about 4.0 GiB");
+        let reasons = vec![because(UploadCause::Foreign, 3, 0, Some("a\u{1b}[0K"))];
+        let touched = CacheReport { uploads: Some(Uploads::Yes), upload_reasons: reasons, ..kept };
+        insta::assert_snapshot!(after_finish(touched, Run::Real), @r"shared: the runner uploads it (what larder did not put there, such as `a\u{1b}[0K`); its archive holds 12 blobs, about 4.0 GiB");
     }
 
     #[test]

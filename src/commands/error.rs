@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use super::InitError;
 use crate::cache::CacheError;
 use crate::install_tree::InstallTreeError;
+use crate::interrupt::Signal;
 use crate::job::JobError;
 use crate::lockfile::LockfileError;
 use crate::mirror::MirrorError;
@@ -46,6 +48,10 @@ pub enum CommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Job(#[from] JobError),
+    /// `init`.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Init(#[from] InitError),
     /// An install tree that was named and is none.
     #[error("`{}` is not the root of a Spack install tree: it has no `.spack-db/index.json`", path.display())]
     #[diagnostic(help("`spack find --format '{{prefix}}'` shows where specs are installed; the root is above them"))]
@@ -118,6 +124,15 @@ pub enum CommandError {
         /// Why each failed.
         #[related]
         failed: Vec<FailedDownload>,
+    },
+    /// Somebody asked to stop.
+    #[error("stopped by {signal}")]
+    #[diagnostic(help(
+        "what arrived whole stays in the caches, and nothing in them is half-written: the next run goes on from there"
+    ))]
+    Interrupted {
+        /// The signal.
+        signal: Signal,
     },
     /// A program error.
     #[error("a worker thread stopped: {reason}")]

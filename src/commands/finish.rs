@@ -2,33 +2,58 @@
 //!
 //! Safe to run without a preceding `prepare`, after a failed job, and after being killed half-way: blobs are removed first
 //! and the records corrected then, so the worst that is left is a record without a blob, which the next run removes.
+//!
+//! GitLab gives `after_script` five minutes. Nothing here grows with the bytes of a cache, only with the number of its files,
+//! and all waiting for other jobs together is bounded by [`PATIENCE`].
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use super::{CommandError, Mode, Session, upkeep};
+use super::upload::Note;
+use super::{CommandError, Mode, Session, upkeep, upload};
 use crate::cache::prune::{Policy, choose};
 use crate::cache::{Cache, CacheError, CacheLock, RecordChanges};
-use crate::config::CacheEntry;
-use crate::job::{JobFolder, State};
-use crate::report::{CacheReport, Report};
+use crate::config::{CacheEntry, Slack};
+use crate::job::{JobFolder, RestoredCaches, State};
+use crate::report::{CacheReport, Report, Uploads};
 use crate::types::Sha256Digest;
 
-/// How long to wait for another job that uses a cache. Pruning can wait for the next pipeline; `after_script` can not.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long to wait for other jobs that use a cache, for all caches together. Pruning can wait for the next pipeline;
+/// `after_script` can not.
+const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Prune each cache by its `keep:` policy.
+/// What pruning goes by.
+struct Pruning<'a> {
+    session: &'a Session<'a>,
+    folder: JobFolder,
+    /// What the job needed.
+    used: HashSet<Sha256Digest>,
+    /// What the caches were like before the job.
+    note: RestoredCaches,
+    mode: Mode,
+    /// When to stop waiting for other jobs.
+    deadline: Instant,
+}
+
+/// Prune each cache by its `keep:` policy, and say whether the runner will upload it.
 pub fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> {
     let folder = JobFolder::of(&session.config.root);
-    let used: HashSet<Sha256Digest> = match State::read(&folder) {
-        Ok(state) => state.map(|state| state.used.into_iter().collect()).unwrap_or_default(),
-        // What the job used is not known, so nothing may be removed.
-        Err(error) => return Err(error.into()),
-    };
+    // Where what the job used is not known, nothing may be removed.
+    let state = State::read(&folder)?;
+    let (used, prepared) = state.map(|state| (state.used.into_iter().collect(), state.prepared)).unwrap_or_default();
+    upload::tell_job_status(session);
+    let note = upload::note(session, &folder, Note::OfWhoeverBegan, mode)?;
+    let deadline = Instant::now() + PATIENCE;
+    let pruning = Pruning { session, folder, used, note, mode, deadline };
     let mut report = Report::new("finish");
     for entry in &session.config.caches {
-        match prune(session, entry, &used, mode, &folder) {
-            Ok(cache) => report.caches.push(cache),
+        session.go_on()?;
+        match pruning.prune(entry) {
+            Ok(mut cache) => {
+                upload::describe(session, entry, &pruning.note, &mut cache)?;
+                report.caches.push(cache);
+            }
             // One cache that is not larder's does not keep the others from being pruned.
             Err(CommandError::Cache(error @ (CacheError::Foreign { .. } | CacheError::NotAFolder { .. }))) => {
                 session.warn(&format!("cache `{}` is left alone: {error}", entry.name));
@@ -37,107 +62,110 @@ pub fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError>
         }
     }
     let report = session.conclude(report);
-    if mode == Mode::Act && folder.root().is_dir() {
-        folder.write_report(&report)?;
+    if mode == Mode::Act && pruning.folder.root().is_dir() {
+        pruning.folder.write_report(&report)?;
+        pruning.folder.write_metrics(prepared.as_ref(), Some(&report))?;
     }
     Ok(report)
 }
 
-fn prune(
-    session: &Session<'_>,
-    entry: &CacheEntry,
-    used: &HashSet<Sha256Digest>,
-    mode: Mode,
-    folder: &JobFolder,
-) -> Result<CacheReport, CommandError> {
-    let cache = upkeep::open(session, entry)?;
-    if !cache.is_marked() {
-        // Nothing there, or a cache that was restored half-way and that no run has adopted.
-        return upkeep::state_of(session, &cache);
-    }
-    let policy = match upkeep::policy_of(session, entry) {
-        Ok(policy) => policy.unwrap_or_default(),
-        Err(error) => {
-            session.warn(&format!(
-                "nothing is pruned from cache `{}`, since what it is to keep is unknown: {error}",
-                entry.name
-            ));
+impl Pruning<'_> {
+    fn prune(&self, entry: &CacheEntry) -> Result<CacheReport, CommandError> {
+        let session = self.session;
+        let cache = upkeep::open(session, entry)?;
+        if !cache.is_marked() {
+            // Nothing there, or a cache that was restored half-way and that no run has adopted.
             return upkeep::state_of(session, &cache);
         }
-    };
-    let (records, _) = cache.records()?;
-    let contents = cache.contents()?;
-    let removals = choose(&contents.blobs, &records, &policy, used, session.now);
-    let present: HashSet<Sha256Digest> = contents.blobs.iter().map(|blob| blob.digest).collect();
-    let stale = records.digests().any(|digest| !present.contains(&digest));
-    let removed_bytes: u64 = removals.iter().map(|removal| removal.blob.bytes).sum();
-    let removed = removals.len() as u64;
-    if mode == Mode::Pretend || (removals.is_empty() && !stale) {
-        warn_of_size(
-            session,
-            &cache,
-            &policy,
-            contents.blobs.iter().map(|blob| blob.bytes).sum::<u64>() - removed_bytes,
-        );
-        let before = upkeep::state_of(session, &cache)?;
-        let (blobs, bytes) = (before.blobs - removed, before.bytes - removed_bytes);
-        return Ok(CacheReport { bytes, blobs, removed, removed_bytes, ..before });
+        let policy = match upkeep::policy_of(session, entry) {
+            Ok(policy) => policy.unwrap_or_default(),
+            Err(error) => {
+                session.warn(&format!(
+                    "nothing is pruned from cache `{}`, since what it is to keep is unknown: {error}",
+                    entry.name
+                ));
+                return upkeep::state_of(session, &cache);
+            }
+        };
+        let (records, _) = cache.records()?;
+        let contents = cache.contents()?;
+        let removals = choose(&contents.blobs, &records, &policy, &self.used, session.now);
+        let present: HashSet<Sha256Digest> = contents.blobs.iter().map(|blob| blob.digest).collect();
+        let stale = records.digests().any(|digest| !present.contains(&digest));
+        let waste: u64 = removals.iter().map(|removal| removal.blob.bytes).sum();
+        let bytes: u64 = contents.blobs.iter().map(|blob| blob.bytes).sum();
+        if entry.slack != Slack::NONE
+            && entry.slack.allows(waste, bytes)
+            && upload::judge(session, entry, &self.note)?.uploads == Uploads::No
+        {
+            // To be rid of so little is not worth the upload that it would take.
+            return Ok(CacheReport { waste_bytes: waste, ..upkeep::state_of(session, &cache)? });
+        }
+        if self.mode == Mode::Pretend || (removals.is_empty() && !stale) {
+            let removed = removals.len() as u64;
+            warn_of_bound(session, &cache, &policy, bytes - waste);
+            let before = upkeep::state_of(session, &cache)?;
+            let (blobs, bytes) = (before.blobs - removed, before.bytes - waste);
+            return Ok(CacheReport { bytes, blobs, removed, removed_bytes: waste, ..before });
+        }
+        let patience = self.deadline.saturating_duration_since(Instant::now());
+        let lock = CacheLock::acquire_within(cache.root(), patience);
+        let lock = lock.map_err(|source| {
+            let (cache, what) = (cache.name().to_owned(), "lock");
+            CacheError::Io { cache, what, source }
+        })?;
+        if lock.is_none() {
+            session.warn(&format!("another job uses cache `{}`: pruning is left to a later run", cache.name()));
+            return upkeep::state_of(session, &cache);
+        }
+        self.remove(&cache, &policy)
     }
-    let Some(_lock) = CacheLock::acquire_within(cache.root(), PATIENCE).map_err(|source| CacheError::Io {
-        cache: cache.name().to_owned(),
-        what: "lock",
-        source,
-    })?
-    else {
-        session.warn(&format!("another job uses cache `{}`: pruning is left to a later run", cache.name()));
-        return upkeep::state_of(session, &cache);
-    };
-    remove(session, &cache, &policy, used, folder)
-}
 
-/// Decide again under the lock, since another job may have added or used something meanwhile, and act.
-fn remove(
-    session: &Session<'_>,
-    cache: &Cache,
-    policy: &Policy,
-    used: &HashSet<Sha256Digest>,
-    folder: &JobFolder,
-) -> Result<CacheReport, CommandError> {
-    let (records, _) = cache.records()?;
-    let contents = cache.contents()?;
-    let removals = choose(&contents.blobs, &records, policy, used, session.now);
-    let mut removed_bytes = 0;
-    for removal in &removals {
-        cache.remove(removal.blob.digest)?;
-        removed_bytes += removal.blob.bytes;
+    /// Decide again under the lock, since another job may have added or used something meanwhile, and act. When it is asked to
+    /// stop, the records are corrected for what is gone by then.
+    fn remove(&self, cache: &Cache, policy: &Policy) -> Result<CacheReport, CommandError> {
+        let session = self.session;
+        let (records, _) = cache.records()?;
+        let contents = cache.contents()?;
+        let removals = choose(&contents.blobs, &records, policy, &self.used, session.now);
+        let mut removed = HashSet::new();
+        let mut removed_bytes = 0;
+        for removal in &removals {
+            if session.go_on().is_err() {
+                break;
+            }
+            cache.remove(removal.blob.digest)?;
+            removed.insert(removal.blob.digest);
+            removed_bytes += removal.blob.bytes;
+        }
+        let kept: HashSet<Sha256Digest> =
+            contents.blobs.iter().map(|blob| blob.digest).filter(|digest| !removed.contains(digest)).collect();
+        let changes = RecordChanges {
+            uses: Vec::new(),
+            gone: records.digests().filter(|digest| !kept.contains(digest)).collect(),
+            now: session.now,
+            refresh_after: Duration::MAX,
+        };
+        let recorded = cache.update_records(&changes, &self.staging(cache))?;
+        session.go_on()?;
+        let state = upkeep::state_of(session, cache)?;
+        warn_of_bound(session, cache, policy, state.bytes);
+        Ok(CacheReport {
+            removed: removed.len() as u64,
+            removed_bytes,
+            changed: recorded || !removed.is_empty(),
+            ..state
+        })
     }
-    let removed: HashSet<Sha256Digest> = removals.iter().map(|removal| removal.blob.digest).collect();
-    let kept: HashSet<Sha256Digest> =
-        contents.blobs.iter().map(|blob| blob.digest).filter(|digest| !removed.contains(digest)).collect();
-    let changes = RecordChanges {
-        uses: Vec::new(),
-        gone: records.digests().filter(|digest| !kept.contains(digest)).collect(),
-        now: session.now,
-        refresh_after: Duration::MAX,
-    };
-    let recorded = cache.update_records(&changes, &staging(folder, cache))?;
-    let state = upkeep::state_of(session, cache)?;
-    warn_of_size(session, cache, policy, state.bytes);
-    Ok(CacheReport {
-        removed: removals.len() as u64,
-        removed_bytes,
-        changed: recorded || !removals.is_empty(),
-        ..state
-    })
+
+    /// The job folder's, or, where no job ran here, a folder beside the cache.
+    fn staging(&self, cache: &Cache) -> PathBuf {
+        let partial = self.folder.partial();
+        if partial.is_dir() { partial } else { cache.root().parent().map(Path::to_owned).unwrap_or_default() }
+    }
 }
 
-/// The job folder's, or, where no job ran here, a folder beside the cache.
-fn staging(folder: &JobFolder, cache: &Cache) -> std::path::PathBuf {
-    let partial = folder.partial();
-    if partial.is_dir() { partial } else { cache.root().parent().map(std::path::Path::to_owned).unwrap_or_default() }
-}
-
-fn warn_of_size(session: &Session<'_>, cache: &Cache, policy: &Policy, bytes: u64) {
+fn warn_of_bound(session: &Session<'_>, cache: &Cache, policy: &Policy, bytes: u64) {
     if let Some(max_bytes) = policy.max_bytes.filter(|max_bytes| bytes > *max_bytes) {
         session.warn(&format!(
             "cache `{}` is larger than its max-size of {}: this job needs all of what is left",

@@ -8,12 +8,14 @@ mod clean;
 mod environments;
 mod error;
 mod finish;
+mod init;
 mod list;
 mod obtain;
 mod plan;
 mod prepare;
 mod resolve;
 mod upkeep;
+mod upload;
 mod verify;
 mod warm;
 
@@ -26,6 +28,7 @@ use jiff::Timestamp;
 pub use clean::clean;
 pub use error::CommandError;
 pub use finish::finish;
+pub use init::{InitError, InitOptions, Initialised, WriteFiles, init};
 pub use list::list;
 pub use plan::plan;
 pub use prepare::{Prepared, prepare};
@@ -33,6 +36,7 @@ pub use verify::{OnCorrupt, verify};
 pub use warm::warm;
 
 use crate::config::{BuildDeps, Config};
+use crate::interrupt::Interrupt;
 use crate::plan::Selection;
 use crate::report::Report;
 use crate::reporter::{Level, Reporter};
@@ -48,6 +52,8 @@ pub struct Session<'a> {
     pub home: Option<PathBuf>,
     /// Receives progress and notes.
     pub reporter: &'a dyn Reporter,
+    /// Asks the command to stop.
+    pub interrupt: Interrupt,
     started: Instant,
     now: Timestamp,
     warnings: Mutex<Vec<String>>,
@@ -78,7 +84,25 @@ impl<'a> Session<'a> {
     /// Start now.
     pub fn new(config: Config, variables: Variables, home: Option<PathBuf>, reporter: &'a dyn Reporter) -> Self {
         let (started, now) = (Instant::now(), Timestamp::now());
-        Self { config, variables, home, reporter, started, now, warnings: Mutex::default() }
+        let interrupt = Interrupt::default();
+        Self { config, variables, home, reporter, interrupt, started, now, warnings: Mutex::default() }
+    }
+
+    /// Stop here if somebody asked for it.
+    fn go_on(&self) -> Result<(), CommandError> {
+        self.interrupt.signal().map_or(Ok(()), |signal| Err(CommandError::Interrupted { signal }))
+    }
+
+    /// Do the work, unless somebody asks to stop meanwhile: it is dropped then.
+    async fn unless_interrupted<T>(
+        &self,
+        work: impl Future<Output = Result<T, CommandError>>,
+    ) -> Result<T, CommandError> {
+        tokio::select! {
+            biased;
+            signal = self.interrupt.wait() => Err(CommandError::Interrupted { signal }),
+            result = work => result,
+        }
     }
 
     /// Tell the person who reads the log, and the report.

@@ -162,6 +162,7 @@ fn validate(
     let bytes = present.iter().map(|(_, bytes)| bytes).sum();
     reporter.phase_started(Phase::Validate, present.len() as u64, Some(bytes));
     let check = |item: usize| -> Result<(Option<Held>, Vec<usize>), CommandError> {
+        session.go_on()?;
         let (need, bytes) = present[item];
         let item = item as u64;
         reporter.item_started(Phase::Validate, item, &name_of(need), Some(bytes));
@@ -265,7 +266,18 @@ async fn fetch(
         .map(fetch_one)
         .buffer_unordered(transport.settings().connections);
     let mut failed = Vec::new();
-    while let Some(result) = results.next().await {
+    loop {
+        let result = tokio::select! {
+            biased;
+            // Downloads under way are dropped; their partial files go with them.
+            signal = session.interrupt.wait() => {
+                drop(results);
+                reporter.phase_finished(Phase::Fetch);
+                return Err(CommandError::Interrupted { signal });
+            }
+            result = results.next() => result,
+        };
+        let Some(result) = result else { break };
         match result {
             Some((need, Ok(arrived))) => {
                 let (blob, fetched) = match arrived {

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use super::environments::{self, InstallTrees};
 use super::obtain::{self, Obtained};
 use super::resolve::{self, Documents, Found, Scope};
-use super::{CommandError, Session, Wanted, upkeep};
+use super::upload::Note;
+use super::{CommandError, Mode, Session, Wanted, upkeep, upload};
 use crate::job::{Document, Entry, EntryBlob, JobFolder, JobMirror, State};
+use crate::metrics;
 use crate::report::Report;
 use crate::transport::{Limits, Transport};
 
@@ -26,10 +28,12 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     let folder = JobFolder::of(&session.config.root);
     let lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     folder.clear(&lock)?;
+    upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
     let transport = Transport::new(session.config.network.clone(), Limits::default());
     let staging = folder.partial();
     let documents = Documents::Keep(&staging);
-    let mut resolution = resolve::resolve(session, &environments, wanted, Scope::Job, &transport, documents).await?;
+    let resolution = resolve::resolve(session, &environments, wanted, Scope::Job, &transport, documents);
+    let mut resolution = session.unless_interrupted(resolution).await?;
     let needs = obtain::needs(session, &resolution.found, &caches)?;
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
     state.write(&folder)?;
@@ -47,9 +51,11 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
 
     let report = obtain::report(session, "prepare", &resolution, &obtained, &caches, &transport)?;
     state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();
-    state.write(&folder)?;
     let report = session.conclude(report);
+    state.prepared = Some(metrics::Prepared::of(&report));
+    state.write(&folder)?;
     folder.write_report(&report)?;
+    folder.write_metrics(state.prepared.as_ref(), None)?;
     Ok(Prepared { report, scope })
 }
 

@@ -2,8 +2,10 @@
 
 use super::environments::{self, InstallTrees};
 use super::resolve::{self, Documents, Scope};
-use super::{CommandError, Session, Wanted, obtain, upkeep};
-use crate::job::JobFolder;
+use super::upload::Note;
+use super::{CommandError, Mode, Session, Wanted, obtain, upkeep, upload};
+use crate::job::{JobFolder, RestoredCaches, State};
+use crate::metrics::Prepared;
 use crate::report::Report;
 use crate::transport::{Limits, Transport};
 
@@ -14,13 +16,26 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     let caches = upkeep::open_all(session)?;
     let folder = JobFolder::of(&session.config.root);
     let _lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
+    let is_same_job = RestoredCaches::read(&folder).is_some_and(|note| note.is_of_this_job(&session.variables));
+    upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
     let transport = Transport::new(session.config.network.clone(), Limits::default());
     let scope = Scope::WholeEnvironments;
-    let resolution = resolve::resolve(session, &environments, wanted, scope, &transport, Documents::Forget).await?;
+    let resolution = resolve::resolve(session, &environments, wanted, scope, &transport, Documents::Forget);
+    let resolution = session.unless_interrupted(resolution).await?;
     let needs = obtain::needs(session, &resolution.found, &caches)?;
+    // `finish` is to remove none of this, nor what a `prepare` of the same job needed.
+    let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
+    if is_same_job && let Some(earlier) = State::read(&folder)? {
+        state.used.extend(earlier.used);
+    }
+    state.write(&folder)?;
     let staging = folder.partial();
     let (obtained, ()) = obtain::obtain(session, &needs, &caches, &transport, &staging, |_| Ok(())).await?;
     let report = session.conclude(obtain::report(session, "warm", &resolution, &obtained, &caches, &transport)?);
+    state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();
+    state.prepared = Some(Prepared::of(&report));
+    state.write(&folder)?;
     folder.write_report(&report)?;
+    folder.write_metrics(state.prepared.as_ref(), None)?;
     Ok(report)
 }

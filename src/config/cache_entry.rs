@@ -8,6 +8,7 @@ use super::keep::{Keep, KeepShape};
 use super::mirror_pattern::MirrorPattern;
 use super::reader::{Problem, Reader, path};
 use super::shape::{Text, TextOr, shape};
+use super::slack::Slack;
 use crate::types::MirrorUrl;
 
 /// One cache.
@@ -21,6 +22,8 @@ pub struct CacheEntry {
     pub path: PathBuf,
     /// What stays in it after a job.
     pub keep: Keep,
+    /// How much of the rest may stay as well, as long as it would take an upload to be rid of it.
+    pub slack: Slack,
 }
 
 shape! {
@@ -42,7 +45,7 @@ impl CacheEntry {
     /// The only cache where the configuration names none: `.larder/shared`, for all mirrors.
     pub(super) fn shared(root: &Path) -> Self {
         let name = CacheName::shared();
-        Self { path: default_path(root, &name), name, prefixes: Vec::new(), keep: Keep::default() }
+        Self { path: default_path(root, &name), name, prefixes: Vec::new(), keep: Keep::default(), slack: Slack::NONE }
     }
 
     pub(super) fn read_all(
@@ -92,7 +95,8 @@ impl CacheEntry {
         let path = reader.read_key("path", shape.path.as_ref(), |text| path(text, root))?;
         let keep = shape.keep.as_ref().map(|keep| Keep::read(&reader.key("keep"), keep)).transpose()?;
         let path = path.unwrap_or_else(|| default_path(root, &name));
-        Ok(Self { name, prefixes, path, keep: keep.unwrap_or_default() })
+        let (keep, slack) = keep.unwrap_or_default();
+        Ok(Self { name, prefixes, path, keep, slack })
     }
 }
 

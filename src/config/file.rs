@@ -10,6 +10,7 @@ use super::cache_entry::{CacheEntry, CacheShape};
 use super::complaint::Complaint;
 use super::error::ConfigError;
 use super::jobs::{JobRule, Jobs};
+use super::keep::size;
 use super::mirrors::MirrorShape;
 use super::network::{self, NetworkShape};
 use super::reader::{Problem, Reader, path};
@@ -29,6 +30,7 @@ shape! {
         "jobs" => jobs: Jobs,
         "build-deps" => build_deps: Text,
         "network" => network: NetworkShape,
+        "max-archive-size" => max_archive_size: Text,
     }
 }
 
@@ -80,7 +82,9 @@ fn read(reader: &Reader<'_>, shape: FileShape) -> Result<Config, Problem> {
     let jobs = JobRule::read_all(&reader.key("jobs"), shape.jobs.unwrap_or_default())?;
     let build_deps = reader.read_key("build-deps", shape.build_deps.as_ref(), str::parse::<BuildDeps>)?;
     let network = network::read(&reader.key("network"), &shape.network.unwrap_or_default())?;
-    Ok(Config { environments, mirrors, caches, jobs, build_deps, network, ..default })
+    let max_archive_size = reader.read_key("max-archive-size", shape.max_archive_size.as_ref(), size)?;
+    let max_archive_size = max_archive_size.unwrap_or(default.max_archive_size);
+    Ok(Config { environments, mirrors, caches, jobs, build_deps, network, max_archive_size, ..default })
 }
 
 fn read_environments(reader: &Reader<'_>, shape: &TextOr<Vec<Text>>) -> Result<Vec<PathBuf>, Problem> {

@@ -6,6 +6,7 @@ use super::complaint::Complaint;
 use super::nearest;
 use super::reader::{Problem, Reader, flag};
 use super::shape::{Text, TextOr, shape};
+use super::slack::Slack;
 use crate::types::{MaxAge, shorten};
 
 /// What stays in a cache after a job. Whatever it says, what the job itself needs stays.
@@ -45,31 +46,41 @@ impl Default for Keep {
 
 shape! {
     /// `keep:` in its long form.
-    KeepShape, "`all`, `lockfile`, or a map with `max-age`, `max-size` or `lockfile`" {
+    KeepShape, "`all`, `lockfile`, or a map with `max-age`, `max-size`, `lockfile` or `slack`" {
         "max-age" => max_age: Text,
         "max-size" => max_size: Text,
         "lockfile" => lockfile: Text,
+        "slack" => slack: Text,
     }
 }
 
 impl Keep {
-    pub(super) fn read(reader: &Reader<'_>, shape: &TextOr<KeepShape>) -> Result<Self, Problem> {
+    /// What stays, and how much of the rest may stay as well until it is worth an upload to be rid of it.
+    pub(super) fn read(reader: &Reader<'_>, shape: &TextOr<KeepShape>) -> Result<(Self, Slack), Problem> {
         let shape = match shape {
-            TextOr::Text(text) => return reader.read(text, word),
+            TextOr::Text(text) => return Ok((reader.read(text, word)?, Slack::NONE)),
             TextOr::Other(shape) => shape,
         };
         let max_age = reader.read_key("max-age", shape.max_age.as_ref(), str::parse::<MaxAge>)?;
         let max_size = reader.read_key("max-size", shape.max_size.as_ref(), size)?;
         let lockfile = reader.read_key("lockfile", shape.lockfile.as_ref(), flag)?.unwrap_or_default();
-        match (max_age, max_size, lockfile) {
-            (None, None, true) => Ok(Self::Lockfile),
-            (None, None, false) => Err(reader.problem(
-                Complaint::new("`keep` says nothing: it has neither `max-age` nor `max-size`")
-                    .help("`keep: all` keeps everything; without `keep`, what was used in the last 30 days is kept"),
-            )),
-            (_, _, true) => Ok(Self::Used { max_age, max_size, lockfile: LockfileBlobs::Kept }),
-            (_, _, false) => Ok(Self::Used { max_age, max_size, lockfile: LockfileBlobs::LikeOthers }),
-        }
+        let slack = reader.read_key("slack", shape.slack.as_ref(), |text| {
+            text.parse::<Slack>().map_err(|error| Complaint::new(error.to_string()))
+        })?;
+        let keep = match (max_age, max_size, lockfile) {
+            (None, None, true) => Self::Lockfile,
+            (None, None, false) if slack.is_some() => Self::default(),
+            (None, None, false) => {
+                return Err(reader.problem(
+                    Complaint::new("`keep` says nothing: it has neither `max-age` nor `max-size`").help(
+                        "`keep: all` keeps everything; without `keep`, what was used in the last 30 days is kept",
+                    ),
+                ));
+            }
+            (_, _, true) => Self::Used { max_age, max_size, lockfile: LockfileBlobs::Kept },
+            (_, _, false) => Self::Used { max_age, max_size, lockfile: LockfileBlobs::LikeOthers },
+        };
+        Ok((keep, slack.unwrap_or_default()))
     }
 }
 
@@ -93,7 +104,7 @@ fn word(text: &str) -> Result<Keep, Complaint> {
     Err(Complaint::new(format!("`{}` is not a way to keep blobs", shorten(text))).help(help))
 }
 
-fn size(text: &str) -> Result<ByteSize, Complaint> {
+pub(super) fn size(text: &str) -> Result<ByteSize, Complaint> {
     text.parse().map_err(|_| {
         Complaint::new(format!("`{}` is not a size", shorten(text)))
             .help("expected a number with a unit, such as `20GiB`, `500MB` or `1.5TiB`")

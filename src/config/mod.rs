@@ -24,11 +24,14 @@ mod nearest;
 mod network;
 mod reader;
 mod shape;
+mod slack;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 use std::path::{Path, PathBuf};
+
+use bytesize::ByteSize;
 
 pub use build_deps::{BuildDeps, InvalidBuildDeps};
 pub use cache_entry::CacheEntry;
@@ -37,6 +40,7 @@ pub use error::{ConfigError, Excerpt, Position};
 pub use jobs::JobRule;
 pub use keep::{Keep, LockfileBlobs};
 pub use mirror_pattern::MirrorPattern;
+pub use slack::{InvalidSlack, Slack};
 
 use crate::fs::{Kind, kind, normalise};
 use crate::transport::NetworkSettings;
@@ -44,6 +48,9 @@ use crate::types::{Mirror, MirrorUrl, Variables};
 
 /// The name of the configuration file.
 const NAME: &str = "larder.yaml";
+
+/// Object stores take no more than 5 GB in one request, and the runner sends an archive in one.
+const MAX_ARCHIVE_SIZE: ByteSize = ByteSize::gb(5);
 
 /// The configuration of a project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +71,8 @@ pub struct Config {
     pub build_deps: Option<BuildDeps>,
     /// Patience and parallelism.
     pub network: NetworkSettings,
+    /// Above this size, the archive of a cache is warned of.
+    pub max_archive_size: ByteSize,
 }
 
 impl Config {
@@ -100,6 +109,7 @@ impl Config {
             jobs: Vec::new(),
             build_deps: None,
             network: NetworkSettings::default(),
+            max_archive_size: MAX_ARCHIVE_SIZE,
         }
     }
 

@@ -8,6 +8,7 @@ use fs_err as fs;
 
 use super::JobError;
 use crate::fs::{Kind, kind};
+use crate::metrics::{self, DOTENV, OPEN_METRICS, Prepared};
 use crate::report::Report;
 
 /// `.larder/job` of a project.
@@ -68,7 +69,7 @@ impl JobFolder {
     /// Forget what an earlier run prepared: Spack must not take its mirror for this job's, nor `finish` its state.
     pub fn clear(&self, _lock: &JobLock) -> Result<(), JobError> {
         let clear = || -> io::Result<()> {
-            for name in ["mirror", "mirror-unsigned", "spack", "state.json", "report.json"] {
+            for name in ["mirror", "mirror-unsigned", "spack", "state.json", "report.json", DOTENV, OPEN_METRICS] {
                 crate::fs::remove(&self.root.join(name))?;
             }
             Ok(())
@@ -87,15 +88,21 @@ impl JobFolder {
 
     /// Write a file of the folder, whole or not at all.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), JobError> {
+        if matches!(kind(&self.partial()), Ok(Kind::Missing)) {
+            fs::create_dir(self.partial()).map_err(self.failed("write a file"))?;
+        }
         crate::fs::write_atomically(&self.root.join(name), bytes, &self.partial()).map_err(self.failed("write a file"))
     }
 
     /// Write `report.json`.
     pub fn write_report(&self, report: &Report) -> Result<(), JobError> {
-        if matches!(kind(&self.partial()), Ok(Kind::Missing)) {
-            fs::create_dir(self.partial()).map_err(self.failed("write the report"))?;
-        }
         self.write("report.json", &serde_json::to_vec_pretty(report).unwrap_or_default())
+    }
+
+    /// Write the reports for GitLab, with what is known so far.
+    pub fn write_metrics(&self, prepared: Option<&Prepared>, finished: Option<&Report>) -> Result<(), JobError> {
+        self.write(DOTENV, metrics::dotenv(prepared, finished).as_bytes())?;
+        self.write(OPEN_METRICS, metrics::open_metrics(prepared, finished).as_bytes())
     }
 
     fn lock(&self, on_wait: impl FnOnce()) -> io::Result<JobLock> {

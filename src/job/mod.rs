@@ -6,7 +6,10 @@
 //! .larder/job/spack/mirrors.yaml a configuration scope that puts them first
 //! .larder/job/partial/           unfinished files; emptied at the start of a run
 //! .larder/job/state.json         what the job needs, for `larder finish`
+//! .larder/job/restored.json      what the caches were like before this job changed them
 //! .larder/job/report.json        what the last command did
+//! .larder/job/larder.env         what the caches were worth, for `artifacts:reports:dotenv`
+//! .larder/job/metrics.txt        the same, for `artifacts:reports:metrics`
 //! .larder/job.lock               held by the one run that may write here
 //! ```
 //!
@@ -17,10 +20,12 @@ mod error;
 mod folder;
 mod index;
 mod mirror;
+mod restored;
 mod scope;
 mod state;
 
 pub use error::JobError;
 pub use folder::{JobFolder, JobLock};
 pub use mirror::{Document, Entry, EntryBlob, JobMirror, build};
+pub use restored::RestoredCaches;
 pub use state::State;

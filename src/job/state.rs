@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, JobFolder};
+use crate::metrics::Prepared;
 use crate::types::Sha256Digest;
 
 const FORMAT: u64 = 1;
@@ -14,19 +15,22 @@ const FILE_NAME: &str = "state.json";
 const MAX_BYTES: u64 = 256 << 20;
 
 /// What the job needs. Written before the first download, so that it is there even when `prepare` is killed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     version: u64,
     /// Every blob that the job needs, wherever it comes from. `finish` removes none of them.
     pub used: Vec<Sha256Digest>,
     /// Blobs that `prepare` put into each cache, by the cache's name.
     pub added: BTreeMap<String, u64>,
+    /// What `prepare` found out; absent until it is done.
+    #[serde(default)]
+    pub prepared: Option<Prepared>,
 }
 
 impl State {
     /// A state.
     pub fn new(used: Vec<Sha256Digest>) -> Self {
-        Self { version: FORMAT, used, added: BTreeMap::new() }
+        Self { version: FORMAT, used, added: BTreeMap::new(), prepared: None }
     }
 
     /// Write it into the job folder.

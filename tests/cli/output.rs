@@ -115,7 +115,8 @@ fn a_job_log_gets_plain_lines_and_a_summary(#[case] warm: bool, #[case] said: &[
         project.prepare();
     }
     let variables = [("CI", "true"), ("GITLAB_CI", "true"), ("TERM", "xterm-256color")];
-    let run = project.larder_with(&["prepare"], &variables).succeeds().says(said);
+    let plain = ["prepare", "--gitlab-sections=never", "--color=never"];
+    let run = project.larder_with(&plain, &variables).succeeds().says(said);
     assert!(!run.stderr.contains('\r') && !run.stderr.contains('\u{1b}'), "{:?}", run.stderr);
     assert!(run.stderr.lines().count() < 40, "{run}");
 }

@@ -23,6 +23,15 @@ Examples:
   larder plan -e envs/app --mirror https://binaries.example.org/develop
   larder plan --spec hdf5 --build-deps all --json";
 
+pub const INIT: &str = "\
+Looks for spack.yaml here and in folders below, and for the mirrors of Spack's configuration. Writes larder.yaml, and \
+.gitlab-ci.yml where there is none; overwrites nothing.
+
+Examples:
+  larder init
+  larder init --print
+  larder init -e envs/app --mirror https://binaries.example.org/develop";
+
 pub const PREPARE: &str = "\
 Examples:
   larder prepare

@@ -49,6 +49,9 @@ pub enum Command {
     /// Show what the job needs and where each binary would come from; change nothing
     #[command(after_help = help::PLAN)]
     Plan(SelectionOptions),
+    /// Write a first larder.yaml and the lines for the pipeline, from what is in this folder
+    #[command(after_help = help::INIT)]
+    Init(InitOptions),
     /// Before the job: check the caches, download what is missing, make the local mirror
     #[command(after_help = help::PREPARE)]
     Prepare(SelectionOptions),
@@ -98,9 +101,21 @@ pub struct GlobalOptions {
     /// Say nothing but warnings and errors
     #[arg(short, long, conflicts_with = "verbose", global = true)]
     pub quiet: bool,
-    /// Colours; `auto` looks at the terminal, `NO_COLOR` and `CLICOLOR_FORCE`
+    /// Colours; `auto` looks at the terminal, `GITLAB_CI`, `NO_COLOR` and `CLICOLOR_FORCE`
     #[arg(long, value_enum, value_name = "WHEN", default_value_t, global = true)]
     pub color: ColorOption,
+    /// Fold progress into sections of a GitLab job log; `auto` looks at `GITLAB_CI`
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t,
+        default_missing_value = "always",
+        num_args = 0..=1,
+        require_equals = true,
+        global = true
+    )]
+    pub gitlab_sections: SectionsOption,
     /// Plain lines instead of progress bars, as in a job log
     #[arg(long, global = true)]
     pub no_progress: bool,
@@ -113,6 +128,23 @@ pub enum ColorOption {
     Auto,
     Always,
     Never,
+}
+
+/// When to write sections of a GitLab job log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SectionsOption {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// Options of `init`.
+#[derive(Clone, Debug, Args)]
+pub struct InitOptions {
+    /// Print both on standard output, and write no file
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// Options of `finish`.
@@ -168,6 +200,10 @@ impl Cli {
         if self.global.unsigned && self.global.mirrors.is_empty() {
             let text = "`--unsigned` is about the mirrors given by `--mirror`, and there is none";
             return Err(Self::command().error(ErrorKind::MissingRequiredArgument, text));
+        }
+        if self.global.json && matches!(self.command, Command::Init(_)) {
+            let text = "`init` has no report for `--json`: it writes files, or prints them with `--print`";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, text));
         }
         Ok(self)
     }
@@ -246,6 +282,8 @@ mod tests {
             ("larder plan --build-deps some", ErrorKind::InvalidValue),
             ("larder plan --unsigned", ErrorKind::MissingRequiredArgument),
             ("larder plan -q -v", ErrorKind::ArgumentConflict),
+            ("larder init --json", ErrorKind::ArgumentConflict),
+            ("larder plan --gitlab-sections=sometimes", ErrorKind::InvalidValue),
             ("larder finish --spec x", ErrorKind::UnknownArgument),
             ("larder plann", ErrorKind::InvalidSubcommand),
         ] {

@@ -26,6 +26,16 @@ pub(super) struct Lines {
     phases: Mutex<HashMap<Phase, State>>,
     clock: Clock,
     sink: Sink,
+    /// Whether a short phase says something as well.
+    short_ones: ShortPhases,
+}
+
+/// What a phase that nobody waits for says.
+#[derive(Clone, Copy, PartialEq)]
+enum ShortPhases {
+    Silent,
+    /// Its last line: a section with nothing in it would look broken.
+    SayTheEnd,
 }
 
 struct State {
@@ -42,8 +52,13 @@ impl Lines {
         Self::with(Box::new(Instant::now), Box::new(move |line| screen.write_line(line)))
     }
 
+    /// Lines for a log whose phases are folded.
+    pub(super) fn in_sections(screen: Screen) -> Self {
+        Self { short_ones: ShortPhases::SayTheEnd, ..Self::new(screen) }
+    }
+
     fn with(clock: Clock, sink: Sink) -> Self {
-        Self { phases: Mutex::default(), clock, sink }
+        Self { phases: Mutex::default(), clock, sink, short_ones: ShortPhases::Silent }
     }
 
     /// Change the state of a phase, and speak where it is time.
@@ -125,7 +140,7 @@ impl View for Lines {
         let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
         if let Some(state) = state
             && state.items > 0
-            && now.duration_since(state.started) >= SHORT
+            && (now.duration_since(state.started) >= SHORT || self.short_ones == ShortPhases::SayTheEnd)
         {
             (self.sink)(&state.last_line(phase, now));
         }

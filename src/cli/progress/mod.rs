@@ -1,6 +1,7 @@
 //! Progress for people: bars on a terminal, plain lines in a job log, and the notes of the domain above either.
 
 mod bars;
+mod folded;
 mod lines;
 
 use std::io::{self, Write as _};
@@ -9,18 +10,24 @@ use indicatif::MultiProgress;
 use larder::reporter::{ItemId, Level, Phase, Reporter};
 
 use self::bars::Bars;
+use self::folded::Folded;
 use self::lines::Lines;
 use super::console::{Console, Palette, ProgressStyle, Verbosity, WARNING, printable, printable_lines};
+use super::sections::Sections;
 
 /// Standard error, with or without bars at its bottom. Clones draw on the same one.
 #[derive(Clone, Debug, Default)]
 pub struct Screen {
     bars: Option<MultiProgress>,
+    sections: Option<Sections>,
 }
 
 impl Screen {
     /// Write a line, above the bars where there are some. Where even that fails, there is nobody left to tell.
     pub fn write_line(&self, line: &str) {
+        if let Some(sections) = &self.sections {
+            return sections.line(line);
+        }
         let line = format!("{line}\n");
         let write = || {
             let _ = io::stderr().lock().write_all(line.as_bytes());
@@ -28,6 +35,14 @@ impl Screen {
         match &self.bars {
             Some(bars) => bars.suspend(write),
             None => write(),
+        }
+    }
+
+    /// Write a line that must be seen: outside of a folded section.
+    pub fn write_line_outside(&self, line: &str) {
+        match &self.sections {
+            Some(sections) => sections.line_outside(line),
+            None => self.write_line(line),
         }
     }
 }
@@ -56,6 +71,11 @@ impl Progress {
         let view: Option<Box<dyn View>> = match console.progress {
             ProgressStyle::Hidden => None,
             ProgressStyle::Lines => Some(Box::new(Lines::new(screen.clone()))),
+            ProgressStyle::Sections => {
+                let sections = Sections::new();
+                screen.sections = Some(sections.clone());
+                Some(Box::new(Folded::new(Lines::in_sections(screen.clone()), sections)))
+            }
             ProgressStyle::Bars => {
                 let bars = MultiProgress::new();
                 screen.bars = Some(bars.clone());
@@ -104,7 +124,19 @@ impl Reporter for Progress {
 
     fn note(&self, level: Level, text: &str) {
         if let Some(line) = note_line(self.verbosity, self.palette, level, text) {
-            self.screen.write_line(&line);
+            match level {
+                Level::Info => self.screen.write_line(&line),
+                Level::Warning => self.screen.write_line_outside(&line),
+            }
+        }
+    }
+}
+
+/// An error that ended a phase is told after this: not in a folded section.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(sections) = &self.screen.sections {
+            sections.end();
         }
     }
 }

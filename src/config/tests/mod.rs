@@ -106,7 +106,7 @@ fn every_example_of_the_user_documentation_is_understood() {
     let documentation = include_str!("../../../docs/configuration.md");
     let examples: Vec<&str> =
         documentation.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 7);
+    assert_eq!(examples.len(), 9);
     for example in &examples {
         parse(example).unwrap_or_else(|error| panic!("{}", render(&error)));
     }
@@ -145,6 +145,19 @@ caches: [{ name: a, keep: '${K:-all}' }]
 #[test]
 fn a_list_of_mirrors_may_be_empty() {
     assert_eq!(parse("mirrors: []").unwrap().mirrors, Some(Vec::new()));
+}
+
+#[test]
+fn waste_may_stay_up_to_a_share_and_archives_have_a_size() {
+    let config = parse(
+        "caches: [{ name: a, keep: { max-age: 7d, slack: 20% } }, { name: b, keep: { slack: 0.1 } }]\nmax-archive-size: 2GiB",
+    );
+    let config = config.unwrap();
+    assert_eq!(config.caches[0].slack, "20%".parse().unwrap());
+    assert_eq!((config.caches[1].slack, config.caches[1].keep), ("10%".parse().unwrap(), Keep::default()));
+    assert_eq!(config.max_archive_size, ByteSize::gib(2));
+    let config = parse("caches: [{ name: a, keep: lockfile }]").unwrap();
+    assert_eq!((config.caches[0].slack, config.max_archive_size), (Slack::NONE, ByteSize::gb(5)));
 }
 
 #[test]

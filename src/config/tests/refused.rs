@@ -23,7 +23,7 @@ fn unknown_and_repeated_keys_are_shown_where_they_are() {
      --> larder.yaml:1:1
      1 | stages: [build]
        | ^
-    hint: expected one of `environments`, `mirrors`, `caches`, `jobs`, `build-deps`, `network`
+    hint: expected one of `environments`, `mirrors`, `caches`, `jobs`, `build-deps`, `network`, `max-archive-size`
     ");
     assert_snapshot!(refused("caches:\n  - { name: a, keep: { max_age: 3d } }\n"), @r"
     error: unknown key `max_age`
@@ -86,7 +86,7 @@ fn what_is_not_yaml_or_has_another_shape_is_shown_where_it_is() {
        |          ^
     ");
     assert_snapshot!(refused("caches:\n  - name: a\n    keep: 30\n"), @r"
-    error: caches[0].keep: expected `all`, `lockfile`, or a map with `max-age`, `max-size` or `lockfile`, found a number
+    error: caches[0].keep: expected `all`, `lockfile`, or a map with `max-age`, `max-size`, `lockfile` or `slack`, found a number
      --> larder.yaml:3:11
      3 |     keep: 30
        |           ^

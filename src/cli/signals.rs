@@ -1,0 +1,44 @@
+//! Being told to stop by a signal.
+//!
+//! The first signal is passed on, and the command ends between two steps. Where it can't, because it waits for a lock or
+//! reads a large file, it is ended after a few seconds all the same: the runner would soon do it more roughly, and no file
+//! has its name before it is complete.
+
+use std::io;
+
+use larder::interrupt::Interrupt;
+
+use super::progress::Screen;
+
+/// From now on, have SIGTERM and SIGINT raise the interrupt.
+#[cfg(unix)]
+pub fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> {
+    use std::time::Duration;
+
+    use larder::interrupt::Signal;
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    use signal_hook::iterator::Signals;
+
+    /// How long a command may take to come to an end.
+    const GRACE: Duration = Duration::from_secs(4);
+
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let (interrupt, screen) = (interrupt.clone(), screen.clone());
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let Some(number) = signals.forever().next() else { return };
+        let signal = if number == SIGINT { Signal::Keyboard } else { Signal::Terminate };
+        interrupt.raise(signal);
+        std::thread::sleep(GRACE);
+        screen.write_line_outside(&format!(
+            "error: stopped by {signal} in the middle of something; the next run goes on from there"
+        ));
+        std::process::exit(signal.exit_code().into());
+    })?;
+    Ok(())
+}
+
+/// Without signals there is nothing to pass on.
+#[cfg(not(unix))]
+pub fn pass_on(_: &Interrupt, _: &Screen) -> io::Result<()> {
+    Ok(())
+}

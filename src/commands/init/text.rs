@@ -1,0 +1,226 @@
+//! The texts that `init` writes. A test reads the configuration again.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::mirrors::FoundMirror;
+
+/// Where the mirrors come from.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Source {
+    /// From Spack's configuration, where they stay.
+    Spack,
+    /// From the command line: only the file can keep them.
+    CommandLine,
+}
+
+/// What a shared cache keeps. It stays below the 5 GB that object stores take in one request.
+const SHARED: &str = "path: .larder/shared, keep: { max-age: 30d, max-size: 4GB, slack: 20% }";
+
+/// The text of `larder.yaml`.
+pub(super) fn configuration(root: &Path, environments: &[PathBuf], mirrors: &[FoundMirror], source: Source) -> String {
+    let mut out = "# Made by `larder init`. Every key is optional.\nenvironments:\n".to_owned();
+    // Writing to a string can't fail.
+    for environment in environments {
+        let _ = writeln!(out, "  - {}", value(&relative(root, environment)));
+    }
+    match (source, mirrors) {
+        (Source::CommandLine, mirrors) => {
+            out.push_str("mirrors:\n");
+            for mirror in mirrors {
+                let _ = writeln!(out, "  - {{ url: {}, signed: {} }}", value(&mirror.url), mirror.signed);
+            }
+        }
+        (Source::Spack, []) => out.push_str("# mirrors: [\"https://binaries.example.org/develop\"]\n"),
+        (Source::Spack, mirrors) => {
+            out.push_str("# Without `mirrors:`, those of Spack's own configuration are used:\n");
+            for FoundMirror { name, url, .. } in mirrors {
+                let _ = writeln!(out, "#   {} {}", comment(name), comment(url));
+            }
+        }
+    }
+    out.push_str("caches:\n");
+    out.push_str(&caches(mirrors));
+    out
+}
+
+fn caches(mirrors: &[FoundMirror]) -> String {
+    const TEMPORARY: &str = "# For mirrors of one branch or merge request: what the lockfiles name, and nothing else.";
+    const LASTING: &str = "# For all other mirrors.";
+    let mut prefixes: Vec<&str> = mirrors.iter().filter_map(|mirror| mirror.temporary_prefix.as_deref()).collect();
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    if prefixes.is_empty() {
+        return format!("  - {{ name: shared, {SHARED} }}\n");
+    }
+    let lasting: Vec<&str> =
+        mirrors.iter().filter(|mirror| mirror.temporary_prefix.is_none()).map(|mirror| mirror.url.as_str()).collect();
+    let takes_all = lasting.iter().any(|url| prefixes.iter().any(|prefix| format!("{url}/").starts_with(prefix)));
+    if takes_all {
+        // The first prefix that matches wins, and what the temporary ones have in common fits the others as well.
+        let lasting = list(&lasting);
+        return format!(
+            "  # For mirrors that are there for good.\n  - {{ name: shared, prefix: {lasting}, {SHARED} }}\n  # For all other mirrors, \
+             those of one branch or merge request: what the lockfiles name.\n  - {{ name: branch, path: .larder/branch, keep: \
+             lockfile }}\n"
+        );
+    }
+    format!(
+        "  {TEMPORARY}\n  - {{ name: branch, prefix: {}, path: .larder/branch, keep: lockfile }}\n  {LASTING}\n  - {{ name: \
+         shared, {SHARED} }}\n",
+        list(&prefixes)
+    )
+}
+
+/// The lines for `.gitlab-ci.yml`.
+pub(super) fn pipeline(root: &Path, environments: &[PathBuf]) -> String {
+    let mut out = "\
+# larder keeps Spack's binaries between jobs; made by `larder init`.
+include:
+  # A copy of `ci-templates/larder.yml` of larder; use `project:` and `file:` where your GitLab has its repository.
+  - local: ci-templates/larder.yml
+
+install:
+  extends: .larder
+  # image: one that has Spack
+  script:
+"
+    .to_owned();
+    for environment in environments {
+        let folder = relative(root, environment);
+        let folder = folder.strip_suffix("/spack.lock").unwrap_or(&folder);
+        let command = format!("spack -C .larder/job/spack -e {} install", quoted(folder));
+        // A scalar that begins with a letter and holds neither `: ` nor ` #` needs no quotes of its own.
+        let plain = !command.contains(": ") && !command.contains(" #");
+        let _ = writeln!(out, "    - {}", if plain { command } else { json(&command) });
+    }
+    out
+}
+
+/// A path as the configuration has it: from its folder, where it is below that.
+fn relative(root: &Path, path: &Path) -> String {
+    match path.strip_prefix(root) {
+        Ok(below) if below.as_os_str().is_empty() => ".".to_owned(),
+        Ok(below) => below.to_string_lossy().into_owned(),
+        Err(_) => path.to_string_lossy().into_owned(),
+    }
+}
+
+fn list(texts: &[&str]) -> String {
+    let texts: Vec<_> = texts.iter().map(|text| value(text)).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// A text as a value of `larder.yaml`, in which `${` would begin a variable.
+fn value(text: &str) -> String {
+    json(&text.replace("${", "$${"))
+}
+
+/// JSON texts are YAML as well.
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A text in a comment: it may not end the line.
+fn comment(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A word of a shell command.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "./_-+=@".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Keep};
+    use crate::types::{MirrorUrl, Variables};
+
+    fn load(text: &str) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("larder.yaml"), text).unwrap();
+        Config::load(None, folder.path(), &Variables::default()).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    fn cache_of(config: &Config, url: &str) -> String {
+        config.cache_for(&url.parse::<MirrorUrl>().unwrap()).unwrap().name.to_string()
+    }
+
+    fn written(mirrors: &[(&str, &str)], source: Source) -> String {
+        let mirrors: Vec<_> = mirrors.iter().map(|(name, url)| FoundMirror::new(name, url, true)).collect();
+        configuration(Path::new("/p"), &["/p".into(), "/p/envs/a ${X}: #b".into()], &mirrors, source)
+    }
+
+    #[test]
+    fn temporary_mirrors_get_a_cache_of_the_branch() {
+        let text =
+            written(&[("pr", "https://h.example/pr-17"), ("develop", "https://h.example/develop")], Source::Spack);
+        insta::assert_snapshot!(text, @r##"
+        # Made by `larder init`. Every key is optional.
+        environments:
+          - "."
+          - "envs/a $${X}: #b"
+        # Without `mirrors:`, those of Spack's own configuration are used:
+        #   pr https://h.example/pr-17
+        #   develop https://h.example/develop
+        caches:
+          # For mirrors of one branch or merge request: what the lockfiles name, and nothing else.
+          - { name: branch, prefix: ["https://h.example/pr-"], path: .larder/branch, keep: lockfile }
+          # For all other mirrors.
+          - { name: shared, path: .larder/shared, keep: { max-age: 30d, max-size: 4GB, slack: 20% } }
+        "##);
+        let config = load(&text);
+        assert_eq!(config.caches[0].keep, Keep::Lockfile);
+        assert!(config.environments[1].ends_with("envs/a ${X}: #b"));
+        assert_eq!(cache_of(&config, "https://h.example/pr-18"), "branch");
+        assert_eq!(cache_of(&config, "https://h.example/develop"), "shared");
+    }
+
+    #[test]
+    fn where_the_temporary_prefix_fits_all_mirrors_the_lasting_ones_come_first() {
+        let text = written(
+            &[("b", "https://h.example/${CI_COMMIT_REF_SLUG}"), ("develop", "https://h.example/develop")],
+            Source::Spack,
+        );
+        let config = load(&text);
+        assert_eq!(cache_of(&config, "https://h.example/topic"), "branch");
+        assert_eq!(cache_of(&config, "https://h.example/develop"), "shared");
+    }
+
+    #[test]
+    fn whatever_the_mirrors_are_the_file_is_read_again() {
+        for source in [Source::Spack, Source::CommandLine] {
+            for mirrors in [&[("develop\nx: y", "https://h.example/a")][..], &[("q", "https://h.example/a\"b'{c}%20")]]
+            {
+                let config = load(&written(mirrors, source));
+                assert_eq!(config.mirrors.is_some(), source == Source::CommandLine);
+                assert_eq!(config.caches.len(), 1);
+            }
+        }
+        assert_eq!(load(&written(&[], Source::Spack)).mirrors, None);
+    }
+
+    #[test]
+    fn the_pipeline_includes_the_template_and_installs_each_environment() {
+        let text = pipeline(Path::new("/p"), &["/p".into(), "/p/a: b's".into(), "/p/envs/x/spack.lock".into()]);
+        let yaml: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(yaml["include"][0]["local"], "ci-templates/larder.yml");
+        assert_eq!(yaml["install"]["extends"], ".larder");
+        let script: Vec<_> =
+            yaml["install"]["script"].as_sequence().unwrap().iter().filter_map(|line| line.as_str()).collect();
+        assert_eq!(
+            script,
+            [
+                "spack -C .larder/job/spack -e . install",
+                r"spack -C .larder/job/spack -e 'a: b'\''s' install",
+                "spack -C .larder/job/spack -e envs/x install",
+            ]
+        );
+    }
+}
