@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`commands`] | the use cases, one file each; they take a [`reporter::Reporter`] and return a [`report::Report`] |
 //! | [`plan`] | pure: what each needed spec is (cached, to fetch, to build, external, installed) |
-//! | [`lockfile`] [`mirror`] [`cache`] [`job`] [`config`] [`install_tree`] | the domain: formats and folders |
+//! | [`lockfile`] [`mirror`] [`cache`] [`archive`] [`job`] [`config`] [`install_tree`] | the domain: formats and folders |
 //! | [`transport`] | bytes from URLs, verified while they stream |
 //! | [`types`] [`fs`] [`report`] [`reporter`] | names that were parsed, atomic writes, what is told to people |
 //!
@@ -18,6 +18,7 @@
 
 #![deny(missing_docs)]
 
+pub mod archive;
 pub mod cache;
 pub mod commands;
 pub mod config;

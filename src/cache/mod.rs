@@ -13,6 +13,7 @@
 //! Reading changes nothing, not even a modification time: the runner uploads the whole cache again when any is newer.
 
 mod error;
+mod exchange;
 mod lock;
 pub mod prune;
 mod records;
@@ -20,6 +21,7 @@ mod scan;
 mod store;
 
 pub use error::CacheError;
+pub use exchange::{ArchivedRecords, Copied, Place};
 pub use lock::{CacheLock, Exclusion};
 pub use records::{Record, RecordChanges, Records, Request, Use};
 pub use scan::{Contents, FoundBlob};

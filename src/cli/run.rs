@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use larder::commands::{self, CommandError, Mode, OnCorrupt, Session, Wanted};
+use larder::commands::{self, CommandError, Mode, OnCorrupt, Output, Session, Wanted};
 use larder::config::{BuildDeps, CacheEntry, Config, ConfigError};
 use larder::plan::Selection;
 use larder::report::Report;
@@ -13,7 +13,7 @@ use larder::types::{Mirror, PlainHttp, Signatures, Variables};
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::args::{BuildDepsOption, Cli, Command, GlobalOptions, SelectionOptions};
+use super::args::{BuildDepsOption, Cli, Command, GlobalOptions, PackOptions, SelectionOptions, SortOption};
 use super::console::{self, Console, Palette};
 use super::logging::InvalidLogFilter;
 use super::progress::Progress;
@@ -101,7 +101,12 @@ impl Failure {
 pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome, Failure> {
     let progress = Progress::new(console);
     logging::init(console, progress.screen(), variables.get("LARDER_LOG"))?;
-    let config = configuration(&cli.global, &variables)?;
+    let mut config = configuration(&cli.global, &variables)?;
+    if let Command::Pack(options) = &cli.command
+        && !options.names.is_empty()
+    {
+        only(&mut config.caches, &options.names)?;
+    }
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
     let report = match &cli.command {
@@ -119,6 +124,8 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
         Command::Clean(options) => commands::clean(&session, mode(options.dry_run))?,
         Command::Verify(options) => commands::verify(&session, on_corrupt(options.delete))?,
         Command::List(_) => commands::list(&session)?,
+        Command::Pack(options) => commands::pack(&session, &output(options)?)?,
+        Command::Unpack(options) => commands::unpack(&session, &here()?.join(&options.archive), mode(options.dry_run))?,
     };
     drop(session);
     let shown = if cli.global.json { json::print(&report) } else { show(cli, &report, console) };
@@ -136,6 +143,13 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
         }
         Command::Clean(options) => {
             console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
+        }
+        Command::Pack(_) => console.tell_more(&summary::packed(report)),
+        Command::Unpack(options) => {
+            if options.dry_run {
+                console::print(&tables::list(report, SortOption::Name, Timestamp::now(), console.width, console.out))?;
+            }
+            console.tell_more(&summary::unpacked(report, dry(options.dry_run), console.err));
         }
         Command::Plan(_) => return console::print(&tables::plan(report, console.width, console.out)),
         Command::List(options) => {
@@ -248,6 +262,11 @@ fn here() -> Result<PathBuf, Failure> {
 
 fn mode(dry_run: bool) -> Mode {
     if dry_run { Mode::Pretend } else { Mode::Act }
+}
+
+fn output(options: &PackOptions) -> Result<Output, Failure> {
+    let path = here()?.join(&options.output);
+    Ok(if options.force { Output::Overwrite(path) } else { Output::New(path) })
 }
 
 fn dry(dry_run: bool) -> Run {
