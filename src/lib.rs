@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`commands`] | the use cases, one file each; they take a [`reporter::Reporter`] and return a [`report::Report`] |
 //! | [`plan`] [`job`] | which specs are needed, and what each is; the local mirror made of what a job needs |
-//! | [`lockfile`] [`mirror`] [`cache`] [`config`] [`spack_config`] [`install_tree`] | the domain: formats and folders |
+//! | [`lockfile`] [`mirror`] [`cache`] [`archive`] [`config`] [`spack_config`] [`install_tree`] | the domain: formats and folders |
 //! | [`transport`] | bytes from URLs, verified while they stream |
 //! | [`types`] [`fs`] [`report`] [`metrics`] [`reporter`] [`interrupt`] | names that were parsed, atomic writes, what is told to people, and by them |
 //!
@@ -18,6 +18,7 @@
 
 #![deny(missing_docs)]
 
+pub mod archive;
 pub mod cache;
 pub mod commands;
 pub mod config;

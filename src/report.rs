@@ -27,6 +27,9 @@ pub struct Report {
     pub specs: Vec<SpecReport>,
     /// The caches, in the order of the configuration.
     pub caches: Vec<CacheReport>,
+    /// The archive that `pack` wrote or `unpack` read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub archive: Option<ArchiveReport>,
     /// Sums over the whole run.
     pub totals: Totals,
     /// What the run warned of, one sentence each.
@@ -78,6 +81,17 @@ pub struct SpecReport {
     pub bytes: Option<u64>,
 }
 
+/// An archive of caches.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ArchiveReport {
+    /// Where it is.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// How many blobs of the configured caches it holds.
+    pub blobs: u64,
+}
+
 /// One cache.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CacheReport {
@@ -108,7 +122,7 @@ pub struct CacheReport {
     /// What makes the runner upload it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub upload_reasons: Vec<UploadReason>,
-    /// What it holds. Only `list` and `verify` say so.
+    /// What it holds. Only `list` and `verify` say so; for `unpack --dry-run`, what the archive holds for it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub contents: Vec<BlobReport>,
 }
@@ -220,6 +234,7 @@ impl Report {
             command: command.to_owned(),
             specs: Vec::new(),
             caches: Vec::new(),
+            archive: None,
             totals: Totals::default(),
             warnings: Vec::new(),
         }

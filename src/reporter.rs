@@ -9,6 +9,10 @@ pub enum Phase {
     Validate,
     /// Downloading blobs.
     Fetch,
+    /// Copying blobs into an archive.
+    Pack,
+    /// Checking the blobs of an archive.
+    Unpack,
 }
 
 /// How grave a note is.

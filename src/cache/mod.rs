@@ -15,6 +15,7 @@
 
 mod claim;
 mod error;
+mod exchange;
 mod lock;
 pub mod prune;
 mod records;
@@ -24,6 +25,7 @@ pub mod upload;
 
 pub use claim::Claim;
 pub use error::CacheError;
+pub use exchange::{ArchivedRecords, Copied, Place};
 pub use lock::{CacheLock, Exclusion};
 pub use records::{Record, RecordChanges, Records, Request, Use};
 pub use scan::{Contents, FoundBlob};

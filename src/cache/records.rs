@@ -100,6 +100,26 @@ impl Records {
         records
     }
 
+    /// Add what another cache knows of the same blobs. `is_here` tells which blobs there are; `now` bounds dates.
+    ///
+    /// Which of two answers to one request is the later one is not known, so both keep it: the next job that needs the
+    /// request settles it.
+    #[must_use]
+    pub fn merged(&self, other: &Self, is_here: impl Fn(Sha256Digest) -> bool, now: Timestamp) -> Self {
+        let mut records = self.clone();
+        for (digest, theirs) in other.blobs.iter().filter(|(digest, _)| is_here(**digest)) {
+            // A date in the future, from a machine with a wrong clock, would keep the blob for ever.
+            let last_used = theirs.last_used.min(now);
+            let record = records.blobs.entry(*digest).or_insert_with(|| Record { last_used, ..theirs.clone() });
+            record.last_used = record.last_used.max(last_used);
+            let new = theirs.requests.iter().filter(|request| !record.requests.contains(request));
+            let new: Vec<Request> = new.cloned().collect();
+            record.requests.extend(new);
+            sort(&mut record.requests);
+        }
+        records
+    }
+
     fn note(&mut self, needed: &Use, now: Timestamp, refresh_after: Duration) {
         let Use { digest, bytes, request } = needed;
         for (other, record) in &mut self.blobs {
@@ -112,7 +132,7 @@ impl Records {
         record.bytes = *bytes;
         if !record.requests.contains(request) {
             record.requests.push(request.clone());
-            record.requests.sort_by(|a, b| (&a.name, a.hash, &a.mirror).cmp(&(&b.name, b.hash, &b.mirror)));
+            sort(&mut record.requests);
         }
         // A date in the future, from a machine with a wrong clock, would keep the blob for ever.
         let age = now.duration_since(record.last_used);
@@ -127,6 +147,10 @@ impl Records {
         text.push(b'\n');
         text
     }
+}
+
+fn sort(requests: &mut [Request]) {
+    requests.sort_by(|a, b| (&a.name, a.hash, &a.mirror).cmp(&(&b.name, b.hash, &b.mirror)));
 }
 
 /// Whether `new` is a later answer to the question of `old`: the mirror rebuilt the binary.

@@ -246,9 +246,17 @@ impl Cache {
 
     /// Change the records. Writes only if there is something new, and says whether it did.
     pub fn update_records(&self, changes: &RecordChanges, staging: &Path) -> Result<bool, CacheError> {
+        self.replace_records(|old| old.changed(changes), staging)
+    }
+
+    pub(super) fn replace_records(
+        &self,
+        change: impl FnOnce(&Records) -> Records,
+        staging: &Path,
+    ) -> Result<bool, CacheError> {
         let _lock = CacheLock::acquire_records(&self.root).map_err(self.failed("lock"))?;
         let (old, damage) = self.records()?;
-        let new = old.changed(changes);
+        let new = change(&old);
         let nothing_to_say = new == Records::default() && kind(&self.root).ok() == Some(Kind::Missing);
         if (new == old && damage.is_none()) || nothing_to_say {
             return Ok(false);
@@ -285,12 +293,12 @@ impl Cache {
         Ok(folder)
     }
 
-    fn path_of(&self, digest: Sha256Digest) -> PathBuf {
+    pub(super) fn path_of(&self, digest: Sha256Digest) -> PathBuf {
         MirrorPath::of_blob(digest).below(&self.root)
     }
 
     /// What lies under a blob's name, seen without following a link in any part below the cache's root.
-    fn kind_of(&self, digest: Sha256Digest) -> io::Result<Kind> {
+    pub(super) fn kind_of(&self, digest: Sha256Digest) -> io::Result<Kind> {
         let mut path = self.root.clone();
         let blob = MirrorPath::of_blob(digest);
         let mut parts = blob.parts().peekable();
@@ -374,7 +382,7 @@ impl Cache {
         Ok(())
     }
 
-    fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> CacheError + '_ {
+    pub(super) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> CacheError + '_ {
         move |source| CacheError::Io { cache: self.name.clone(), what, source }
     }
 }

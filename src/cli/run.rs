@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use larder::commands::{self, CommandError, InitOptions, Mode, OnCorrupt, Session, Wanted, WriteFiles};
+use larder::commands::{self, CommandError, InitOptions, Mode, OnCorrupt, Output, Session, Wanted, WriteFiles};
 use larder::config::{BuildDeps, CacheEntry, Config, ConfigError};
 use larder::plan::Selection;
 use larder::report::Report;
@@ -14,7 +14,7 @@ use larder::types::{Mirror, PlainHttp, Signatures, Variables};
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::args::{BuildDepsOption, Cli, Command, GlobalOptions, SelectionOptions};
+use super::args::{BuildDepsOption, Cli, Command, GlobalOptions, PackOptions, SelectionOptions, SortOption};
 use super::console::{self, Console, Palette};
 use super::logging::InvalidLogFilter;
 use super::progress::Progress;
@@ -106,7 +106,12 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     if let Command::Init(options) = &cli.command {
         return init(cli, options.print, variables, &progress);
     }
-    let config = configuration(&cli.global, &variables)?;
+    let mut config = configuration(&cli.global, &variables)?;
+    if let Command::Pack(options) = &cli.command
+        && !options.names.is_empty()
+    {
+        only(&mut config.caches, &options.names)?;
+    }
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
     // The others change nothing that could be left half-done: a signal ends them on the spot.
@@ -131,6 +136,8 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
         Command::List(_) => commands::list(&session)?,
         // Has no configuration to start from: done above.
         Command::Init(_) => return Ok(Outcome::Done),
+        Command::Pack(options) => commands::pack(&session, &output(options)?)?,
+        Command::Unpack(options) => commands::unpack(&session, &here()?.join(&options.archive), mode(options.dry_run))?,
     };
     drop(session);
     let shown = if cli.global.json { json::print(&report) } else { show(cli, &report, console) };
@@ -173,6 +180,13 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
         }
         Command::Clean(options) => {
             console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
+        }
+        Command::Pack(_) => console.tell_more(&summary::packed(report)),
+        Command::Unpack(options) => {
+            if options.dry_run {
+                console::print(&tables::list(report, SortOption::Name, Timestamp::now(), console.width, console.out))?;
+            }
+            console.tell_more(&summary::unpacked(report, dry(options.dry_run), console.err));
         }
         Command::Plan(_) => return console::print(&tables::plan(report, console.width, console.out)),
         Command::List(options) => {
@@ -285,6 +299,11 @@ fn here() -> Result<PathBuf, Failure> {
 
 fn mode(dry_run: bool) -> Mode {
     if dry_run { Mode::Pretend } else { Mode::Act }
+}
+
+fn output(options: &PackOptions) -> Result<Output, Failure> {
+    let path = here()?.join(&options.output);
+    Ok(if options.force { Output::Overwrite(path) } else { Output::New(path) })
 }
 
 fn dry(dry_run: bool) -> Run {

@@ -84,6 +84,36 @@ pub fn initialised(made: &Initialised, here: &Path) -> InitText {
     InitText { notes, result }
 }
 
+/// The end of `pack`: what the archive holds.
+pub fn packed(report: &Report) -> String {
+    let mut out = String::new();
+    for cache in report.caches.iter().filter(|cache| cache.blobs > 0) {
+        line(&mut out, &format!("{}: {} ({})", printable(&cache.name), count(cache.blobs, "blob"), size(cache.bytes)));
+    }
+    if let Some(archive) = &report.archive {
+        line(&mut out, &format!("wrote `{}` ({})", printable(&archive.path), size(archive.bytes)));
+    }
+    out
+}
+
+/// The end of `unpack`: a line for each cache.
+pub fn unpacked(report: &Report, run: Run, palette: Palette) -> String {
+    let mut out = String::new();
+    for cache in &report.caches {
+        let added = count(cache.added, "blob");
+        let deed = match (cache.added, run, cache.changed) {
+            (0, _, false) => palette.paint(GOOD, "nothing new, nothing changed"),
+            (0, _, true) => "nothing new, records changed".to_owned(),
+            (_, Run::Real, _) => format!("added {added}"),
+            (_, Run::Dry, _) => palette.paint(PENDING, &format!("would add {added}")),
+        };
+        let now = if run == Run::Dry { "would hold" } else { "holds" };
+        let state = format!("it {now} {} ({})", count(cache.blobs, "blob"), size(cache.bytes));
+        line(&mut out, &format!("{}: {deed}; {state}", printable(&cache.name)));
+    }
+    out
+}
+
 /// `5 specs needed: 3 reused, 2 fetched, 0 to build (2 external, 1 installed)`.
 fn needed(report: &Report) -> String {
     let of = |status| report.count(status);

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::InitError;
+use super::{InitError, PackError, UnpackError};
+use crate::archive::ArchiveError;
 use crate::cache::CacheError;
 use crate::install_tree::InstallTreeError;
 use crate::interrupt::Signal;
@@ -44,6 +45,18 @@ pub enum CommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Cache(#[from] CacheError),
+    /// An archive.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Archive(#[from] ArchiveError),
+    /// What was to be packed, or where to.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Pack(#[from] PackError),
+    /// Where an archive was to be unpacked.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Unpack(#[from] UnpackError),
     /// The job folder.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -168,6 +181,9 @@ impl CommandError {
                 | Self::NoMirror { .. }
                 | Self::NoCache { .. }
                 | Self::NoSuchCache { .. }
+                | Self::Pack(
+                    PackError::OutputExists { .. } | PackError::OutputInCache { .. } | PackError::OutsideProject { .. }
+                )
         )
     }
 }

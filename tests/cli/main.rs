@@ -11,6 +11,7 @@
     reason = "a test that can't go on fails; what it skips is said"
 )]
 
+mod archives;
 mod authority;
 mod context;
 mod fixtures;
@@ -22,6 +23,7 @@ mod corrupt_cache;
 mod corrupt_download;
 mod disk_full;
 mod first_and_second_run;
+mod hostile_archives;
 mod init;
 mod interrupted;
 mod job_log;

@@ -76,3 +76,18 @@ Touches only folders that larder made.
 Examples:
   larder clean --dry-run
   larder clean --cache branch";
+
+pub const PACK: &str = "\
+Paths in the archive are relative to the project folder; the same caches give the same bytes.
+
+Examples:
+  larder pack -o cache.zip
+  larder pack shared -o /mnt/stick/cache.zip --force";
+
+pub const UNPACK: &str = "\
+Nothing is written unless the whole archive is right, and nothing outside the configured caches.
+
+Examples:
+  larder unpack cache.zip
+  larder unpack cache.zip --dry-run  # what is in it?
+  larder unpack cache.zip --cache shared";

@@ -70,6 +70,12 @@ pub enum Command {
     /// Empty the caches
     #[command(after_help = help::CLEAN)]
     Clean(CleanOptions),
+    /// Write caches into an archive as the runner does
+    #[command(after_help = help::PACK)]
+    Pack(PackOptions),
+    /// Read an archive of the runner, or of `pack`, into the caches; everything in it is checked
+    #[command(after_help = help::UNPACK)]
+    Unpack(UnpackOptions),
 }
 
 /// What holds for every command.
@@ -185,6 +191,31 @@ pub enum SortOption {
 pub struct CleanOptions {
     /// Say what would be removed, and remove nothing
     #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Options of `pack`.
+#[derive(Clone, Debug, Args)]
+pub struct PackOptions {
+    /// Names of the caches, as with `--cache` [default: all]
+    #[arg(value_name = "CACHE")]
+    pub names: Vec<String>,
+    /// The archive to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Overwrite the archive if there is one
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Options of `unpack`.
+#[derive(Clone, Debug, Args)]
+pub struct UnpackOptions {
+    /// The archive: zip, or tar compressed with zstd, whatever its name
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: PathBuf,
+    /// Check the archive and list what it holds for the caches, and unpack nothing
+    #[arg(long, visible_alias = "list")]
     pub dry_run: bool,
 }
 

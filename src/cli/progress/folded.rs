@@ -25,6 +25,8 @@ fn topic(phase: Phase) -> Option<&'static str> {
         Phase::Metadata => None,
         Phase::Validate => Some("validate"),
         Phase::Fetch => Some("fetch"),
+        Phase::Pack => Some("pack"),
+        Phase::Unpack => Some("unpack"),
     }
 }
 

@@ -156,6 +156,8 @@ fn doing(phase: Phase) -> &'static str {
         Phase::Metadata => "asking mirrors",
         Phase::Validate => "validating",
         Phase::Fetch => "fetching",
+        Phase::Pack => "packing",
+        Phase::Unpack => "unpacking",
     }
 }
 
@@ -163,7 +165,7 @@ fn doing(phase: Phase) -> &'static str {
 fn items(phase: Phase) -> &'static str {
     match phase {
         Phase::Metadata => "specs",
-        Phase::Validate | Phase::Fetch => "files",
+        Phase::Validate | Phase::Fetch | Phase::Pack | Phase::Unpack => "files",
     }
 }
 

@@ -1,0 +1,267 @@
+//! `larder pack`: caches into an archive, as the runner's own archiver would write it.
+//!
+//! Only what belongs to a cache goes in: blobs, records, and the folders above them. Each blob is hashed on its way, so that
+//! what was packed can be unpacked. The archive appears under its name when it is whole.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::{CommandError, Session, upkeep};
+use crate::archive::{ArchiveError, Metadata, Writer};
+use crate::cache::{Cache, Copied, Exclusion, FoundBlob};
+use crate::config::CacheEntry;
+use crate::report::{ArchiveReport, CacheReport, Report};
+use crate::reporter::Phase;
+use crate::types::Sha256Digest;
+
+/// Where the archive goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A file that is not there yet.
+    New(PathBuf),
+    /// A file that may be there: `--force`.
+    Overwrite(PathBuf),
+}
+
+/// Caches that can't be packed, or not there.
+#[derive(Debug, Error, Diagnostic)]
+pub enum PackError {
+    /// There is a file already.
+    #[error("`{}` is there already", path.display())]
+    #[diagnostic(help("give another name to `--output`, or `--force` to overwrite it"))]
+    OutputExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The archive would lie in a cache, and be uploaded with it.
+    #[error("`{}` lies in the folder of cache `{cache}`, which GitLab would then upload with it", path.display())]
+    #[diagnostic(help("write the archive somewhere else"))]
+    OutputInCache {
+        /// The file.
+        path: PathBuf,
+        /// The cache.
+        cache: String,
+    },
+    /// A cache that no relative path leads to.
+    #[error("cache `{cache}` at `{}` is outside of the project folder `{}`", path.display(), root.display())]
+    #[diagnostic(help(
+        "paths in an archive are relative to the project folder, as the runner writes them. Name the caches to pack, as in \
+         `larder pack shared -o cache.zip`, or move this one below the project folder"
+    ))]
+    OutsideProject {
+        /// The cache.
+        cache: String,
+        /// Its folder.
+        path: PathBuf,
+        /// The project folder.
+        root: PathBuf,
+    },
+    /// No blob anywhere.
+    #[error("there is nothing to pack: {} empty", names.join(", ") + if names.len() == 1 { " is" } else { " are" })]
+    #[diagnostic(help("`larder warm` fills caches"))]
+    Nothing {
+        /// The caches.
+        names: Vec<String>,
+    },
+    /// A blob that is not what its name says.
+    #[error("cache `{cache}` holds a bad blob {digest}: {reason}")]
+    #[diagnostic(help("no archive was written; `larder verify --delete` removes bad blobs"))]
+    Corrupt {
+        /// The cache.
+        cache: String,
+        /// The blob's name.
+        digest: Sha256Digest,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// What an entry of the archive is made of.
+enum Item {
+    Folder,
+    Blob(usize, FoundBlob),
+    Records(Vec<u8>),
+}
+
+/// A cache and its path in the archive.
+struct Source {
+    cache: Cache,
+    prefix: String,
+}
+
+/// Pack the session's caches.
+pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandError> {
+    let mut sources = Vec::new();
+    for entry in &session.config.caches {
+        let prefix = prefix_of(session, entry)?;
+        sources.push(Source { cache: upkeep::open(session, entry)?, prefix });
+    }
+    let path = check_output(session, output)?;
+    let mut locks = Vec::new();
+    let mut items = BTreeMap::new();
+    let mut report = Report::new("pack");
+    for (position, source) in sources.iter().enumerate() {
+        let cache = &source.cache;
+        // Nobody may prune what is being copied. A cache that is not there needs no lock, and no lock file beside it.
+        if cache.root().exists() {
+            let waiting = || session.inform(&format!("waiting for a job that uses cache `{}`", cache.name()));
+            locks.push(cache.lock(Exclusion::Shared, waiting)?);
+        }
+        report.caches.push(list(session, position, source, &mut items)?);
+    }
+    let blobs: u64 = report.caches.iter().map(|cache| cache.blobs).sum();
+    if blobs == 0 {
+        let names = sources.iter().map(|source| format!("cache `{}`", source.cache.name())).collect();
+        return Err(PackError::Nothing { names }.into());
+    }
+    let bytes = report.caches.iter().map(|cache| cache.bytes).sum();
+    session.reporter.phase_started(Phase::Pack, blobs, Some(bytes));
+    let written = write(session, &sources, &items, path, output);
+    session.reporter.phase_finished(Phase::Pack);
+    let bytes = written?;
+    report.archive = Some(ArchiveReport { path: path.display().to_string(), bytes, blobs });
+    Ok(session.conclude(report))
+}
+
+/// The cache's path in archives: relative to the project folder, with `/` between its parts.
+pub(super) fn prefix_of(session: &Session<'_>, entry: &CacheEntry) -> Result<String, PackError> {
+    let root = &session.config.root;
+    let parts = entry
+        .path
+        .strip_prefix(root)
+        .ok()
+        .and_then(|path| path.components().map(|part| part.as_os_str().to_str()).collect::<Option<Vec<_>>>());
+    parts.map(|parts| parts.join("/")).ok_or_else(|| PackError::OutsideProject {
+        cache: entry.name.to_string(),
+        path: entry.path.clone(),
+        root: root.clone(),
+    })
+}
+
+fn check_output<'a>(session: &Session<'_>, output: &'a Output) -> Result<&'a Path, CommandError> {
+    let (Output::New(path) | Output::Overwrite(path)) = output;
+    if matches!(output, Output::New(_)) && fs::symlink_metadata(path).is_ok() {
+        return Err(PackError::OutputExists { path: path.clone() }.into());
+    }
+    // Also through links, where both can be looked up.
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = real(path.parent().unwrap_or(Path::new("/")));
+    for entry in &session.config.caches {
+        if folder.starts_with(real(&entry.path)) {
+            return Err(PackError::OutputInCache { path: path.clone(), cache: entry.name.to_string() }.into());
+        }
+    }
+    Ok(path)
+}
+
+/// Add what a cache holds to the entries, under the names that they have in the archive.
+fn list(
+    session: &Session<'_>,
+    position: usize,
+    source: &Source,
+    items: &mut BTreeMap<String, Item>,
+) -> Result<CacheReport, CommandError> {
+    let Source { cache, prefix } = source;
+    let contents = cache.contents()?;
+    let name_of = |below: &str| if below.is_empty() { prefix.clone() } else { format!("{prefix}/{below}") };
+    if !contents.foreign.is_empty() {
+        let shown: Vec<_> = contents.foreign.iter().take(3).map(|path| format!("`{}`", path.display())).collect();
+        let more = if contents.foreign.len() > 3 { ", …" } else { "" };
+        session.warn(&format!(
+            "cache `{}` holds what larder did not put there; it is left out of the archive: {}{more}",
+            cache.name(),
+            shown.join(", ")
+        ));
+    }
+    if contents.blobs.is_empty() {
+        return Ok(upkeep::report_of(cache, &[]));
+    }
+    for folder in Cache::folders_of(&contents.blobs) {
+        items.insert(name_of(&folder), Item::Folder);
+    }
+    match cache.records_text()? {
+        Some(text) => {
+            items.insert(name_of("larder.json"), Item::Records(text));
+        }
+        None => session.warn(&format!(
+            "the records of cache `{}` are damaged or missing; the archive will not say what its blobs are for",
+            cache.name()
+        )),
+    }
+    for blob in &contents.blobs {
+        items.insert(name_of(&Cache::place_of(blob)), Item::Blob(position, *blob));
+    }
+    Ok(upkeep::report_of(cache, &contents.blobs))
+}
+
+/// Write the archive beside its place, and give it its name. Returns its size.
+fn write(
+    session: &Session<'_>,
+    sources: &[Source],
+    items: &BTreeMap<String, Item>,
+    path: &Path,
+    output: &Output,
+) -> Result<u64, CommandError> {
+    let failed = |source: io::Error| ArchiveError::Io { path: path.to_owned(), what: "write", source };
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let temporary = crate::fs::temporary_file(folder).map_err(failed)?;
+    let mut writer = Writer::new(io::BufWriter::with_capacity(1 << 20, temporary));
+    let mut number = 0;
+    for (name, item) in items {
+        let metadata = metadata_of(&session.config.root.join(name)).map_err(failed)?;
+        match item {
+            Item::Folder => writer.folder(name, metadata).map_err(failed)?,
+            Item::Records(text) => {
+                writer.deflated(name, text.len() as u64, metadata).map_err(failed)?;
+                writer.data().write_all(text).map_err(failed)?;
+            }
+            Item::Blob(position, blob) => {
+                let (cache, reporter) = (&sources[*position].cache, session.reporter);
+                writer.stored(name, blob.bytes, metadata).map_err(failed)?;
+                reporter.item_started(Phase::Pack, number, &blob.digest.to_string(), Some(blob.bytes));
+                let advance = |bytes| reporter.item_advanced(Phase::Pack, number, i64::try_from(bytes).unwrap_or(0));
+                let copied = cache.copy_blob(blob, writer.data(), &advance)?;
+                reporter.item_finished(Phase::Pack, number);
+                if let Copied::Damaged(reason) = copied {
+                    return Err(
+                        PackError::Corrupt { cache: cache.name().to_owned(), digest: blob.digest, reason }.into()
+                    );
+                }
+                number += 1;
+            }
+        }
+    }
+    let written = writer.finish().and_then(|buffer| Ok(buffer.into_inner()?)).map_err(failed)?;
+    let bytes = written.as_file().metadata().map_err(failed)?.len();
+    match output {
+        Output::Overwrite(_) => crate::fs::publish(written.into_temp_path(), path).map_err(failed)?,
+        // Somebody may have made the file in the meantime.
+        Output::New(_) => {
+            written.into_temp_path().persist_noclobber(path).map_err(|refused| match refused.error.kind() {
+                io::ErrorKind::AlreadyExists => CommandError::from(PackError::OutputExists { path: path.to_owned() }),
+                _ => failed(refused.error).into(),
+            })?;
+        }
+    }
+    Ok(bytes)
+}
+
+fn metadata_of(path: &Path) -> io::Result<Metadata> {
+    let found = fs::symlink_metadata(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Ok(Metadata { mode: found.mode() & 0o7777, modified: found.mtime(), owner: (found.uid(), found.gid()) })
+    }
+    #[cfg(not(unix))]
+    {
+        let modified = jiff::Timestamp::try_from(found.modified()?).unwrap_or_default().as_second();
+        let mode = if found.is_dir() { 0o755 } else { 0o644 };
+        Ok(Metadata { mode, modified, owner: (0, 0) })
+    }
+}
