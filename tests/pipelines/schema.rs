@@ -1,0 +1,113 @@
+//! What the templates are made of, without running them.
+
+use std::fs;
+use std::process::Command;
+
+use serde_yaml::Value;
+
+use crate::template::{self, Template};
+use crate::tools;
+
+/// Values that differ from every default.
+const OTHER_VALUES: &[(&str, &str)] = &[
+    ("image", "registry.example.org/spack-with-larder:1"),
+    ("download_url", "https://example.org/larder"),
+    ("download_sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+    ("config", "ci/larder.yaml"),
+    ("environments", "envs/app envs/docs"),
+    ("key_prefix", "spack-v2"),
+    ("branch_key", "$CI_MERGE_REQUEST_IID"),
+    ("fallback_branch_key", "develop"),
+    ("shared_key", "shared-$CI_RUNNER_EXECUTABLE_ARCH"),
+    ("branch_path", "caches/branch"),
+    ("shared_path", "caches/shared"),
+    ("unprotect", "true"),
+    ("save_when", "on_success"),
+    ("save_policy", "$LARDER_POLICY"),
+    ("stage", "warm"),
+    ("name", ".spack-binaries"),
+    ("warm_job", "binaries"),
+    ("prepare_arguments", "--require-all"),
+    ("finish_arguments", "--dry-run"),
+    ("warm_arguments", "--build-deps all"),
+];
+
+#[test]
+fn gitlab_s_schema_accepts_the_template_with_default_and_with_other_values() {
+    if !tools::have(&["check-jsonschema"]) {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    for (name, values) in [("defaults", &[][..]), ("others", OTHER_VALUES)] {
+        let file = scratch.path().join(format!("{name}.yml"));
+        // A file of hidden jobs alone is no pipeline: what a project adds makes it one.
+        let own = "\nbuild:\n  extends: .larder\n  script: [make]\n";
+        fs::write(&file, Template::read("larder.yml").fill_in(values) + own).unwrap();
+        let mut check = Command::new(tools::find("check-jsonschema").unwrap());
+        let output = check.args(["--builtin-schema", "vendor.gitlab-ci"]).arg(&file).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    let wrong = scratch.path().join("wrong.yml");
+    fs::write(&wrong, "build:\n  script: [make]\n  cache: { when: sometimes }\n").unwrap();
+    let mut check = Command::new(tools::find("check-jsonschema").unwrap());
+    let output = check.args(["--builtin-schema", "vendor.gitlab-ci"]).arg(&wrong).output().unwrap();
+    assert!(!output.status.success(), "the check accepts anything");
+}
+
+#[test]
+fn every_input_is_described_and_used_and_documented() {
+    let template = Template::read("larder.yml");
+    let readme = fs::read_to_string(template::file("README.md")).unwrap();
+    let text = fs::read_to_string(template::file("larder.yml")).unwrap();
+    for (name, input) in template.inputs() {
+        assert!(input["description"].as_str().is_some_and(|text| text.len() > 20), "{name} is not described");
+        assert!(input.get("default").is_some(), "{name} has no default, so that nobody can include the file as it is");
+        assert!(text.contains(&format!("$[[ inputs.{name} ]]")), "{name} does nothing");
+        assert!(readme.contains(&format!("`{name}`")), "README.md does not tell of {name}");
+    }
+    assert_eq!(template.inputs().count(), OTHER_VALUES.len(), "every input is tried with another value");
+}
+
+#[test]
+fn an_including_pipeline_gets_jobs_and_nothing_else() {
+    let pipeline = Template::read("larder.yml").pipeline(&[]);
+    let names: Vec<_> = pipeline.as_mapping().unwrap().keys().map(|key| key.as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [".larder-install", ".larder-prepare", ".larder-finish", ".larder", ".larder-save", "larder-warm"]
+    );
+}
+
+#[test]
+fn one_job_saves_and_all_others_restore_from_the_same_keys() {
+    let pipeline = Template::read("larder.yml").pipeline(&[]);
+    let caches = |job: &str| pipeline[job]["cache"].as_sequence().unwrap().clone();
+    let of = |job: &str, key: &str| caches(job).iter().map(|cache| cache[key].clone()).collect::<Vec<Value>>();
+    for job in [".larder", ".larder-save", "larder-warm"] {
+        assert_eq!(of(job, "key"), ["larder-branch-$CI_COMMIT_REF_SLUG", "larder-shared"], "{job}");
+        let fallback = &caches(job)[0]["fallback_keys"];
+        assert_eq!(fallback.as_sequence().unwrap(), &["larder-branch-$CI_DEFAULT_BRANCH"], "{job}");
+        assert_eq!(pipeline[job]["variables"]["FF_USE_FASTZIP"], "true", "{job}");
+        assert_eq!(pipeline[job]["variables"]["CACHE_COMPRESSION_LEVEL"], "fastest", "{job}");
+    }
+    assert_eq!(of(".larder", "policy"), ["pull", "pull"]);
+    for job in [".larder-save", "larder-warm"] {
+        assert_eq!(of(job, "policy"), ["pull-push", "pull-push"], "{job}");
+        assert_eq!(of(job, "when"), ["always", "always"], "{job}");
+    }
+}
+
+#[test]
+fn jobs_of_spack_ci_restore_from_the_keys_that_the_template_saves() {
+    let text = fs::read_to_string(template::file("spack-ci.yaml")).unwrap();
+    let fragment: Value = serde_yaml::from_str(&text).unwrap();
+    let sections = fragment["ci"]["pipeline-gen"].as_sequence().unwrap();
+    let job = &sections[0]["build-job"];
+    let mut caches = Template::read("larder.yml").pipeline(&[])[".larder"]["cache"].clone();
+    for cache in caches.as_sequence_mut().unwrap() {
+        // The default, which Spack's file need not spell out.
+        cache.as_mapping_mut().unwrap().remove("unprotect");
+    }
+    assert_eq!(job["cache"], caches);
+    assert_eq!(job["variables"], Template::read("larder.yml").pipeline(&[])[".larder"]["variables"]);
+}
