@@ -87,7 +87,7 @@ impl Repository {
         fs::write(path, text).unwrap();
     }
 
-    /// Before after_script, gitlab-ci-local makes the job's folder the same as the repository again, by `rsync --delete`, and
+    /// Before `after_script`, gitlab-ci-local makes the job's folder the same as the repository again, by `rsync --delete`, and
     /// so removes what the job made. GitLab's runner does not. An rsync of our own lets `.larder` be.
     fn keep_what_jobs_made(&self) {
         let Some(rsync) = tools::find("rsync") else { return };
