@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use larder::commands::{self, CommandError, InitOptions, Mode, OnCorrupt, Output, Session, Wanted, WriteFiles};
@@ -234,7 +235,8 @@ fn configuration(options: &GlobalOptions, variables: &Variables) -> Result<Confi
                         return Err(Failure::InsecureMirror { url: url.to_string() });
                     }
                     let name = known.map_or_else(|| url.to_string(), |known| known.name.clone());
-                    Ok(Mirror { name, url: url.clone(), signatures, plain_http })
+                    let access = known.map(|known| Arc::clone(&known.access)).unwrap_or_default();
+                    Ok(Mirror { name, url: url.clone(), signatures, plain_http, access })
                 })
                 .collect::<Result<_, _>>()?,
         );

@@ -103,7 +103,13 @@ fn of_spack(mirror: &SpackMirror) -> Result<Mirror, CommandError> {
         return Err(CommandError::InsecureMirror { name, url: url.to_string(), declared_in });
     }
     let signatures = if mirror.signed { Signatures::Required } else { Signatures::NotRequired };
-    Ok(Mirror { name: mirror.name.clone(), url, signatures, plain_http: PlainHttp::LoopbackOnly })
+    Ok(Mirror {
+        name: mirror.name.clone(),
+        url,
+        signatures,
+        plain_http: PlainHttp::LoopbackOnly,
+        access: Arc::default(),
+    })
 }
 
 fn position(mirrors: &mut Vec<Arc<Mirror>>, mirror: Mirror) -> usize {

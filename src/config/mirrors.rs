@@ -1,6 +1,7 @@
 //! `mirrors:`: where binaries come from.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::complaint::Complaint;
 use super::reader::{Problem, Reader, flag, line};
@@ -21,7 +22,13 @@ impl Mirror {
     /// The mirror at a URL or path of which nothing else is known, as `--mirror` names one.
     pub fn from_url(text: &str, base: &Path) -> Result<Self, InvalidMirrorUrl> {
         let url = MirrorUrl::parse(text, base)?;
-        Ok(Self { name: name_from(&url), url, signatures: Signatures::Required, plain_http: PlainHttp::LoopbackOnly })
+        Ok(Self {
+            name: name_from(&url),
+            url,
+            signatures: Signatures::Required,
+            plain_http: PlainHttp::LoopbackOnly,
+            access: Arc::default(),
+        })
     }
 
     pub(super) fn read_all(reader: &Reader<'_>, shapes: Vec<TextOr<MirrorShape>>) -> Result<Vec<Self>, Problem> {
@@ -65,7 +72,7 @@ impl Mirror {
             ));
         }
         let name = reader.read_key("name", shape.name.as_ref(), line)?.unwrap_or_else(|| name_from(&url));
-        Ok(Self { name, url, signatures, plain_http })
+        Ok(Self { name, url, signatures, plain_http, access: Arc::default() })
     }
 }
 

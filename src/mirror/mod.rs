@@ -90,7 +90,7 @@ impl Mirror {
 
     /// The address of one of its files.
     pub fn location(&self, path: &MirrorPath) -> Location {
-        Location { url: self.url.join(path), plain_http: self.plain_http }
+        Location { url: self.url.join(path), plain_http: self.plain_http, access: Arc::clone(&self.access) }
     }
 
     /// The answer for a spec that it has.

@@ -100,6 +100,20 @@ pub enum TransportError {
         /// What may be the cause.
         hint: &'static str,
     },
+    /// A file that was replaced while parts of it were fetched.
+    #[error("`{url}` was replaced while it was downloaded")]
+    #[diagnostic(help("try again: somebody has just pushed to the mirror"))]
+    Changed {
+        /// The URL.
+        url: String,
+    },
+    /// An answer with other bytes than those asked for.
+    #[error("`{url}` sends another part of the file than was asked for")]
+    #[diagnostic(help("the server, or a proxy on the way, does not understand `Range:` headers"))]
+    WrongPart {
+        /// The URL.
+        url: String,
+    },
     /// A document that does not end.
     #[error("`{url}` is longer than the {limit} bytes that metadata may have")]
     #[diagnostic(help("is this the URL of a Spack mirror?"))]

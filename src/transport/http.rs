@@ -1,25 +1,20 @@
 //! `https://` and `http://` mirrors.
 
-use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use futures::{StreamExt as _, TryStreamExt as _};
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
-use tokio::sync::mpsc;
 use url::Url;
 
 use super::Location;
+use super::body::{Body, Extent, Part, Tag, within_idle};
 use super::error::{TransportError, public};
 use super::limits::{MAX_REDIRECTS, NetworkSettings};
-use super::verifier::{BlobError, BlobWriter, Expected, Size, VerifiedBlob};
 use crate::types::PlainHttp;
 use crate::types::is_loopback;
-
-/// How many pieces of a download wait for the disk, at most: bounds the memory of a download on a fast line.
-const PIECES_IN_FLIGHT: usize = 2;
 
 /// Two connection pools, made when first needed: loading certificate authorities takes longer than a whole run over a
 /// `file://` mirror, and a container without any must not stop such a run.
@@ -54,100 +49,38 @@ impl Http {
         Ok(slot.get_or_init(|| client))
     }
 
-    /// A document of at most `limit` bytes, or `None` where the server says that there is none.
-    pub(super) async fn document(&self, at: &Location, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {
-        self.within_total(&at.url, async {
-            let Some(response) = self.get(at).await? else { return Ok(None) };
-            if response.content_length().is_some_and(|length| length > limit) {
-                return Err(TransportError::DocumentTooLong { url: public(&at.url), limit });
-            }
-            let mut bytes = Vec::new();
-            let mut body = response.bytes_stream();
-            while let Some(piece) = self.within_idle(&at.url, body.next()).await? {
-                let piece = piece.map_err(|source| connection(&at.url, source))?;
-                if (bytes.len() + piece.len()) as u64 > limit {
-                    return Err(TransportError::DocumentTooLong { url: public(&at.url), limit });
-                }
-                bytes.extend_from_slice(&piece);
-            }
-            Ok(Some(bytes))
-        })
-        .await
-    }
-
-    /// A blob, verified while it arrives. Hashing and writing happen on a thread that may block.
-    pub(super) async fn blob(
-        &self,
-        at: &Location,
-        expected: Expected,
-        staging: &Path,
-        advance: &(dyn Fn(usize) + Sync),
-    ) -> Result<VerifiedBlob, TransportError> {
-        self.within_total(&at.url, async {
-            let response = self.get(at).await?.ok_or_else(|| TransportError::BlobMissing { url: public(&at.url) })?;
-            check_announced_size(&at.url, &response, expected)?;
-            let disk = |source| TransportError::Disk { url: public(&at.url), staging: staging.to_owned(), source };
-            let mut writer = BlobWriter::new(expected, staging).map_err(disk)?;
-            let (pieces, mut waiting) = mpsc::channel::<bytes::Bytes>(PIECES_IN_FLIGHT);
-            let written = tokio::task::spawn_blocking(move || -> Result<BlobWriter, BlobError> {
-                while let Some(piece) = waiting.blocking_recv() {
-                    writer.write(&piece)?;
-                }
-                Ok(writer)
-            });
-            let mut body = response.bytes_stream();
-            let mut broken = None;
-            loop {
-                match self.within_idle(&at.url, body.next()).await {
-                    Ok(Some(Ok(piece))) => {
-                        let length = piece.len();
-                        // The writer hung up: it has an error to tell.
-                        if pieces.send(piece).await.is_err() {
-                            break;
-                        }
-                        advance(length);
-                    }
-                    Ok(None) => break,
-                    Ok(Some(Err(source))) => {
-                        broken = Some(connection(&at.url, source));
-                        break;
-                    }
-                    Err(stalled) => {
-                        broken = Some(stalled);
-                        break;
-                    }
-                }
-            }
-            drop(pieces);
-            let written = written.await.unwrap_or_else(|error| Err(BlobError::Io(std::io::Error::other(error))));
-            if let Some(broken) = broken {
-                return Err(broken);
-            }
-            written.and_then(BlobWriter::finish).map_err(|error| match error {
-                BlobError::Mismatch(mismatch) => TransportError::Mismatch { url: public(&at.url), mismatch },
-                BlobError::Io(source) => disk(source),
-            })
-        })
-        .await
-    }
-
-    /// The response to a GET, or `None` where the server says that there is no such file.
-    async fn get(&self, at: &Location) -> Result<Option<Response>, TransportError> {
+    /// The response to a GET, or `None` where the server says that there is no such file. A server may answer with the whole
+    /// file where a part was asked for.
+    pub(super) async fn open(&self, at: &Location, part: Option<&Part>) -> Result<Option<Body>, TransportError> {
         if at.url.scheme() == "http" && at.plain_http == PlainHttp::LoopbackOnly && !is_loopback(&at.url) {
             return Err(TransportError::Insecure { url: public(&at.url) });
         }
-        let request = self.client(at.plain_http)?.get(at.url.clone()).send();
-        let response = self
-            .within_idle(&at.url, request)
+        let mut request = self.client(at.plain_http)?.get(at.url.clone());
+        if let Some(Part { range, tag }) = part {
+            request = request.header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
+            if let Some(Tag(tag)) = tag {
+                request = request.header(IF_MATCH, tag);
+            }
+        }
+        let response = within_idle(&self.settings, &at.url, request.send())
             .await?
             .map_err(|source| redirect_error(&at.url, &source).unwrap_or_else(|| connection(&at.url, source)))?;
         let status = response.status();
         tracing::debug!("{status} {}", public(response.url()));
-        match status {
-            StatusCode::OK => Ok(Some(response)),
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+        match (status, part) {
+            (StatusCode::OK, _) => {
+                let length = response.content_length();
+                Ok(Some(body(&at.url, response, Extent::Whole { length })))
+            }
+            (StatusCode::PARTIAL_CONTENT, Some(part)) => {
+                let extent = extent(response.headers()).filter(|extent| answers(extent, part));
+                let extent = extent.ok_or_else(|| TransportError::WrongPart { url: public(&at.url) })?;
+                Ok(Some(body(&at.url, response, extent)))
+            }
+            (StatusCode::PRECONDITION_FAILED, Some(_)) => Err(TransportError::Changed { url: public(&at.url) }),
+            (StatusCode::NOT_FOUND | StatusCode::GONE, _) => Ok(None),
             // Object stores answer so for a missing key where the reader may not list the bucket.
-            StatusCode::FORBIDDEN if is_object_store(response.headers()) => Ok(None),
+            (StatusCode::FORBIDDEN, _) if is_object_store(response.headers()) => Ok(None),
             _ => Err(TransportError::Status {
                 url: public(response.url()),
                 status,
@@ -155,39 +88,31 @@ impl Http {
             }),
         }
     }
-
-    async fn within_idle<T>(&self, url: &Url, work: impl Future<Output = T>) -> Result<T, TransportError> {
-        let idle = self.settings.idle_timeout;
-        tokio::time::timeout(idle, work).await.map_err(|_| TransportError::Stalled { url: public(url), idle })
-    }
-
-    async fn within_total<T>(
-        &self,
-        url: &Url,
-        work: impl Future<Output = Result<T, TransportError>>,
-    ) -> Result<T, TransportError> {
-        let total = self.settings.total_timeout;
-        tokio::time::timeout(total, work)
-            .await
-            .unwrap_or_else(|_| Err(TransportError::TooSlow { url: public(url), total }))
-    }
 }
 
-/// Refuse, before a byte arrives, a body that can't be the right one.
-fn check_announced_size(url: &Url, response: &Response, expected: Expected) -> Result<(), TransportError> {
-    let wrong = match (response.content_length(), expected.size) {
-        (Some(found), Size::Exactly(size)) if found != size => Some((found, format!("the metadata says {size}"))),
-        (Some(found), Size::AtMost(limit)) if found > limit => Some((found, format!("at most {limit} are accepted"))),
-        _ => None,
-    };
-    let Some((announced, expected)) = wrong else { return Ok(()) };
-    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let hint = if content_type.is_some_and(|kind| kind.starts_with("text/html")) {
-        "it is a web page: a login page, or a captive portal between here and the mirror?"
-    } else {
-        "the binary on the mirror is damaged or was replaced: push it again"
-    };
-    Err(TransportError::WrongSize { url: public(url), announced, expected, hint })
+fn body(url: &Url, response: Response, extent: Extent) -> Body {
+    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    // A weak tag (`W/"…"`) vouches for the meaning of a file, not for its bytes.
+    let tag = text(ETAG).filter(|tag| tag.starts_with('"')).map(Tag);
+    let content_type = text(CONTENT_TYPE);
+    let url = url.clone();
+    let pieces = response.bytes_stream().map_err(move |source| connection(&url, source)).boxed();
+    Body { extent, tag, content_type, pieces }
+}
+
+/// `Content-Range: bytes FIRST-LAST/WHOLE`, all of it stated and consistent.
+fn extent(headers: &HeaderMap) -> Option<Extent> {
+    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    let (range, whole) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last, whole) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?, whole.parse::<u64>().ok()?);
+    (first <= last && last < whole).then(|| Extent::Part { range: first..last + 1, whole })
+}
+
+/// Whether it is what was asked for, or as much of it as the file has.
+fn answers(extent: &Extent, part: &Part) -> bool {
+    let Extent::Part { range, whole } = extent else { return false };
+    range.start == part.range.start && range.end == part.range.end.min(*whole)
 }
 
 /// Follow redirects, but not from TLS to plain HTTP: the target could be anybody.
@@ -258,6 +183,22 @@ mod tests {
         let pause = retry_after(&text).unwrap();
         assert!((55..=60).contains(&pause.as_secs()), "{pause:?}");
         assert_eq!(retry_after("soon"), None);
+    }
+
+    #[test]
+    fn a_part_is_taken_only_if_it_is_the_one_asked_for() {
+        let part = Part { range: 10..20, tag: None };
+        let taken = |text: &str| {
+            let headers = HeaderMap::from_iter([(CONTENT_RANGE, text.parse().unwrap())]);
+            extent(&headers).is_some_and(|extent| answers(&extent, &part))
+        };
+        assert!(taken("bytes 10-19/100"));
+        assert!(taken("bytes 10-14/15"), "the file ends before");
+        let wrong =
+            ["bytes 0-9/100", "bytes 10-18/100", "bytes 10-20/100", "bytes 10-19/*", "bytes 10-19/15", "10-19/100"];
+        for wrong in wrong {
+            assert!(!taken(wrong), "{wrong}");
+        }
     }
 
     #[test]

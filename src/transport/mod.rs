@@ -4,6 +4,7 @@
 //! A *blob* has a digest and goes to a file; it is returned only once its bytes are right ([`Transport::blob`]). The
 //! whole download including the verification is what a retry repeats: a body can break after a 200.
 
+mod body;
 mod error;
 mod file;
 mod http;
@@ -12,6 +13,7 @@ mod retry;
 pub mod verifier;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use url::Url;
@@ -21,7 +23,7 @@ pub(crate) use error::public;
 pub use limits::{Limits, NetworkSettings};
 pub use verifier::{Expected, Size, VerifiedBlob};
 
-use crate::types::PlainHttp;
+use crate::types::{Access, PlainHttp};
 
 /// A URL, and what its mirror allows.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Location {
     pub url: Url,
     /// Whether the connection may do without TLS.
     pub plain_http: PlainHttp,
+    /// Credentials, for the server of this URL and no other.
+    pub access: Arc<Access>,
 }
 
 /// Fetches from mirrors, within the [`Limits`], and counts what it did.
@@ -66,7 +70,15 @@ impl Transport {
             self.counters.requests.fetch_add(1, Ordering::Relaxed);
             match at.url.scheme() {
                 "file" => file::document(&at.url, limit),
-                _ => self.http.document(at, limit).await,
+                _ => {
+                    let opened = async {
+                        match self.http.open(at, None).await? {
+                            Some(body) => body::collect(&self.settings, &at.url, body, limit).await.map(Some),
+                            None => Ok(None),
+                        }
+                    };
+                    body::within_total(self.settings.total_timeout, &at.url, opened).await
+                }
             }
         })
         .await?;
@@ -95,7 +107,14 @@ impl Transport {
             };
             let result = match at.url.scheme() {
                 "file" => file::blob(&at.url, expected, staging, &advance).await,
-                _ => self.http.blob(at, expected, staging, &advance).await,
+                _ => {
+                    let verified = async {
+                        let body = self.http.open(at, None).await?;
+                        let body = body.ok_or_else(|| TransportError::BlobMissing { url: public(&at.url) })?;
+                        body::verify(&self.settings, &at.url, body, expected, staging, &advance).await
+                    };
+                    body::within_total(self.settings.total_timeout, &at.url, verified).await
+                }
             };
             if result.is_err() {
                 progress(-i64::try_from(counted.into_inner()).unwrap_or(0));

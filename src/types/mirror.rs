@@ -1,6 +1,8 @@
 //! What a configuration says of a mirror, larder's or Spack's.
 
-use super::{MirrorUrl, PlainHttp};
+use std::sync::Arc;
+
+use super::{Access, MirrorUrl, PlainHttp};
 
 /// A Spack mirror, as configured. How it is asked is the business of [`crate::mirror`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Mirror {
     pub signatures: Signatures,
     /// Whether it may do without TLS.
     pub plain_http: PlainHttp,
+    /// Credentials, and where it is reached.
+    pub access: Arc<Access>,
 }
 
 /// Whether Spack checks the signature of a mirror's metadata: `signed:` of a mirror entry.

@@ -4,6 +4,7 @@
 //! program through the `FromStr` of one of these types, and only then may it take part in a path or a URL. Serde goes
 //! through the same door.
 
+mod access;
 mod age;
 mod dag_hash;
 mod digest;
@@ -14,6 +15,7 @@ mod names;
 mod spec_id;
 mod variables;
 
+pub use access::{Access, AccessPair, Secret};
 pub use age::MaxAge;
 pub use dag_hash::{DagHash, InvalidDagHash};
 pub(crate) use digest::shorten;

@@ -1,6 +1,7 @@
 //! The test server does what the other tests rely on, as larder's own transport sees it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use larder::transport::{Expected, Limits, Location, NetworkSettings, Size, Transport, TransportError};
@@ -24,7 +25,7 @@ fn fetch(server: &Server) -> Option<TransportError> {
     };
     let transport = Transport::new(settings, Limits::default());
     let url = format!("{}{}", server.url(), blob().path).parse().unwrap();
-    let at = Location { url, plain_http: PlainHttp::LoopbackOnly };
+    let at = Location { url, plain_http: PlainHttp::LoopbackOnly, access: Arc::default() };
     let expected = Expected { digest: blob().digest.parse().unwrap(), size: Size::Exactly(blob().bytes) };
     let staging = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

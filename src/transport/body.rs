@@ -1,0 +1,176 @@
+//! A body on its way: what every kind of server answers with, and how it is read within the [`super::Limits`].
+//!
+//! A backend (HTTP, an object store, a registry) only opens bodies. Caps, timeouts and verification are here, once.
+
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::error::{TransportError, public};
+use super::limits::NetworkSettings;
+use super::verifier::{BlobError, BlobWriter, Expected, Size, VerifiedBlob};
+
+/// How many pieces of a download wait for the disk, at most: bounds the memory of a download on a fast line.
+const PIECES_IN_FLIGHT: usize = 2;
+
+/// What a server sends.
+pub(super) struct Body {
+    /// Which bytes of the file these are.
+    pub extent: Extent,
+    /// Names this state of the file, where the server does so.
+    pub tag: Option<Tag>,
+    /// The media type that the server announces.
+    pub content_type: Option<String>,
+    /// The bytes. Errors name the URL.
+    pub pieces: BoxStream<'static, Result<Bytes, TransportError>>,
+}
+
+/// Which bytes of a file a body is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of them: so many, where the server says so.
+    Whole {
+        /// How many.
+        length: Option<u64>,
+    },
+    /// Some of them, as asked for.
+    Part {
+        /// Which.
+        range: Range<u64>,
+        /// How many the file has.
+        whole: u64,
+    },
+}
+
+/// A strong entity tag: two answers with the same one are parts of the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tag(pub String);
+
+/// Some bytes of a file, to be asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// Which.
+    pub range: Range<u64>,
+    /// The state of the file that they must belong to.
+    pub tag: Option<Tag>,
+}
+
+impl Body {
+    /// How many bytes are to come, where that is known.
+    pub fn length(&self) -> Option<u64> {
+        match &self.extent {
+            Extent::Whole { length } => *length,
+            Extent::Part { range, .. } => Some(range.end - range.start),
+        }
+    }
+}
+
+/// Give up on a server that says nothing for `idle`.
+pub(super) async fn within_idle<T>(
+    settings: &NetworkSettings,
+    url: &Url,
+    work: impl Future<Output = T>,
+) -> Result<T, TransportError> {
+    let idle = settings.idle_timeout;
+    tokio::time::timeout(idle, work).await.map_err(|_| TransportError::Stalled { url: public(url), idle })
+}
+
+/// Give up on a file that is not there after `total`.
+pub(super) async fn within_total<T>(
+    total: Duration,
+    url: &Url,
+    work: impl Future<Output = Result<T, TransportError>>,
+) -> Result<T, TransportError> {
+    tokio::time::timeout(total, work).await.unwrap_or_else(|_| Err(TransportError::TooSlow { url: public(url), total }))
+}
+
+/// All of a body, at most `limit` bytes.
+pub(super) async fn collect(
+    settings: &NetworkSettings,
+    url: &Url,
+    mut body: Body,
+    limit: u64,
+) -> Result<Vec<u8>, TransportError> {
+    if body.length().is_some_and(|length| length > limit) {
+        return Err(TransportError::DocumentTooLong { url: public(url), limit });
+    }
+    let mut bytes = Vec::new();
+    while let Some(piece) = within_idle(settings, url, body.pieces.next()).await? {
+        let piece = piece?;
+        if (bytes.len() + piece.len()) as u64 > limit {
+            return Err(TransportError::DocumentTooLong { url: public(url), limit });
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// Verify a body while it arrives. Hashing and writing happen on a thread that may block.
+pub(super) async fn verify(
+    settings: &NetworkSettings,
+    url: &Url,
+    mut body: Body,
+    expected: Expected,
+    staging: &Path,
+    advance: &(dyn Fn(usize) + Sync),
+) -> Result<VerifiedBlob, TransportError> {
+    check_announced_size(url, &body, expected)?;
+    let disk = |source| TransportError::Disk { url: public(url), staging: staging.to_owned(), source };
+    let mut writer = BlobWriter::new(expected, staging).map_err(disk)?;
+    let (pieces, mut waiting) = mpsc::channel::<Bytes>(PIECES_IN_FLIGHT);
+    let written = tokio::task::spawn_blocking(move || -> Result<BlobWriter, BlobError> {
+        while let Some(piece) = waiting.blocking_recv() {
+            writer.write(&piece)?;
+        }
+        Ok(writer)
+    });
+    let mut broken = None;
+    loop {
+        match within_idle(settings, url, body.pieces.next()).await {
+            Ok(Some(Ok(piece))) => {
+                let length = piece.len();
+                // The writer hung up: it has an error to tell.
+                if pieces.send(piece).await.is_err() {
+                    break;
+                }
+                advance(length);
+            }
+            Ok(None) => break,
+            Ok(Some(Err(error))) | Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+    }
+    drop(pieces);
+    let written = written.await.unwrap_or_else(|error| Err(BlobError::Io(std::io::Error::other(error))));
+    if let Some(broken) = broken {
+        return Err(broken);
+    }
+    written.and_then(BlobWriter::finish).map_err(|error| match error {
+        BlobError::Mismatch(mismatch) => TransportError::Mismatch { url: public(url), mismatch },
+        BlobError::Io(source) => disk(source),
+    })
+}
+
+/// Refuse, before a byte arrives, a body that can't be the right one.
+fn check_announced_size(url: &Url, body: &Body, expected: Expected) -> Result<(), TransportError> {
+    let wrong = match (body.length(), expected.size) {
+        (Some(found), Size::Exactly(size)) if found != size => Some((found, format!("the metadata says {size}"))),
+        (Some(found), Size::AtMost(limit)) if found > limit => Some((found, format!("at most {limit} are accepted"))),
+        _ => None,
+    };
+    let Some((announced, expected)) = wrong else { return Ok(()) };
+    let hint = if body.content_type.as_ref().is_some_and(|kind| kind.starts_with("text/html")) {
+        "it is a web page: a login page, or a captive portal between here and the mirror?"
+    } else {
+        "the binary on the mirror is damaged or was replaced: push it again"
+    };
+    Err(TransportError::WrongSize { url: public(url), announced, expected, hint })
+}
