@@ -108,7 +108,7 @@ fn of_spack(mirror: &SpackMirror) -> Result<Mirror, CommandError> {
         url,
         signatures,
         plain_http: PlainHttp::LoopbackOnly,
-        access: Arc::default(),
+        access: Arc::new(mirror.access.clone()),
     })
 }
 

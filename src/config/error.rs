@@ -172,6 +172,9 @@ fn spell(way: &[Step]) -> String {
 /// A line as it may be shown: one line, not too long, and no password.
 fn printable(line: &str) -> String {
     let mut line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN).collect();
+    if let Some(value) = secret_value(&line) {
+        line.replace_range(value.., "…");
+    }
     let mut from = 0;
     while let Some(scheme) = line[from..].find("://") {
         from += scheme + 3;
@@ -181,6 +184,23 @@ fn printable(line: &str) -> String {
         }
     }
     line
+}
+
+/// Where the value of a key begins that is named like a secret: somebody may have written the secret itself there, under a
+/// key of Spack's, or one that only looks right.
+fn secret_value(line: &str) -> Option<usize> {
+    line.match_indices(':').find_map(|(at, _)| {
+        let key = line[..at]
+            .trim_end_matches([' ', '"', '\''])
+            .rsplit(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_'))
+            .next()?;
+        let key = key.to_ascii_lowercase();
+        let value = &line[at + 1..];
+        let is_secret = ["secret", "token", "password"].iter().any(|word| key.contains(word))
+            || key.contains("pair") && !value.trim_start().starts_with('{');
+        let start = at + 1 + (value.len() - value.trim_start().len());
+        (is_secret && start < line.len()).then_some(start)
+    })
 }
 
 impl fmt::Display for Excerpt {
@@ -206,6 +226,21 @@ mod tests {
         assert_eq!(printable("url: https://me:secret@host/x, b: ftp://a@b"), "url: https://…@host/x, b: ftp://…@b");
         assert_eq!(printable("a: \u{1b}[2J@"), "a:  [2J@");
         assert_eq!(printable(&"x".repeat(1000)).len(), SHOWN);
+    }
+
+    #[test]
+    fn the_value_of_a_key_that_is_named_like_a_secret_is_not_shown() {
+        for (line, shown) in [
+            ("  access_token: hunter2", "  access_token: …"),
+            ("- { id: x, secret: hunter2, y: z }", "- { id: x, secret: …"),
+            ("access_pair: [x, hunter2]", "access_pair: …"),
+            ("access-pair: { id: x, 'secret-variable': hunter2 }", "access-pair: { id: x, 'secret-variable': …"),
+            ("access-pair: { id: x, secret-variable: hunter2 }", "access-pair: { id: x, secret-variable: …"),
+            ("access-pair:", "access-pair:"),
+            ("url: https://host/token/x", "url: https://host/token/x"),
+        ] {
+            assert_eq!(printable(line), shown);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::access::{self, AccessKeys, PairShape};
 use super::complaint::Complaint;
 use super::reader::{Problem, Reader, flag, line};
 use super::shape::{Text, TextOr, shape};
@@ -15,6 +16,10 @@ shape! {
         "url" => url: Text,
         "signed" => signed: Text,
         "insecure" => insecure: Text,
+        "access-pair" => access_pair: PairShape,
+        "access-token-variable" => access_token_variable: Text,
+        "profile" => profile: Text,
+        "endpoint-url" => endpoint_url: Text,
     }
 }
 
@@ -72,7 +77,14 @@ impl Mirror {
             ));
         }
         let name = reader.read_key("name", shape.name.as_ref(), line)?.unwrap_or_else(|| name_from(&url));
-        Ok(Self { name, url, signatures, plain_http, access: Arc::default() })
+        let keys = AccessKeys {
+            pair: shape.access_pair.as_ref(),
+            token_variable: shape.access_token_variable.as_ref(),
+            profile: shape.profile.as_ref(),
+            endpoint_url: shape.endpoint_url.as_ref(),
+        };
+        let access = Arc::new(access::read(reader, &keys, plain_http)?);
+        Ok(Self { name, url, signatures, plain_http, access })
     }
 }
 

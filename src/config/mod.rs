@@ -9,6 +9,7 @@
 //! 3. `reader` expands `${NAME}` and parses the texts; for a text that means nothing, it keeps the way to it.
 //! 4. `error` walks that way again to find the line.
 
+mod access;
 mod build_deps;
 mod cache_entry;
 mod cache_name;

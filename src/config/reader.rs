@@ -55,6 +55,11 @@ impl<'a> Reader<'a> {
         self.root
     }
 
+    /// The environment variables.
+    pub(super) fn variables(&self) -> &'a Variables {
+        self.variables
+    }
+
     /// A complaint about the value here.
     pub(super) fn problem(&self, complaint: impl Into<Complaint>) -> Problem {
         Problem { way: self.way.steps(), complaint: complaint.into() }

@@ -83,6 +83,8 @@ enum Shape {
     Mirrors,
     Mirror,
     Connection,
+    Pair,
+    Credential,
     Includes,
     Include,
     Config,
@@ -109,6 +111,12 @@ impl Shape {
             | (Self::Include, "path" | "git" | "when" | "name" | "path_override_env_var")
             | (Self::InstallTree, "root")
             | (Self::Upstream, "install_tree") => Self::Text,
+            (Self::Mirror | Self::Connection, "access_pair") => Self::Pair,
+            (
+                Self::Mirror | Self::Connection,
+                "access_token" | "access_token_variable" | "profile" | "endpoint_url",
+            )
+            | (Self::Pair, "id" | "id_variable" | "secret_variable") => Self::Credential,
             (Self::Mirror, "binary" | "signed") | (Self::Include, "optional") => Self::Flag,
             (Self::Config, "install_tree") => Self::InstallTree,
             (Self::InstallTree, "padded_length") => Self::Padding,
@@ -118,18 +126,43 @@ impl Shape {
     }
 
     fn may_be_text(self) -> bool {
-        matches!(self, Self::Text | Self::Mirror | Self::Connection | Self::Include | Self::InstallTree)
+        matches!(
+            self,
+            Self::Text | Self::Mirror | Self::Connection | Self::Credential | Self::Include | Self::InstallTree
+        )
     }
 
     fn may_be_map(self) -> bool {
-        !matches!(self, Self::Text | Self::Flag | Self::Padding | Self::Includes)
+        !matches!(self, Self::Text | Self::Credential | Self::Flag | Self::Padding | Self::Includes)
+    }
+
+    /// What the items of a list are, where this may be one. The pair was a list before Spack 0.23, and Spack 1.1 still
+    /// reads one.
+    fn items(self) -> Option<Self> {
+        match self {
+            Self::Includes => Some(Self::Include),
+            Self::Pair => Some(Self::Credential),
+            _ => None,
+        }
+    }
+
+    /// Whether what stands there may be a password, even if it is out of place: errors then don't repeat it.
+    fn may_be_secret(self) -> bool {
+        matches!(self, Self::Pair | Self::Credential)
     }
 
     /// Spack refuses an empty section. It says the same as none, so larder is not stricter than it has to be.
     fn may_be_null(self) -> bool {
         matches!(
             self,
-            Self::Manifest | Self::Document | Self::Mirrors | Self::Includes | Self::Config | Self::Upstreams
+            Self::Manifest
+                | Self::Document
+                | Self::Mirrors
+                | Self::Pair
+                | Self::Credential
+                | Self::Includes
+                | Self::Config
+                | Self::Upstreams
         )
     }
 
@@ -138,13 +171,14 @@ impl Shape {
             Self::Manifest | Self::Document => "sections such as `mirrors:`",
             Self::Mirrors => "names of mirrors, each with a URL",
             Self::Mirror | Self::Connection => "a URL, or a map with `url:`",
+            Self::Pair => "a map with `id` or `id_variable`, and `secret_variable`",
             Self::Includes => "a list of files and folders",
             Self::Include => "a path, or a map with `path:`",
             Self::Config => "a map with settings",
             Self::InstallTree => "a map with `root:`",
             Self::Upstreams => "names of Spack instances",
             Self::Upstream => "a map with `install_tree:`",
-            Self::Text => "a text",
+            Self::Text | Self::Credential => "a text",
             Self::Flag => "`true` or `false`",
             Self::Padding => "`true`, `false` or a length",
             Self::Skipped => "anything",
@@ -184,6 +218,11 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    fn refuse<T, E: de::Error>(&self, found: de::Unexpected<'_>) -> Result<T, E> {
+        let found = if self.shape.may_be_secret() { de::Unexpected::Other("something else") } else { found };
+        Err(E::invalid_type(found, self))
+    }
+
     fn text(&self, text: &str) -> Text {
         // Spack takes the colon from values as well: it can't tell them from keys.
         Text { text: without_second_colon(text).0.to_owned(), file: Rc::clone(self.file) }
@@ -220,23 +259,27 @@ impl<'de> Visitor<'de> for Place<'_> {
     fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Node, E> {
         match self.shape {
             Shape::Flag | Shape::Padding => Ok(Node::Flag(flag)),
-            _ => Err(E::invalid_type(de::Unexpected::Bool(flag), &self)),
+            _ => self.refuse(de::Unexpected::Bool(flag)),
         }
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Node, E> {
         match self.shape {
             Shape::Padding => Ok(Node::Number(number)),
-            _ => Err(E::invalid_type(de::Unexpected::Unsigned(number), &self)),
+            _ => self.refuse(de::Unexpected::Unsigned(number)),
         }
     }
 
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Node, E> {
+        self.refuse(de::Unexpected::Signed(number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Node, E> {
+        self.refuse(de::Unexpected::Float(number))
+    }
+
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Node, E> {
-        if self.shape.may_be_text() {
-            Ok(Node::Text(self.text(text)))
-        } else {
-            Err(E::invalid_type(de::Unexpected::Str(text), &self))
-        }
+        if self.shape.may_be_text() { Ok(Node::Text(self.text(text))) } else { self.refuse(de::Unexpected::Str(text)) }
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
@@ -244,11 +287,11 @@ impl<'de> Visitor<'de> for Place<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
-        if !matches!(self.shape, Shape::Includes) {
+        let Some(shape) = self.shape.items() else {
             return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
-        }
+        };
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(Place { shape: Shape::Include, ..self })? {
+        while let Some(item) = items.next_element_seed(Place { shape, ..self })? {
             list.push(item);
         }
         Ok(Node::List(list))

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use url::Url;
+
 use super::document::{Node, Text};
 use super::substitute::{Substitution, Target, lies_below, scheme};
+use crate::types::{Access, AccessPair, Secret, Variables};
 
 /// The schemes that Spack takes for a URL. Everything else is a path to it.
 const SCHEMES: [&str; 9] = ["file", "http", "https", "sftp", "ftp", "s3", "gs", "oci", "oci+http"];
@@ -18,6 +21,8 @@ pub struct SpackMirror {
     pub url: String,
     /// Whether Spack asks for signatures: `signed:`, which is true where nothing is said.
     pub signed: bool,
+    /// Its credentials, and where an object store is reached.
+    pub access: Access,
     /// The file that its URL is written in.
     pub declared_in: PathBuf,
 }
@@ -46,10 +51,15 @@ pub(super) fn binary_mirrors(
             unknown.iter().map(|variable| format!("Spack's mirror `{name}`: larder does not know `${variable}`")),
         );
         if !is_below(&url, job_folder) {
+            let access = access(data, &substitution.variables);
+            if access.endpoint.is_none() && setting(data, "endpoint_url").is_some() {
+                notes.push(format!("Spack's mirror `{name}` has an `endpoint_url` that is no URL"));
+            }
             mirrors.push(SpackMirror {
                 name: name.clone(),
                 url,
                 signed: flag("signed"),
+                access,
                 declared_in: text.file.to_path_buf(),
             });
         }
@@ -69,6 +79,54 @@ fn fetch_url(data: &Node) -> Option<&Text> {
 /// A URL as such, or under `url:` of a map.
 fn url_of(node: &Node) -> Option<&Text> {
     node.as_text().or_else(|| node.get("url")?.as_text())
+}
+
+/// The value that counts for fetching: below `fetch:` if the key is there, else the entry's own. Source: `_get_value` of
+/// `mirrors/mirror.py`, Spack 1.1.0.
+fn value<'a>(data: &'a Node, key: &str) -> Option<&'a Node> {
+    data.get("fetch").and_then(|fetch| fetch.get(key)).or_else(|| data.get(key))
+}
+
+fn setting<'a>(data: &'a Node, key: &str) -> Option<&'a str> {
+    text(value(data, key)?)
+}
+
+fn text(node: &Node) -> Option<&str> {
+    node.as_text().map(|text| text.text.as_str()).filter(|text| !text.is_empty())
+}
+
+/// `get_access_pair`, `get_access_token` and their kin in `mirrors/mirror.py`. A token that a variable should hold is not
+/// replaced by one in the file.
+fn access(data: &Node, variables: &Variables) -> Access {
+    let mut access = Access::default();
+    access.pair = value(data, "access_pair").and_then(|pair| access_pair(pair, &mut access, variables));
+    access.token = match setting(data, "access_token_variable") {
+        Some(name) => access.variable(name, variables).map(Secret::new),
+        None => setting(data, "access_token").map(Secret::new),
+    };
+    access.profile = setting(data, "profile").map(str::to_owned);
+    access.endpoint = setting(data, "endpoint_url").and_then(|url| Url::parse(url).ok());
+    access
+}
+
+fn access_pair(pair: &Node, access: &mut Access, variables: &Variables) -> Option<AccessPair> {
+    let (id, secret) = match pair {
+        // What was deprecated with Spack 0.23: the secret in the file.
+        Node::List(list) => match &list[..] {
+            [id, secret] => (text(id)?.to_owned(), text(secret)?.to_owned()),
+            _ => return None,
+        },
+        pair => {
+            let part = |key| pair.get(key).and_then(text);
+            let id = match part("id_variable") {
+                Some(name) => access.variable(name, variables),
+                None => part("id").map(str::to_owned),
+            };
+            let secret = part("secret_variable").and_then(|name| access.variable(name, variables));
+            (id?, secret?)
+        }
+    };
+    Some(AccessPair { id, secret: Secret::new(secret) })
 }
 
 fn resolve(text: &Text, substitution: &Substitution) -> (String, Vec<String>) {

@@ -438,3 +438,54 @@ proptest! {
         let _ = machine.discover();
     }
 }
+
+#[test]
+fn credentials_of_a_mirror_are_read_as_spack_reads_them() {
+    let machine = Machine::with_spack("1.1.0").with_variable("USER", "me").with_variable("SECRET", "hunter2\n").file(
+        "env/spack.yaml",
+        r"spack:
+  mirrors:
+    pair: {url: https://a, access_pair: {id: you, secret_variable: SECRET}}
+    variables: {url: https://b, access_pair: {id_variable: USER, secret_variable: SECRET}}
+    list: {url: https://c, access_pair: [you, hunter2]}
+    token: {url: https://d, access_token_variable: SECRET, access_token: ignored}
+    unset: {url: https://e, access_token_variable: NONE, access_token: ignored, access_pair: {id: you, secret_variable: NO}}
+    fetch: {url: https://f, access_token: above, fetch: {access_token: hunter2, profile: ci}, push: {profile: other}}
+    text: {url: https://g, fetch: https://h, access_token: hunter2, endpoint_url: 'https://store'}
+    empty: {url: https://i, access_pair: [null, null], profile: null, access_token_variable: ''}
+",
+    );
+    let config = machine.discover().unwrap();
+    let shown = |name: &str| {
+        let access = &config.mirrors.iter().find(|mirror| mirror.name == name).unwrap().access;
+        let pair = access.pair.as_ref().map(|pair| format!("{}:{}", pair.id, pair.secret.expose()));
+        let token = access.token.as_ref().map(|token| token.expose().to_owned());
+        let endpoint = access.endpoint.as_ref().map(url::Url::to_string);
+        let unset = (!access.unset_variables.is_empty()).then(|| format!("{:?}", access.unset_variables));
+        [pair, token, access.profile.clone(), endpoint, unset].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(shown("pair"), "you:hunter2");
+    assert_eq!(shown("variables"), "me:hunter2");
+    assert_eq!(shown("list"), "you:hunter2");
+    assert_eq!(shown("token"), "hunter2");
+    assert_eq!(shown("unset"), r#"["NO", "NONE"]"#);
+    assert_eq!(shown("fetch"), "hunter2 ci");
+    assert_eq!(shown("text"), "hunter2 https://store/");
+    assert_eq!(shown("empty"), "");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_secret_out_of_place_is_refused_and_not_repeated() {
+    for entry in ["access_pair: hunter2", "access_pair: {id: [hunter2]}", "access_pair: 12345", "access_token: 12345"] {
+        let text = format!("spack: {{mirrors: {{x: {{url: 'https://a', {entry}}}}}}}");
+        let error = Machine::with_spack("1.1.0").file("env/spack.yaml", &text).discover().unwrap_err();
+        let mut said = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            said += &error.to_string();
+            cause = error.source();
+        }
+        assert!(said.contains("expected") && !said.contains("hunter2") && !said.contains("12345"), "{said}");
+    }
+}

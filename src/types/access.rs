@@ -7,6 +7,8 @@ use std::fmt;
 
 use url::Url;
 
+use super::Variables;
+
 /// A text that is never printed: a password, a token, a key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -33,6 +35,19 @@ pub struct AccessPair {
     pub id: String,
     /// The secret part.
     pub secret: Secret,
+}
+
+impl Access {
+    /// The value of a variable that the entry names. One that is not set, or empty, is remembered by its name.
+    pub(crate) fn variable(&mut self, name: &str, variables: &Variables) -> Option<String> {
+        // A secret that was pasted into a form, or read from a file, often ends in a line break.
+        let value =
+            variables.get(name).map(|value| value.trim_end_matches(['\r', '\n'])).filter(|value| !value.is_empty());
+        if value.is_none() {
+            self.unset_variables.push(name.to_owned());
+        }
+        value.map(str::to_owned)
+    }
 }
 
 impl Secret {

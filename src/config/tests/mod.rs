@@ -1,5 +1,6 @@
 //! What `larder.yaml` may say.
 
+mod access;
 mod refused;
 
 use std::path::{Path, PathBuf};
