@@ -67,6 +67,37 @@ pub enum TransportError {
         /// What `Retry-After` said.
         retry_after: Option<Duration>,
     },
+    /// The server wants other credentials than it got, or any at all.
+    #[error("`{url}` answered {status}: {tried}")]
+    #[diagnostic(help("{hint}"))]
+    Denied {
+        /// The URL.
+        url: String,
+        /// The status: 401 or 403.
+        status: StatusCode,
+        /// Which credentials were sent, by where they were found.
+        tried: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A token that can't be sent.
+    #[error("the token for `{url}` holds characters that can't be sent")]
+    #[diagnostic(help("is the variable's value the token alone, without a line break in it?"))]
+    UnusableToken {
+        /// The URL.
+        url: String,
+    },
+    /// A registry whose way to log in can't be followed.
+    #[error("can't log in to the registry at `{url}`: {reason}")]
+    #[diagnostic(help("{hint}"))]
+    Login {
+        /// The URL.
+        url: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        hint: &'static str,
+    },
     /// Metadata promises a blob that the mirror does not have.
     #[error("`{url}` does not exist, although the mirror's metadata promises it")]
     #[diagnostic(help(
@@ -219,11 +250,11 @@ fn is_certificate_trouble(error: &reqwest::Error) -> bool {
 
 fn hint_for(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        401 | 407 => "the mirror asks for credentials: does this job have them?",
-        403 => {
-            "the server refuses access, and it is not an object store, which would answer so for a missing file: does this \
-             job have the right to read the mirror?"
+        401 | 403 => {
+            "the mirror redirects there, and that server refuses access; credentials are for the mirror's own server, and are \
+             not sent to another"
         }
+        407 => "the proxy asks for credentials: `HTTPS_PROXY` may hold them, as in `http://user:password@proxy:3128`",
         429 => "the mirror limits requests: try again later, or set `network: connections` lower in larder.yaml",
         500..=599 => "the mirror is in trouble: try again later, or ask who runs it",
         _ => "is this the URL of a Spack mirror?",

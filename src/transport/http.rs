@@ -1,16 +1,17 @@
 //! `https://` and `http://` mirrors.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use super::Location;
 use super::body::{Body, Extent, Part, Tag, within_idle};
+use super::credentials::Credentials;
 use super::error::{TransportError, public};
 use super::limits::{MAX_REDIRECTS, NetworkSettings};
 use crate::types::PlainHttp;
@@ -21,13 +22,14 @@ use crate::types::is_loopback;
 #[derive(Debug)]
 pub(super) struct Http {
     settings: NetworkSettings,
+    credentials: Arc<Credentials>,
     strict: OnceLock<Client>,
     insecure: OnceLock<Client>,
 }
 
 impl Http {
-    pub(super) fn new(settings: &NetworkSettings) -> Self {
-        Self { settings: settings.clone(), strict: OnceLock::new(), insecure: OnceLock::new() }
+    pub(super) fn new(settings: &NetworkSettings, credentials: Arc<Credentials>) -> Self {
+        Self { settings: settings.clone(), credentials, strict: OnceLock::new(), insecure: OnceLock::new() }
     }
 
     fn client(&self, policy: PlainHttp) -> Result<&Client, TransportError> {
@@ -44,6 +46,8 @@ impl Http {
             .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.settings.connect_timeout)
             .redirect(redirects(policy))
+            // What follows a redirect need not know where it came from.
+            .referer(false)
             .build()
             .map_err(|source| TransportError::Setup { source })?;
         Ok(slot.get_or_init(|| client))
@@ -52,42 +56,93 @@ impl Http {
     /// The response to a GET, or `None` where the server says that there is no such file. A server may answer with the whole
     /// file where a part was asked for.
     pub(super) async fn open(&self, at: &Location, part: Option<&Part>) -> Result<Option<Body>, TransportError> {
-        if at.url.scheme() == "http" && at.plain_http == PlainHttp::LoopbackOnly && !is_loopback(&at.url) {
-            return Err(TransportError::Insecure { url: public(&at.url) });
+        let mut request = asking_for(part, self.request(Method::GET, &at.url, at.plain_http)?);
+        let sent = self.credentials.for_web(at);
+        if let Some(sent) = &sent {
+            request = sent.credential.apply(request, &at.url)?;
         }
-        let mut request = self.client(at.plain_http)?.get(at.url.clone());
-        if let Some(Part { range, tag }) = part {
-            request = request.header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
-            if let Some(Tag(tag)) = tag {
-                request = request.header(IF_MATCH, tag);
-            }
-        }
-        let response = within_idle(&self.settings, &at.url, request.send())
-            .await?
-            .map_err(|source| redirect_error(&at.url, &source).unwrap_or_else(|| connection(&at.url, source)))?;
-        let status = response.status();
-        tracing::debug!("{status} {}", public(response.url()));
-        match (status, part) {
-            (StatusCode::OK, _) => {
-                let length = response.content_length();
-                Ok(Some(body(&at.url, response, Extent::Whole { length })))
-            }
-            (StatusCode::PARTIAL_CONTENT, Some(part)) => {
-                let extent = extent(response.headers()).filter(|extent| answers(extent, part));
-                let extent = extent.ok_or_else(|| TransportError::WrongPart { url: public(&at.url) })?;
-                Ok(Some(body(&at.url, response, extent)))
-            }
-            (StatusCode::PRECONDITION_FAILED, Some(_)) => Err(TransportError::Changed { url: public(&at.url) }),
-            (StatusCode::NOT_FOUND | StatusCode::GONE, _) => Ok(None),
+        let response = self.send(&at.url, request).await?;
+        match response.status() {
             // Object stores answer so for a missing key where the reader may not list the bucket.
-            (StatusCode::FORBIDDEN, _) if is_object_store(response.headers()) => Ok(None),
-            _ => Err(TransportError::Status {
-                url: public(response.url()),
-                status,
-                retry_after: response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?)),
-            }),
+            StatusCode::FORBIDDEN if is_object_store(response.headers()) => Ok(None),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if is_same_server(response.url(), &at.url) => {
+                let source = sent.as_ref().map(|sent| &sent.source);
+                Err(self.credentials.denied(response.url(), status, &at.access, source))
+            }
+            _ => read(&at.url, response, part),
         }
     }
+
+    /// A request that goes nowhere without TLS unless `policy` allows it. User name and password of the URL are left out: what
+    /// is sent as a credential is the caller's business.
+    pub(super) fn request(
+        &self,
+        method: Method,
+        url: &Url,
+        policy: PlainHttp,
+    ) -> Result<RequestBuilder, TransportError> {
+        if url.scheme() == "http" && policy == PlainHttp::LoopbackOnly && !is_loopback(url) {
+            return Err(TransportError::Insecure { url: public(url) });
+        }
+        let mut bare = url.clone();
+        // Both fail only for URLs that can't have credentials.
+        let _ = bare.set_password(None);
+        let _ = bare.set_username("");
+        Ok(self.client(policy)?.request(method, bare))
+    }
+
+    /// The response to a request, whatever its status.
+    pub(super) async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, TransportError> {
+        let response = within_idle(&self.settings, url, request.send())
+            .await?
+            .map_err(|source| redirect_error(url, &source).unwrap_or_else(|| connection(url, source)))?;
+        tracing::debug!("{} {}", response.status(), public(response.url()));
+        Ok(response)
+    }
+}
+
+/// Ask for a part of the file, where that is wanted.
+pub(super) fn asking_for(part: Option<&Part>, request: RequestBuilder) -> RequestBuilder {
+    let Some(Part { range, tag }) = part else { return request };
+    let request = request.header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
+    match tag {
+        Some(Tag(tag)) => request.header(IF_MATCH, tag),
+        None => request,
+    }
+}
+
+/// What a response to a GET holds, by its status. Answers that are about credentials are the caller's.
+pub(super) fn read(url: &Url, response: Response, part: Option<&Part>) -> Result<Option<Body>, TransportError> {
+    match (response.status(), part) {
+        (StatusCode::OK, _) => {
+            let length = response.content_length();
+            Ok(Some(body(url, response, Extent::Whole { length })))
+        }
+        (StatusCode::PARTIAL_CONTENT, Some(part)) => {
+            let extent = extent(response.headers()).filter(|extent| answers(extent, part));
+            let extent = extent.ok_or_else(|| TransportError::WrongPart { url: public(url) })?;
+            Ok(Some(body(url, response, extent)))
+        }
+        (StatusCode::PRECONDITION_FAILED, Some(_)) => Err(TransportError::Changed { url: public(url) }),
+        (StatusCode::NOT_FOUND | StatusCode::GONE, _) => Ok(None),
+        _ => Err(refusal(&response)),
+    }
+}
+
+/// The error for a status that is neither success nor a clear "there is none".
+pub(super) fn refusal(response: &Response) -> TransportError {
+    TransportError::Status {
+        url: public(response.url()),
+        status: response.status(),
+        retry_after: response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?)),
+    }
+}
+
+/// Whether a credential for one is for the other: the same host, port and scheme.
+pub(super) fn is_same_server(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host_str() == other.host_str()
+        && one.port_or_known_default() == other.port_or_known_default()
 }
 
 fn body(url: &Url, response: Response, extent: Extent) -> Body {

@@ -1,14 +1,16 @@
-//! Bytes from URLs: `file://`, `https://` and `http://`.
+//! Bytes from URLs: `file://`, `https://` and `http://`, and from registries (`oci://`, `oci+http://`).
 //!
 //! Two kinds of things are fetched. A *document* is small, is kept in memory, and may be absent ([`Transport::document`]).
 //! A *blob* has a digest and goes to a file; it is returned only once its bytes are right ([`Transport::blob`]). The
 //! whole download including the verification is what a retry repeats: a body can break after a 200.
 
 mod body;
+mod credentials;
 mod error;
 mod file;
 mod http;
 mod limits;
+mod registry;
 mod retry;
 pub mod verifier;
 
@@ -23,7 +25,9 @@ pub(crate) use error::public;
 pub use limits::{Limits, NetworkSettings};
 pub use verifier::{Expected, Size, VerifiedBlob};
 
-use crate::types::{Access, PlainHttp};
+use self::body::{Body, Part};
+use self::credentials::Credentials;
+use crate::types::{Access, PlainHttp, Variables};
 
 /// A URL, and what its mirror allows.
 #[derive(Clone, Debug)]
@@ -40,6 +44,7 @@ pub struct Location {
 #[derive(Debug)]
 pub struct Transport {
     http: http::Http,
+    registry: registry::Registry,
     settings: NetworkSettings,
     limits: Limits,
     counters: Counters,
@@ -53,9 +58,13 @@ struct Counters {
 }
 
 impl Transport {
-    /// A transport that has not set up anything yet: TLS and connection pools come with the first request.
-    pub fn new(settings: NetworkSettings, limits: Limits) -> Self {
-        Self { http: http::Http::new(&settings), settings, limits, counters: Counters::default() }
+    /// A transport that has not set up anything yet: TLS and connection pools come with the first request. `variables` say
+    /// where credentials are.
+    pub fn new(settings: NetworkSettings, limits: Limits, variables: &Variables) -> Self {
+        let credentials = Arc::new(Credentials::new(variables));
+        let registry = registry::Registry::new(&settings, Arc::clone(&credentials));
+        let http = http::Http::new(&settings, credentials);
+        Self { http, registry, settings, limits, counters: Counters::default() }
     }
 
     /// The settings it was made with.
@@ -72,7 +81,7 @@ impl Transport {
                 "file" => file::document(&at.url, limit),
                 _ => {
                     let opened = async {
-                        match self.http.open(at, None).await? {
+                        match self.open(at, None).await? {
                             Some(body) => body::collect(&self.settings, &at.url, body, limit).await.map(Some),
                             None => Ok(None),
                         }
@@ -109,7 +118,7 @@ impl Transport {
                 "file" => file::blob(&at.url, expected, staging, &advance).await,
                 _ => {
                     let verified = async {
-                        let body = self.http.open(at, None).await?;
+                        let body = self.open(at, None).await?;
                         let body = body.ok_or_else(|| TransportError::BlobMissing { url: public(&at.url) })?;
                         body::verify(&self.settings, &at.url, body, expected, staging, &advance).await
                     };
@@ -122,6 +131,14 @@ impl Transport {
             result
         })
         .await
+    }
+
+    /// Ask the server of a URL, by its scheme.
+    async fn open(&self, at: &Location, part: Option<&Part>) -> Result<Option<Body>, TransportError> {
+        match at.url.scheme() {
+            "oci" | "oci+http" => self.registry.open(&self.http, at, part).await,
+            _ => self.http.open(at, part).await,
+        }
     }
 
     /// How many requests were made, repeated ones included.

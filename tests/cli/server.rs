@@ -85,6 +85,8 @@ struct Shared {
     log: Mutex<Vec<Logged>>,
     stalled: Mutex<bool>,
     stall_began: Condvar,
+    /// The only `Authorization` header that is let in.
+    authorization: Mutex<Option<String>>,
     /// Stall at this request of all, counted from one, and at every later one.
     stall_at: Mutex<Option<usize>>,
 }
@@ -137,6 +139,11 @@ impl Server {
     pub fn fault(&self, pattern: &str, times: Times, fault: Fault) {
         let pattern = Glob::new(pattern).unwrap().compile_matcher();
         self.shared.rules.lock().unwrap().push(Rule { pattern, times, fault, seen: HashMap::new() });
+    }
+
+    /// Answer 401 to every request without this `Authorization` header.
+    pub fn require_authorization(&self, header: &str) {
+        *self.shared.authorization.lock().unwrap() = Some(header.to_owned());
     }
 
     /// Serve files again.
@@ -216,7 +223,15 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         });
         log.len() - 1
     };
-    let response = match shared.next_fault(&path, number + 1) {
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let required = shared.authorization.lock().unwrap().clone();
+    let is_let_in = required.is_none() || required.as_deref() == authorization;
+    let fault = if is_let_in {
+        shared.next_fault(&path, number + 1)
+    } else {
+        Some(Fault::Status(401, vec![("www-authenticate", "Basic realm=\"mirror\"".to_owned())]))
+    };
+    let response = match fault {
         Some(fault) => shared.misbehave(&path, fault).await,
         None => shared.file(&path),
     };

@@ -1,0 +1,347 @@
+//! Container registries, as far as mirrors need them: manifests and blobs, and the login that guards them.
+//!
+//! A URL `oci://HOST/v2/REPOSITORY/…` (`oci+http://` without TLS) is asked over HTTP. A registry that wants a login says so
+//! with 401 and a challenge: `Basic`, or `Bearer` with the address that hands out tokens. That address may be on another
+//! host, and is sent the credentials all the same: the registry's word for it is what Docker and Podman trust as well. It
+//! counts only if the registry itself said it, not a server that a redirect led to, and only over TLS.
+//!
+//! Blobs are often redirected to an object store. No token goes there (see [`super::credentials`]).
+
+mod challenge;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt as _;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Method, Response, StatusCode};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use self::challenge::Challenge;
+use super::body::{Body, Extent, Part, collect};
+use super::credentials::{Credential, Credentials, Login, Source, Sourced};
+use super::error::{TransportError, public};
+use super::http::{Http, asking_for, is_same_server, read, refusal};
+use super::limits::NetworkSettings;
+use super::{Location, verifier};
+use crate::types::{Access, PlainHttp, Secret, Sha256Digest, is_loopback};
+
+/// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
+const MANIFESTS: &str =
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// The most bytes of a manifest: the bound that registries have. Stops an endless answer from filling the memory.
+const MAX_MANIFEST: u64 = 4 << 20;
+
+/// The most bytes of an answer with a token, for the same reason.
+const MAX_TOKEN: u64 = 64 << 10;
+
+/// Registries, and what they granted so far.
+#[derive(Debug)]
+pub(super) struct Registry {
+    settings: NetworkSettings,
+    credentials: Arc<Credentials>,
+    grants: Mutex<Vec<(Repository, Slot)>>,
+}
+
+/// A repository of a registry, asked with these credentials: mirrors with others don't share what was granted.
+#[derive(Debug, PartialEq, Eq)]
+struct Repository {
+    origin: url::Origin,
+    path: String,
+    access: Arc<Access>,
+}
+
+/// What a repository granted. Locked while somebody finds that out, so that many requests at once log in once.
+type Slot = Arc<tokio::sync::Mutex<Option<Grant>>>;
+
+/// How requests to a repository are answered.
+#[derive(Clone, Debug)]
+struct Grant {
+    /// What is sent with them, if anything.
+    credential: Option<Credential>,
+    /// Where the login that it came from was found.
+    source: Option<Source>,
+    /// Counts the logins, to tell a grant that was refused from one that has come since.
+    number: u64,
+}
+
+/// One thing to be asked for.
+struct Asked<'a> {
+    at: &'a Location,
+    url: Url,
+    repository: &'a str,
+    part: Option<&'a Part>,
+}
+
+impl Registry {
+    pub(super) fn new(settings: &NetworkSettings, credentials: Arc<Credentials>) -> Self {
+        Self { settings: settings.clone(), credentials, grants: Mutex::default() }
+    }
+
+    /// A manifest or a blob, or `None` where the registry says that there is none.
+    pub(super) async fn open(
+        &self,
+        http: &Http,
+        at: &Location,
+        part: Option<&Part>,
+    ) -> Result<Option<Body>, TransportError> {
+        let url = over_http(&at.url)?;
+        let asked = Asked { at, repository: repository(&at.url), part, url };
+        let response = self.ask(http, &asked).await?;
+        let promised = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
+        let promised = promised.and_then(|text| text.strip_prefix("sha256:")?.parse::<Sha256Digest>().ok());
+        let Some(body) = read(&asked.url, response, part)? else { return Ok(None) };
+        if asked.is_manifest() { self.manifest(&asked.url, body, promised).await.map(Some) } else { Ok(Some(body)) }
+    }
+
+    /// All of a manifest. A registry states its digest, which tells a document that was cut short or mixed up on the way.
+    async fn manifest(&self, url: &Url, body: Body, promised: Option<Sha256Digest>) -> Result<Body, TransportError> {
+        let bytes = collect(&self.settings, url, body, MAX_MANIFEST).await?;
+        let found = Sha256Digest::from_bytes(Sha256::digest(&bytes).into());
+        if let Some(expected) = promised.filter(|promised| *promised != found) {
+            let mismatch = verifier::Mismatch::WrongDigest { expected, found };
+            return Err(TransportError::Mismatch { url: public(url), mismatch });
+        }
+        let extent = Extent::Whole { length: Some(bytes.len() as u64) };
+        let pieces = futures::stream::once(std::future::ready(Ok(bytes.into()))).boxed();
+        Ok(Body { extent, tag: None, content_type: None, pieces })
+    }
+
+    /// The answer to a request, after a login where the registry wants one. A token expires; then there is one more login.
+    async fn ask(&self, http: &Http, asked: &Asked<'_>) -> Result<Response, TransportError> {
+        let slot = self.slot(asked);
+        let mut known = slot.lock().await;
+        let (grant, mut response) = if let Some(grant) = known.clone() {
+            drop(known);
+            let response = send(http, asked, &grant).await?;
+            if !is_challenge(&response) {
+                return self.accept(asked, response, &grant);
+            }
+            known = slot.lock().await;
+            match known.clone() {
+                // Somebody else has logged in anew meanwhile.
+                Some(newer) if newer.number != grant.number => (newer, None),
+                _ => (grant, Some(response)),
+            }
+        } else {
+            // The first request finds out what the registry wants, while all others wait for the answer.
+            let grant = Grant::first(&asked.at.access);
+            let response = send(http, asked, &grant).await?;
+            if !is_challenge(&response) {
+                *known = Some(grant.clone());
+                return self.accept(asked, response, &grant);
+            }
+            (grant, Some(response))
+        };
+        let grant = match response.take() {
+            Some(response) => {
+                let granted = self.log_in(http, asked, &response, &grant).await?;
+                known.insert(granted).clone()
+            }
+            None => grant,
+        };
+        drop(known);
+        let response = send(http, asked, &grant).await?;
+        self.accept(asked, response, &grant)
+    }
+
+    /// A response that is no longer about the login, or the error.
+    fn accept(&self, asked: &Asked<'_>, response: Response, grant: &Grant) -> Result<Response, TransportError> {
+        let status = response.status();
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            && is_same_server(response.url(), &asked.url)
+        {
+            return Err(self.credentials.denied(response.url(), status, &asked.at.access, grant.source.as_ref()));
+        }
+        Ok(response)
+    }
+
+    /// Do what a challenge asks for.
+    async fn log_in(
+        &self,
+        http: &Http,
+        asked: &Asked<'_>,
+        response: &Response,
+        before: &Grant,
+    ) -> Result<Grant, TransportError> {
+        let denied = |sent| self.credentials.denied(&asked.url, response.status(), &asked.at.access, sent);
+        // A server that a redirect led to must not choose where credentials go.
+        if !is_same_server(response.url(), &asked.url) {
+            return Err(refusal(response));
+        }
+        // A token of the mirror's entry is all there is: it can't be exchanged for another.
+        if before.source == Some(Source::EntryToken) {
+            return Err(denied(before.source.as_ref()));
+        }
+        let challenge = Challenge::of(response).ok_or_else(|| TransportError::Login {
+            url: public(&asked.url),
+            reason: "it asks for none of the logins that there are for registries".to_owned(),
+            hint: "is this the address of a container registry?",
+        })?;
+        let login = self.login(asked).await;
+        let source = login.as_ref().map(|login| login.source.clone());
+        let credential = match challenge {
+            Challenge::Bearer { realm, service, scope } => {
+                let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", asked.repository));
+                let realm = TokenServer { realm: &realm, service: service.as_deref(), scope: &scope };
+                self.token(http, asked, &realm, login).await?
+            }
+            Challenge::Basic => match login {
+                // The same pair again would be refused again.
+                Some(Sourced { credential: Login::Pair(pair), .. }) if before.credential.is_none() => {
+                    Credential::Pair(pair)
+                }
+                _ => return Err(denied(source.as_ref())),
+            },
+        };
+        Ok(Grant { credential: Some(credential), source, number: before.number + 1 })
+    }
+
+    /// Find a login, on a thread that may block: a credential helper is a program of its own.
+    async fn login(&self, asked: &Asked<'_>) -> Option<Sourced<Login>> {
+        let (credentials, url, access) =
+            (Arc::clone(&self.credentials), asked.url.clone(), Arc::clone(&asked.at.access));
+        let looked = tokio::task::spawn_blocking(move || credentials.for_registry(&url, &access)).await;
+        looked.unwrap_or_default()
+    }
+
+    /// Ask the token server for a token that opens the repository.
+    async fn token(
+        &self,
+        http: &Http,
+        asked: &Asked<'_>,
+        server: &TokenServer<'_>,
+        login: Option<Sourced<Login>>,
+    ) -> Result<Credential, TransportError> {
+        let wrong = |reason: String, hint| TransportError::Login { url: public(&asked.url), reason, hint };
+        let mut realm: Url = server.realm.parse().map_err(|_| {
+            wrong("it names no address for tokens".to_owned(), "is this the address of a container registry?")
+        })?;
+        let plain = realm.scheme() != "https" && !is_loopback(&realm);
+        if plain && asked.at.plain_http == PlainHttp::LoopbackOnly || !matches!(realm.scheme(), "http" | "https") {
+            return Err(wrong(
+                format!("it hands out tokens at `{}`, which is not protected by TLS", public(&realm)),
+                "correct the registry's settings; where you trust the network, `insecure: true` in the mirror's entry allows it",
+            ));
+        }
+        let questions = [("service", server.service), ("scope", Some(server.scope)), ("client_id", Some("larder"))];
+        let questions = questions.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let source = login.as_ref().map(|login| login.source.clone());
+        let request = match login.map(|login| login.credential) {
+            Some(Login::Identity(token)) => {
+                let mut form = url::form_urlencoded::Serializer::new(String::new());
+                form.extend_pairs(questions).append_pair("grant_type", "refresh_token");
+                form.append_pair("refresh_token", token.expose());
+                let request = http.request(Method::POST, &realm, asked.at.plain_http)?;
+                request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
+            }
+            pair => {
+                realm.query_pairs_mut().extend_pairs(questions);
+                let request = http.request(Method::GET, &realm, asked.at.plain_http)?;
+                match pair {
+                    Some(Login::Pair(pair)) => Credential::Pair(pair).apply(request, &realm)?,
+                    _ => request,
+                }
+            }
+        };
+        let response = http.send(&realm, request).await?;
+        let status = response.status();
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST) {
+            return Err(self.credentials.denied(&realm, status, &asked.at.access, source.as_ref()));
+        }
+        if status != StatusCode::OK {
+            return Err(refusal(&response));
+        }
+        let Some(body) = read(&realm, response, None)? else { return Err(wrong_token(&realm)) };
+        let bytes = collect(&self.settings, &realm, body, MAX_TOKEN).await?;
+        let answer: TokenAnswer = serde_json::from_slice(&bytes).map_err(|_| wrong_token(&realm))?;
+        let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
+        Ok(Credential::Token(Secret::new(token.ok_or_else(|| wrong_token(&realm))?)))
+    }
+
+    fn slot(&self, asked: &Asked<'_>) -> Slot {
+        let repository = Repository {
+            origin: asked.url.origin(),
+            path: asked.repository.to_owned(),
+            access: Arc::clone(&asked.at.access),
+        };
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, slot)) = grants.iter().find(|(known, _)| *known == repository) {
+            return Arc::clone(slot);
+        }
+        let slot = Slot::default();
+        grants.push((repository, Arc::clone(&slot)));
+        slot
+    }
+}
+
+/// Where tokens are, as a challenge describes it.
+struct TokenServer<'a> {
+    realm: &'a str,
+    service: Option<&'a str>,
+    scope: &'a str,
+}
+
+/// The answer of a token server. Both names are in use; what it says of expiry is not needed, since the registry says so.
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl Grant {
+    /// What is sent before the registry asked for anything.
+    fn first(access: &Access) -> Self {
+        let credential = access.token.clone().map(Credential::Token);
+        let source = credential.as_ref().map(|_| Source::EntryToken);
+        Self { credential, source, number: 0 }
+    }
+}
+
+impl Asked<'_> {
+    fn is_manifest(&self) -> bool {
+        self.at.url.path().rsplit('/').nth(1) == Some("manifests")
+    }
+}
+
+async fn send(http: &Http, asked: &Asked<'_>, grant: &Grant) -> Result<Response, TransportError> {
+    let mut request = asking_for(asked.part, http.request(Method::GET, &asked.url, asked.at.plain_http)?);
+    if asked.is_manifest() {
+        request = request.header(ACCEPT, MANIFESTS);
+    }
+    if let Some(credential) = &grant.credential {
+        request = credential.apply(request, &asked.url)?;
+    }
+    http.send(&asked.url, request).await
+}
+
+fn is_challenge(response: &Response) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED
+}
+
+fn wrong_token(realm: &Url) -> TransportError {
+    TransportError::Login {
+        url: public(realm),
+        reason: "its answer holds no token".to_owned(),
+        hint: "is there a login page, or a captive portal, between here and the registry?",
+    }
+}
+
+/// The URL that is asked in the end.
+fn over_http(url: &Url) -> Result<Url, TransportError> {
+    let scheme = if url.scheme() == "oci" { "https" } else { "http" };
+    let text = format!("{scheme}{}", url.as_str().strip_prefix(url.scheme()).unwrap_or_default());
+    text.parse().map_err(|_| TransportError::Login {
+        url: public(url),
+        reason: "it has no name that can be looked up".to_owned(),
+        hint: "expected `oci://host/repository`",
+    })
+}
+
+/// The repository in `/v2/REPOSITORY/manifests/…` or `/v2/REPOSITORY/blobs/…`.
+fn repository(url: &Url) -> &str {
+    let path = url.path().strip_prefix("/v2/").unwrap_or_default();
+    path.rsplitn(3, '/').nth(2).unwrap_or_default()
+}
