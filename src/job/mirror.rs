@@ -97,7 +97,7 @@ impl Document {
 pub fn build(folder: &JobFolder, entries: Vec<Entry>) -> Result<JobMirror, JobError> {
     let specs = entries.len();
     let (unsigned, signed): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| entry.mirror.signatures == Signatures::NotRequired);
+        entries.into_iter().partition(|entry| !entry.mirror.demands_signatures());
     // Each kind needs a mirror of its own where both occur: `signed:` holds for a whole mirror, and neither demanding
     // signatures that do not exist nor waiving those that do would be right.
     let mirrors = if unsigned.is_empty() {

@@ -1,12 +1,13 @@
 //! Spack binary mirrors: which files one publishes for a spec, and what they promise.
 //!
-//! A layout lives in a file of its own: v3 (Spack 1.0 and later) and v2 (0.18 to 0.23). Both end in a
+//! A layout lives in a file of its own: v3 (Spack 1.0 and later), v2 (0.18 to 0.23), and registries. All end in a
 //! [`Published`]: the metadata document byte for byte, and the blobs that it promises. v3 is asked before v2, as Spack does.
 //! "The mirror does not have it" is only what a server clearly says (404, and 403 of an object store); anything else is an
 //! error, because a mirror that can't be reached must never be taken for one that lacks the spec.
 
 mod clearsign;
 mod error;
+mod oci;
 mod v2;
 mod v3;
 
@@ -18,7 +19,7 @@ pub use v2::{V2Metadata, parse as parse_v2};
 
 use crate::report::BlobRole;
 use crate::transport::{Expected, Location, Transport, TransportError};
-use crate::types::{Mirror, MirrorPath, Signatures, SpecId};
+use crate::types::{Mirror, MirrorPath, SpecId};
 
 /// The layout in which a mirror has a spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,6 +71,9 @@ pub enum Answer {
 impl Mirror {
     /// Ask for one spec.
     pub async fn find(self: &Arc<Self>, spec: &SpecId, transport: &Transport) -> Result<Answer, MirrorError> {
+        if self.url.is_registry() {
+            return oci::find(self, spec, transport).await;
+        }
         match v3::find(self, spec, transport).await? {
             Answer::Lacks => v2::find(self, spec, transport).await,
             answer => Ok(answer),
@@ -95,7 +99,7 @@ impl Mirror {
 
     /// The answer for a spec that it has.
     fn has(self: &Arc<Self>, published: Published, is_signed: bool) -> Answer {
-        if self.signatures == Signatures::Required && !is_signed {
+        if self.demands_signatures() && !is_signed {
             Answer::Unsigned(Box::new(published))
         } else {
             Answer::Has(Box::new(published))
@@ -108,8 +112,12 @@ impl Mirror {
         path: &MirrorPath,
         transport: &Transport,
     ) -> Result<Option<Vec<u8>>, MirrorError> {
+        self.ask(spec, &self.location(path), transport).await
+    }
+
+    async fn ask(&self, spec: &SpecId, at: &Location, transport: &Transport) -> Result<Option<Vec<u8>>, MirrorError> {
         let failed =
             |source: TransportError| MirrorError::Ask { mirror: self.name.clone(), spec: spec.to_string(), source };
-        transport.document(&self.location(path)).await.map_err(failed)
+        transport.document(at).await.map_err(failed)
     }
 }

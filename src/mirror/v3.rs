@@ -13,12 +13,12 @@ use crate::report::BlobRole;
 use crate::transport::{Expected, Size, Transport, public};
 use crate::types::{Mirror, MirrorPath, Sha256Digest, SpecId};
 
-const BINARY: &str = "application/vnd.spack.install.v2.tar+gzip";
+pub(super) const BINARY: &str = "application/vnd.spack.install.v2.tar+gzip";
 const SPEC_PREFIX: &str = "application/vnd.spack.spec.v";
 
 /// The most bytes of a spec's JSON: stops a manifest from declaring a huge blob to be one, which the job mirror's index
 /// would then unpack. The largest real ones have some hundred kilobytes.
-const MAX_SPEC_BYTES: u64 = 16 << 20;
+pub(super) const MAX_SPEC_BYTES: u64 = 16 << 20;
 
 #[derive(Deserialize)]
 struct Manifest {

@@ -8,24 +8,25 @@
 //! Blobs are often redirected to an object store. No token goes there (see [`super::credentials`]).
 
 mod challenge;
+mod tokens;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::ACCEPT;
 use reqwest::{Method, Response, StatusCode};
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use self::challenge::Challenge;
+use self::tokens::TokenServer;
 use super::body::{Body, Extent, Part, collect};
 use super::credentials::{Credential, Credentials, Login, Source, Sourced};
 use super::error::{TransportError, public};
 use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::limits::NetworkSettings;
 use super::{Location, verifier};
-use crate::types::{Access, PlainHttp, Secret, Sha256Digest, is_loopback};
+use crate::types::{Access, Sha256Digest};
 
 /// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
 const MANIFESTS: &str =
@@ -33,9 +34,6 @@ const MANIFESTS: &str =
 
 /// The most bytes of a manifest: the bound that registries have. Stops an endless answer from filling the memory.
 const MAX_MANIFEST: u64 = 4 << 20;
-
-/// The most bytes of an answer with a token, for the same reason.
-const MAX_TOKEN: u64 = 64 << 10;
 
 /// Registries, and what they granted so far.
 #[derive(Debug)]
@@ -207,60 +205,6 @@ impl Registry {
         looked.unwrap_or_default()
     }
 
-    /// Ask the token server for a token that opens the repository.
-    async fn token(
-        &self,
-        http: &Http,
-        asked: &Asked<'_>,
-        server: &TokenServer<'_>,
-        login: Option<Sourced<Login>>,
-    ) -> Result<Credential, TransportError> {
-        let wrong = |reason: String, hint| TransportError::Login { url: public(&asked.url), reason, hint };
-        let mut realm: Url = server.realm.parse().map_err(|_| {
-            wrong("it names no address for tokens".to_owned(), "is this the address of a container registry?")
-        })?;
-        let plain = realm.scheme() != "https" && !is_loopback(&realm);
-        if plain && asked.at.plain_http == PlainHttp::LoopbackOnly || !matches!(realm.scheme(), "http" | "https") {
-            return Err(wrong(
-                format!("it hands out tokens at `{}`, which is not protected by TLS", public(&realm)),
-                "correct the registry's settings; where you trust the network, `insecure: true` in the mirror's entry allows it",
-            ));
-        }
-        let questions = [("service", server.service), ("scope", Some(server.scope)), ("client_id", Some("larder"))];
-        let questions = questions.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let source = login.as_ref().map(|login| login.source.clone());
-        let request = match login.map(|login| login.credential) {
-            Some(Login::Identity(token)) => {
-                let mut form = url::form_urlencoded::Serializer::new(String::new());
-                form.extend_pairs(questions).append_pair("grant_type", "refresh_token");
-                form.append_pair("refresh_token", token.expose());
-                let request = http.request(Method::POST, &realm, asked.at.plain_http)?;
-                request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
-            }
-            pair => {
-                realm.query_pairs_mut().extend_pairs(questions);
-                let request = http.request(Method::GET, &realm, asked.at.plain_http)?;
-                match pair {
-                    Some(Login::Pair(pair)) => Credential::Pair(pair).apply(request, &realm)?,
-                    _ => request,
-                }
-            }
-        };
-        let response = http.send(&realm, request).await?;
-        let status = response.status();
-        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST) {
-            return Err(self.credentials.denied(&realm, status, &asked.at.access, source.as_ref()));
-        }
-        if status != StatusCode::OK {
-            return Err(refusal(&response));
-        }
-        let Some(body) = read(&realm, response, None)? else { return Err(wrong_token(&realm)) };
-        let bytes = collect(&self.settings, &realm, body, MAX_TOKEN).await?;
-        let answer: TokenAnswer = serde_json::from_slice(&bytes).map_err(|_| wrong_token(&realm))?;
-        let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
-        Ok(Credential::Token(Secret::new(token.ok_or_else(|| wrong_token(&realm))?)))
-    }
-
     fn slot(&self, asked: &Asked<'_>) -> Slot {
         let repository = Repository {
             origin: asked.url.origin(),
@@ -275,20 +219,6 @@ impl Registry {
         grants.push((repository, Arc::clone(&slot)));
         slot
     }
-}
-
-/// Where tokens are, as a challenge describes it.
-struct TokenServer<'a> {
-    realm: &'a str,
-    service: Option<&'a str>,
-    scope: &'a str,
-}
-
-/// The answer of a token server. Both names are in use; what it says of expiry is not needed, since the registry says so.
-#[derive(Deserialize)]
-struct TokenAnswer {
-    token: Option<String>,
-    access_token: Option<String>,
 }
 
 impl Grant {
@@ -319,14 +249,6 @@ async fn send(http: &Http, asked: &Asked<'_>, grant: &Grant) -> Result<Response,
 
 fn is_challenge(response: &Response) -> bool {
     response.status() == StatusCode::UNAUTHORIZED
-}
-
-fn wrong_token(realm: &Url) -> TransportError {
-    TransportError::Login {
-        url: public(realm),
-        reason: "its answer holds no token".to_owned(),
-        hint: "is there a login page, or a captive portal, between here and the registry?",
-    }
 }
 
 /// The URL that is asked in the end.

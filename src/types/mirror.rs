@@ -19,6 +19,14 @@ pub struct Mirror {
     pub access: Arc<Access>,
 }
 
+impl Mirror {
+    /// Whether Spack checks the signatures of what comes from here. Never of what comes from a registry: that has no place for
+    /// any, and Spack asks for none whatever `signed:` says (`download_tarball` in `binary_distribution.py`, 1.1.0).
+    pub fn demands_signatures(&self) -> bool {
+        self.signatures == Signatures::Required && !self.url.is_registry()
+    }
+}
+
 /// Whether Spack checks the signature of a mirror's metadata: `signed:` of a mirror entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Signatures {

@@ -21,6 +21,12 @@ impl MirrorPath {
         Self::new(["blobs", "sha256", &digest.shard(), &digest.to_string()])
     }
 
+    /// The blob that lies here, if it is the place of one.
+    pub(super) fn blob(&self) -> Option<Sha256Digest> {
+        let digest = self.parts().last()?.parse().ok()?;
+        (*self == Self::of_blob(digest)).then_some(digest)
+    }
+
     /// The path below `root`.
     pub fn below(&self, root: &Path) -> PathBuf {
         let mut path = root.to_owned();

@@ -1,16 +1,18 @@
 //! Where a Spack mirror lives.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use thiserror::Error;
 use url::{Host, Url};
 
-use super::MirrorPath;
+use super::{MirrorPath, registry_url};
 use crate::fs::normalise;
 
-/// The address of a mirror: `file://`, `https://` or `http://`, without query or fragment.
+/// The address of a mirror: `file://`, `https://` or `http://`, or a repository of a registry (`oci://`, `oci+http://`), without
+/// query or fragment.
 ///
 /// Printing it never shows a password: an address may carry one, and messages end up in public job logs.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -40,7 +42,7 @@ pub enum InvalidMirrorUrl {
         reason: String,
     },
     /// A scheme that larder can't read.
-    #[error("`{scheme}://` mirrors can't be read: expected `file://`, `https://` or `http://` in `{text}`")]
+    #[error("`{scheme}://` mirrors can't be read: expected `file://`, `https://`, `http://` or `oci://` in `{text}`")]
     Scheme {
         /// The text.
         text: String,
@@ -68,6 +70,9 @@ impl MirrorUrl {
         match url.scheme() {
             "file" if url.to_file_path().is_err() => return Err(malformed("its path is not absolute".to_owned())),
             "file" | "http" | "https" => {}
+            scheme if registry_url::is_registry(scheme) => {
+                registry_url::check(&url).map_err(|reason| malformed(reason.to_owned()))?;
+            }
             scheme => {
                 return Err(InvalidMirrorUrl::Scheme { text: redact_text(text), scheme: scheme.to_owned() });
             }
@@ -78,13 +83,28 @@ impl MirrorUrl {
         Ok(Self(url))
     }
 
-    /// The URL of a file of the mirror. Parts can't hold separators, so the result is always below the mirror.
+    /// The URL of a file of the mirror. Parts can't hold separators, so the result is always below the mirror. In a registry,
+    /// that is only for blobs, which it has by their digest.
     pub fn join(&self, path: &MirrorPath) -> Url {
+        if let Some(digest) = path.blob().filter(|_| self.is_registry()) {
+            return registry_url::blob(&self.0, digest);
+        }
         let mut url = self.0.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path.parts());
         }
         url
+    }
+
+    /// Whether it is a repository of a registry.
+    pub fn is_registry(&self) -> bool {
+        registry_url::is_registry(self.0.scheme())
+    }
+
+    /// The URL of the manifest with this tag in a registry's repository. Characters that no tag may have become `_`, as for
+    /// Spack.
+    pub fn manifest(&self, tag: &str) -> Option<Url> {
+        self.is_registry().then(|| registry_url::manifest(&self.0, tag))
     }
 
     /// The folder of a `file://` mirror.
@@ -94,7 +114,8 @@ impl MirrorUrl {
 
     /// Whether bytes from here can be changed by anybody on the way, which `policy` does not allow.
     pub fn is_refused_by(&self, policy: PlainHttp) -> bool {
-        policy == PlainHttp::LoopbackOnly && self.0.scheme() == "http" && !is_loopback(&self.0)
+        let is_plain = matches!(self.0.scheme(), "http" | "oci+http");
+        policy == PlainHttp::LoopbackOnly && is_plain && !is_loopback(&self.0)
     }
 
     /// The text without credentials, as it is compared with the prefixes of `caches:` and as it is shown.
@@ -113,7 +134,12 @@ impl MirrorUrl {
 /// Whether the host is this very machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        // Of a scheme that the parser does not know, an address is a name like any other to it.
+        Some(Host::Domain(name)) => {
+            name == "localhost"
+                || name.ends_with(".localhost")
+                || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        }
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
@@ -162,6 +188,7 @@ impl fmt::Debug for MirrorUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Sha256Digest;
 
     fn parse(text: &str) -> Result<MirrorUrl, InvalidMirrorUrl> {
         MirrorUrl::parse(text, Path::new("/project"))
@@ -189,11 +216,67 @@ mod tests {
     }
 
     #[test]
+    fn a_registry_has_blobs_by_digest_and_manifests_by_tag() {
+        let digest: Sha256Digest = "ab".repeat(32).parse().unwrap();
+        for (mirror, repository) in [
+            ("oci://host.example/Group/x", "oci://host.example/v2/group/x"),
+            ("oci://host.example:5050/group/x/", "oci://host.example:5050/v2/group/x"),
+            ("oci+http://127.0.0.1:5000/x", "oci+http://127.0.0.1:5000/v2/x"),
+            ("oci://localhost/x", "oci://localhost/v2/x"),
+            // What Docker does with a name that can't be a host's, and Spack after it.
+            ("oci://user/x", "oci://index.docker.io/v2/user/x"),
+            ("oci://x", "oci://index.docker.io/v2/library/x"),
+        ] {
+            let url = parse(mirror).unwrap();
+            assert_eq!(url.to_string(), mirror.trim_end_matches('/'));
+            let blob = url.join(&MirrorPath::of_blob(digest));
+            assert_eq!(blob.as_str(), format!("{repository}/blobs/sha256:{digest}"));
+            let manifest = url.manifest("a+b@1/x.spack").unwrap();
+            assert_eq!(manifest.as_str(), format!("{repository}/manifests/a_b_1_x.spack"));
+        }
+        assert_eq!(parse("https://host/x").unwrap().manifest("x"), None);
+        let long = "a".repeat(100) + &"b".repeat(100);
+        let manifest = parse("oci://host.example/x").unwrap().manifest(&long).unwrap();
+        assert!(manifest.as_str().ends_with(&format!("/{}{}", "a".repeat(64), "b".repeat(64))));
+    }
+
+    #[test]
+    fn what_names_no_repository_is_refused() {
+        for (text, reason) in [
+            ("oci://host.example", "no repository"),
+            ("oci://host.example/", "no repository"),
+            ("oci://", "no registry"),
+            ("oci:/x", "no registry"),
+            ("oci://host.example/x:tag", "without tag"),
+            ("oci://host.example/x@sha256:0", "without tag"),
+            ("oci://host.example/a//b", "without tag"),
+            ("oci://host.example/a/-b", "without tag"),
+            ("oci://host.example/a%2e%2e/b", "without tag"),
+            ("oci://user:secret@host.example/x", "access-pair"),
+            ("oci+http://host.example/x?a", "neither `?` nor `#`"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(reason) && !error.contains("secret"), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn plain_http_is_for_this_machine_only() {
-        for local in ["http://127.0.0.1:8/x", "http://[::1]/", "http://localhost/", "https://host/"] {
+        for local in [
+            "http://127.0.0.1:8/x",
+            "http://[::1]/",
+            "http://localhost/",
+            "https://host/",
+            "oci+http://127.0.0.1:5000/x",
+            "oci+http://[::1]:5000/x",
+            "oci+http://localhost:5000/x",
+            "oci://host.example/x",
+        ] {
             assert!(!parse(local).unwrap().is_refused_by(PlainHttp::LoopbackOnly), "{local}");
         }
-        for remote in ["http://host/", "http://10.0.0.1/", "http://localhost.evil.example/"] {
+        let remote =
+            ["http://host/", "http://10.0.0.1/", "http://localhost.evil.example/", "oci+http://host.example/x"];
+        for remote in remote {
             assert!(parse(remote).unwrap().is_refused_by(PlainHttp::LoopbackOnly), "{remote}");
             assert!(!parse(remote).unwrap().is_refused_by(PlainHttp::Anywhere), "{remote}");
         }

@@ -12,6 +12,7 @@ mod mirror;
 mod mirror_path;
 mod mirror_url;
 mod names;
+mod registry_url;
 mod spec_id;
 mod variables;
 

@@ -15,6 +15,7 @@ mod archives;
 mod authority;
 mod context;
 mod fixtures;
+mod images;
 mod server;
 
 mod authentication;
@@ -35,6 +36,7 @@ mod output;
 mod path_safety;
 mod prune;
 mod real_spack;
+mod registries;
 mod secure_connections;
 mod selection;
 mod server_itself;

@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::context::Project;
+use crate::context::{NETWORK, Project};
 use crate::fixtures::{Mirror, fixture};
+use crate::images::DockerRegistry;
 
 /// One Spack, with an install tree and folders of its own for one test.
 struct Spack {
@@ -198,5 +199,33 @@ fn spack_finds_the_job_mirror_through_an_optional_include() {
         let environment = project.root();
         spack.run(&[], &["-e", environment.to_str().unwrap(), "install", "--cache-only"]);
         assert_eq!(spack.installed(), NEEDED);
+    }
+}
+
+#[test]
+fn spack_installs_what_another_spack_pushed_to_a_registry_that_is_off_by_then() {
+    for (publisher, installer) in Spack::all().into_iter().zip(Spack::all()).filter(|(spack, _)| spack.is_new()) {
+        let Some(registry) = DockerRegistry::start(false) else { return };
+        let (project, _server) = Project::with_server(Mirror::V3Unsigned);
+        let (environment, scope) = (project.root(), project.path(".larder/job/spack"));
+        let environment = environment.to_str().unwrap();
+        project.prepare();
+        publisher.run(&[&scope], &["-e", environment, "install", "--cache-only"]);
+        let mirror = registry.url("group/binaries");
+        publisher.run(
+            &[&scope],
+            &["-e", environment, "buildcache", "push", "--without-build-dependencies", "--unsigned", &mirror],
+        );
+
+        // Nothing of the first mirror, and the same lockfile.
+        let project = Project::new(Mirror::V3Unsigned.environment());
+        project.configure(NETWORK);
+        let mirrors = format!("spack:\n  specs: [app, plotter]\n  view: false\n  mirrors:\n    images: {mirror}\n");
+        project.write("spack.yaml", mirrors);
+        project.prepare();
+        drop(registry);
+        let (environment, scope) = (project.root(), project.path(".larder/job/spack"));
+        installer.run(&[&scope], &["-e", environment.to_str().unwrap(), "install", "--cache-only"]);
+        assert_eq!(installer.installed(), NEEDED);
     }
 }

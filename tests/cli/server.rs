@@ -78,6 +78,8 @@ pub struct Logged {
     pub version: Version,
 }
 
+type Guard = Arc<dyn Fn(Option<&str>) -> Option<Fault> + Send + Sync>;
+
 #[derive(Default)]
 struct Shared {
     root: PathBuf,
@@ -85,8 +87,8 @@ struct Shared {
     log: Mutex<Vec<Logged>>,
     stalled: Mutex<bool>,
     stall_began: Condvar,
-    /// The only `Authorization` header that is let in.
-    authorization: Mutex<Option<String>>,
+    /// Who is let in.
+    guard: Mutex<Option<Guard>>,
     /// Stall at this request of all, counted from one, and at every later one.
     stall_at: Mutex<Option<usize>>,
 }
@@ -143,7 +145,16 @@ impl Server {
 
     /// Answer 401 to every request without this `Authorization` header.
     pub fn require_authorization(&self, header: &str) {
-        *self.shared.authorization.lock().unwrap() = Some(header.to_owned());
+        let required = header.to_owned();
+        self.guard(move |header| match header {
+            Some(header) if header == required => None,
+            _ => Some(Fault::Status(401, vec![("www-authenticate", "Basic realm=\"mirror\"".to_owned())])),
+        });
+    }
+
+    /// Decide by its `Authorization` header what is answered to a request instead of the file, if anything.
+    pub fn guard(&self, guard: impl Fn(Option<&str>) -> Option<Fault> + Send + Sync + 'static) {
+        *self.shared.guard.lock().unwrap() = Some(Arc::new(guard));
     }
 
     /// Serve files again.
@@ -224,13 +235,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         log.len() - 1
     };
     let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let required = shared.authorization.lock().unwrap().clone();
-    let is_let_in = required.is_none() || required.as_deref() == authorization;
-    let fault = if is_let_in {
-        shared.next_fault(&path, number + 1)
-    } else {
-        Some(Fault::Status(401, vec![("www-authenticate", "Basic realm=\"mirror\"".to_owned())]))
-    };
+    let guard = shared.guard.lock().unwrap().clone();
+    let refusal = guard.and_then(|guard| guard(authorization));
+    let fault = refusal.or_else(|| shared.next_fault(&path, number + 1));
     let response = match fault {
         Some(fault) => shared.misbehave(&path, fault).await,
         None => shared.file(&path),

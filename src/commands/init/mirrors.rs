@@ -56,7 +56,8 @@ impl FoundMirror {
 /// The text up to the variable or number that differs between branches; nothing for a mirror that is there for good.
 fn temporary_prefix(url: &str) -> Option<String> {
     // A host may well be named `pr` (the top-level domain, say): only for buckets does its name count.
-    let is_bucket = !["https://", "http://", "file://"].iter().any(|scheme| url.starts_with(scheme));
+    let is_bucket =
+        !["https://", "http://", "file://", "oci://", "oci+http://"].iter().any(|scheme| url.starts_with(scheme));
     let host = url.find("://").map_or(0, |at| at + 3);
     let start = if is_bucket { host } else { host + url[host..].find('/')? };
     let variable = url[start..].find('$').map(|at| start + at).filter(|at| names_a_branch(&url[*at..]));
@@ -118,6 +119,7 @@ mod tests {
             ("https://h.example/${BRANCH}", "https://h.example/"),
             ("s3://pr-binaries/x", "s3://pr-"),
             ("s3://key:secret@bucket/pr-1", "s3://bucket/pr-"),
+            ("oci://registry.pr.example/spack/mr-7", "oci://registry.pr.example/spack/mr-"),
             ("file:///srv/tmp", "file:///srv/tmp"),
         ] {
             assert_eq!(FoundMirror::new("m", url, true).temporary_prefix.as_deref(), Some(prefix), "{url}");

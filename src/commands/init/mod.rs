@@ -116,7 +116,7 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
     }
     for mirror in mirrors.iter().filter(|mirror| !mirror.is_readable) {
         session.warn(&format!(
-            "larder can't use mirror `{}` at `{}` (it reads `https://` and `file://`, and `http://` with `insecure: true`): name the mirrors to use under `mirrors:` in larder.yaml",
+            "larder can't use mirror `{}` at `{}` (it reads `https://`, `oci://` and `file://`, and `http://` with `insecure: true`): name the mirrors to use under `mirrors:` in larder.yaml",
             mirror.name, mirror.url
         ));
     }

@@ -137,7 +137,7 @@ fn mirrors_that_can_not_be_used_are_shown_where_they_are() {
        |     ^
     ");
     assert_snapshot!(refused("mirrors: [s3://bucket/x]\n"), @r"
-    error: `s3://` mirrors can't be read: expected `file://`, `https://` or `http://` in `s3://bucket/x`
+    error: `s3://` mirrors can't be read: expected `file://`, `https://`, `http://` or `oci://` in `s3://bucket/x`
      --> larder.yaml:1:11
      1 | mirrors: [s3://bucket/x]
        |           ^

@@ -150,11 +150,11 @@ impl Credentials {
                 if names.len() == 1 { "is" } else { "are" }
             ));
         } else if sent.is_none() {
-            hints.push(
-                "does this job have credentials? `access-pair` or `access-token-variable` in the mirror's entry names the \
-                 variables that hold them"
-                    .to_owned(),
-            );
+            let question = if status == StatusCode::FORBIDDEN { "the right to read this" } else { "credentials" };
+            hints.push(format!(
+                "does this job have {question}? `access-pair` or `access-token-variable` in the mirror's entry names the \
+                 variables that hold credentials"
+            ));
         } else if status == StatusCode::FORBIDDEN {
             hints.push("they are known to the server: do they have the right to read this?".to_owned());
         } else {

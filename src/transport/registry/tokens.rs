@@ -1,0 +1,95 @@
+//! The server that hands out tokens for a registry, as Docker's token protocol has it: a GET with the user's password, or a POST
+//! with the identity token that a login left, answered with JSON.
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use url::Url;
+
+use super::{Asked, Registry};
+use crate::transport::body::collect;
+use crate::transport::credentials::{Credential, Login, Sourced};
+use crate::transport::error::{TransportError, public};
+use crate::transport::http::{Http, read, refusal};
+use crate::types::{PlainHttp, Secret, is_loopback};
+
+/// The most bytes of an answer with a token. Stops an endless one from filling the memory.
+const MAX_TOKEN: u64 = 64 << 10;
+
+/// Where tokens are, as a challenge describes it.
+pub(super) struct TokenServer<'a> {
+    pub(super) realm: &'a str,
+    pub(super) service: Option<&'a str>,
+    pub(super) scope: &'a str,
+}
+
+/// The answer of a token server. Both names are in use; what it says of expiry is not needed, since the registry says so.
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl Registry {
+    /// Ask the token server for a token that opens the repository.
+    pub(super) async fn token(
+        &self,
+        http: &Http,
+        asked: &Asked<'_>,
+        server: &TokenServer<'_>,
+        login: Option<Sourced<Login>>,
+    ) -> Result<Credential, TransportError> {
+        let wrong = |reason: String, hint| TransportError::Login { url: public(&asked.url), reason, hint };
+        let mut realm: Url = server.realm.parse().map_err(|_| {
+            wrong("it names no address for tokens".to_owned(), "is this the address of a container registry?")
+        })?;
+        let plain = realm.scheme() != "https" && !is_loopback(&realm);
+        if plain && asked.at.plain_http == PlainHttp::LoopbackOnly || !matches!(realm.scheme(), "http" | "https") {
+            return Err(wrong(
+                format!("it hands out tokens at `{}`, which is not protected by TLS", public(&realm)),
+                "correct the registry's settings; where you trust the network, `insecure: true` in the mirror's entry allows it",
+            ));
+        }
+        let questions = [("service", server.service), ("scope", Some(server.scope)), ("client_id", Some("larder"))];
+        let questions = questions.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let source = login.as_ref().map(|login| login.source.clone());
+        let request = match login.map(|login| login.credential) {
+            Some(Login::Identity(token)) => {
+                let mut form = url::form_urlencoded::Serializer::new(String::new());
+                form.extend_pairs(questions).append_pair("grant_type", "refresh_token");
+                form.append_pair("refresh_token", token.expose());
+                let request = http.request(Method::POST, &realm, asked.at.plain_http)?;
+                request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
+            }
+            pair => {
+                realm.query_pairs_mut().extend_pairs(questions);
+                let request = http.request(Method::GET, &realm, asked.at.plain_http)?;
+                match pair {
+                    Some(Login::Pair(pair)) => Credential::Pair(pair).apply(request, &realm)?,
+                    _ => request,
+                }
+            }
+        };
+        let response = http.send(&realm, request).await?;
+        let status = response.status();
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST) {
+            return Err(self.credentials.denied(&realm, status, &asked.at.access, source.as_ref()));
+        }
+        if status != StatusCode::OK {
+            return Err(refusal(&response));
+        }
+        let Some(body) = read(&realm, response, None)? else { return Err(wrong_token(&realm)) };
+        let bytes = collect(&self.settings, &realm, body, MAX_TOKEN).await?;
+        let answer: TokenAnswer = serde_json::from_slice(&bytes).map_err(|_| wrong_token(&realm))?;
+        let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
+        Ok(Credential::Token(Secret::new(token.ok_or_else(|| wrong_token(&realm))?)))
+    }
+}
+
+fn wrong_token(realm: &Url) -> TransportError {
+    TransportError::Login {
+        url: public(realm),
+        reason: "its answer holds no token".to_owned(),
+        hint: "is there a login page, or a captive portal, between here and the registry?",
+    }
+}
