@@ -218,6 +218,9 @@ pub struct Totals {
     pub bytes_reused: u64,
     /// Of those, what was downloaded.
     pub bytes_fetched: u64,
+    /// Bytes of unfinished blobs that an earlier, interrupted run had received: part of `bytes_fetched`, but not asked for again.
+    #[serde(default)]
+    pub bytes_resumed: u64,
     /// Downloaded metadata.
     pub metadata_bytes: u64,
     /// Requests to mirrors, repeated ones included.

@@ -281,6 +281,7 @@ mod tests {
             bytes_needed: 24 * MIB,
             bytes_reused: 0,
             bytes_fetched: 24 * MIB,
+            bytes_resumed: 0,
             metadata_bytes: 812,
             requests: 1,
             seconds: 75.2,

@@ -1,12 +1,13 @@
 //! The use cases, one file each.
 //!
 //! Each takes a [`Session`] and returns a [`Report`]; none prints. What two of them share lies in `environments` (lockfiles,
-//! mirrors, install trees), `resolve` (asking mirrors), `obtain` (caches and downloads) and `upkeep` (caches without
+//! mirrors, install trees), `resolve` (asking mirrors), `obtain` and `fetch` (caches and downloads) and `upkeep` (caches without
 //! downloads).
 
 mod clean;
 mod environments;
 mod error;
+mod fetch;
 mod finish;
 mod init;
 mod list;
