@@ -27,6 +27,7 @@ mod hostile_archives;
 mod init;
 mod interrupted;
 mod job_log;
+mod large_blobs;
 mod lockfiles;
 mod mirrors_unreachable;
 mod no_op;

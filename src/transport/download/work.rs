@@ -23,8 +23,11 @@ const PROBE: u64 = 32 << 20;
 const MIN_DIVIDED: u64 = 1 << 20;
 
 /// A stretch that is done sooner than this is left to whoever has it: taking it away would break off his connection, and what
-/// is on the line then is lost.
-const SLOW: Duration = Duration::from_secs(2);
+/// is on the line then is lost, and paid for.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// So many times slower than others is slow. Where all are, it is the line, and to divide anything would not help.
+const TIMES_SLOWER: f64 = 2.0;
 
 /// Names a stretch that is being fetched.
 pub(super) type StretchId = u64;
@@ -41,6 +44,8 @@ pub(super) struct Work {
     unassigned: RangeSet<u64>,
     active: BTreeMap<StretchId, Stretch>,
     next_id: StretchId,
+    /// The pace of the stretch that was done last, in bytes a second.
+    usual_pace: Option<f64>,
     /// A server sends the whole file whatever it is asked for: nobody can help.
     is_one_stream: bool,
 }
@@ -58,16 +63,20 @@ impl Stretch {
         self.end - self.next
     }
 
-    /// How long it will take at its pace so far; unknown at first.
-    fn remaining_time(&self, now: Instant) -> Option<Duration> {
-        let elapsed = now.duration_since(self.began);
-        if elapsed < SLOW / 2 {
-            return None;
-        }
-        // Nothing at all so far: slower than anything.
-        let Some(pace) = std::num::NonZeroU64::new(self.fetched) else { return Some(Duration::MAX) };
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        Some(elapsed.mul_f64(self.remaining() as f64 / pace.get() as f64))
+    /// Bytes a second so far.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn pace(&self, now: Instant) -> f64 {
+        self.fetched as f64 / now.duration_since(self.began).as_secs_f64().max(0.001)
+    }
+
+    /// How long it will take at its pace so far, in seconds, if that is too long: others do better.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    fn overlong(&self, now: Instant, others: Option<f64>) -> Option<f64> {
+        let pace = self.pace(now);
+        let is_slower = others.is_some_and(|others| pace * TIMES_SLOWER < others);
+        let seconds = self.remaining() as f64 / pace.max(0.001);
+        let is_known = now.duration_since(self.began) >= SLOW / 2;
+        (is_known && is_slower && seconds > SLOW.as_secs_f64()).then_some(seconds)
     }
 }
 
@@ -77,7 +86,16 @@ impl Work {
         let whole = 0..size.unwrap_or(limit);
         let unassigned = if whole.is_empty() { RangeSet::new() } else { arrived.gaps(&whole).collect() };
         let connections = u64::try_from(connections.max(1)).unwrap_or(1);
-        Self { size, limit, connections, unassigned, active: BTreeMap::new(), next_id: 0, is_one_stream: false }
+        Self {
+            size,
+            limit,
+            connections,
+            unassigned,
+            active: BTreeMap::new(),
+            next_id: 0,
+            usual_pace: None,
+            is_one_stream: false,
+        }
     }
 
     /// The size of the blob, once it is known.
@@ -157,11 +175,13 @@ impl Work {
     }
 
     /// The stretch is over; what did not come in is for others.
-    pub(super) fn give_back(&mut self, id: StretchId) {
-        if let Some(stretch) = self.active.remove(&id)
-            && stretch.next < stretch.end
-        {
-            self.unassigned.insert(stretch.next..stretch.end);
+    pub(super) fn give_back(&mut self, id: StretchId, now: Instant) {
+        if let Some(stretch) = self.active.remove(&id) {
+            if stretch.remaining() > 0 {
+                self.unassigned.insert(stretch.next..stretch.end);
+            } else if stretch.fetched >= MIN_DIVIDED {
+                self.usual_pace = Some(stretch.pace(now));
+            }
         }
         if self.active.is_empty() {
             self.is_one_stream = false;
@@ -210,8 +230,8 @@ impl Work {
     /// The stretch that will take longest, if that is long enough to divide it.
     fn slowest(&self, now: Instant) -> Option<StretchId> {
         let slow = self.active.iter().filter(|(_, stretch)| stretch.remaining() >= 2 * MIN_DIVIDED);
-        let slow = slow.filter_map(|(id, stretch)| Some((stretch.remaining_time(now)?, *id)));
-        slow.filter(|(time, _)| *time > SLOW).max().map(|(_, id)| id)
+        let slow = slow.filter_map(|(id, stretch)| Some((stretch.overlong(now, self.usual_pace)?, *id)));
+        slow.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, id)| id)
     }
 }
 
@@ -240,13 +260,18 @@ mod tests {
 
     #[test]
     fn who_is_slow_gives_half_of_the_rest_away_and_who_is_not_keeps_it() {
-        let mut work = work(8 * MIB);
+        let mut work = work(16 * MIB);
         let began = Instant::now();
-        let (slow, _) = work.take(began).unwrap();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        let (slow, range) = work.take(began).unwrap();
+        assert_eq!(range, 0..8 * MIB);
         work.advance(slow, 2 * MIB);
-        assert_eq!(work.take(began), None, "nobody knows yet how slow it is");
-        assert_eq!(work.take(began + Duration::from_millis(500)), None);
-        let (_, taken) = work.take(began + Duration::from_secs(3)).unwrap();
+        let (other, range) = work.take(began).unwrap();
+        assert_eq!(work.take(after(9)), None, "slow, but who says that others would be faster?");
+        work.advance(other, range.end - range.start);
+        work.give_back(other, after(2));
+        assert_eq!(work.take(after(2)), None, "nobody knows yet how slow it is");
+        let (_, taken) = work.take(after(9)).unwrap();
         assert_eq!(taken, 5 * MIB..8 * MIB);
         assert_eq!(work.advance(slow, 6 * MIB), (2 * MIB, 3 * MIB), "the rest is somebody else's now");
         assert!(work.is_complete(slow));
@@ -273,12 +298,12 @@ mod tests {
         let (first, _) = work.take(now).unwrap();
         let (second, _) = work.take(now).unwrap();
         assert!(!work.becomes_one_stream(first, Some(100 * MIB)));
-        work.give_back(second);
+        work.give_back(second, now);
         work.advance(first, MIB);
         assert!(work.becomes_one_stream(first, Some(100 * MIB)));
         assert!(work.take(now).is_none() && !work.is_worth_help(now + Duration::from_secs(60)));
         assert_eq!(work.advance(first, 100 * MIB), (0, 100 * MIB));
-        work.give_back(first);
+        work.give_back(first, now);
         assert!(work.is_done());
     }
 
@@ -301,7 +326,7 @@ mod tests {
                 now += Duration::from_millis(700);
                 if !advance || held.is_empty() {
                     if let Some(position) = held.len().checked_sub(1).filter(|_| bytes > 0 && !advance) {
-                        work.give_back(held.remove(which % (position + 1)));
+                        work.give_back(held.remove(which % (position + 1)), now);
                     }
                     held.extend(work.take(now).map(|(id, _)| id));
                     continue;
@@ -313,7 +338,7 @@ mod tests {
                     fetched.insert(from..from + wanted);
                 }
                 if work.is_complete(id) {
-                    work.give_back(id);
+                    work.give_back(id, now);
                     held.retain(|other| *other != id);
                 }
             }

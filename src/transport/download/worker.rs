@@ -121,7 +121,7 @@ impl Worker {
                 // What a server sends from the beginning each time is not brought for good.
                 let is_lasting = !work.is_one_stream();
                 let brought = work.advance(id, 0).0.saturating_sub(before);
-                work.give_back(id);
+                work.give_back(id, Instant::now());
                 if is_lasting { brought } else { 0 }
             };
             if brought >= PROGRESS {
