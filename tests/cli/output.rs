@@ -7,7 +7,7 @@ use crate::context::{NETWORK, Project, total};
 use crate::fixtures::{Mirror, read_json};
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
-const COMMANDS: [&str; 7] = ["plan", "prepare", "finish", "warm", "verify", "list", "clean"];
+const COMMANDS: [&str; 8] = ["plan", "prepare", "finish", "warm", "export", "verify", "list", "clean"];
 
 /// A run's text without what differs between runs.
 macro_rules! assert_snapshot {
