@@ -64,7 +64,7 @@ pub struct Keys {
 
 #[derive(Deserialize)]
 struct Index {
-    keys: BTreeMap<String, serde::de::IgnoredAny>,
+    keys: serde_json::Map<String, serde_json::Value>,
 }
 
 impl FromStr for Fingerprint {

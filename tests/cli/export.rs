@@ -1,6 +1,7 @@
 //! A folder for a site without a network: it holds what it says, works wherever it lies, and is made without harm.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -187,8 +188,8 @@ fn mixed(layouts: &[(Mirror, &str)]) -> (Project, Vec<Server>) {
     for (mirror, lacks) in layouts {
         let server = Server::start(&mirror.folder());
         server.fault(lacks, Times::Always, Fault::Status(404, vec![]));
-        yaml +=
-            &format!("  - {{ name: m{}, url: \"{}\", signed: {} }}\n", servers.len(), server.url(), mirror.is_signed());
+        let (name, url, signed) = (servers.len(), server.url(), mirror.is_signed());
+        writeln!(yaml, "  - {{ name: m{name}, url: \"{url}\", signed: {signed} }}").unwrap();
         servers.push(server);
     }
     project.configure(&yaml);
