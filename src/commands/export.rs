@@ -411,7 +411,10 @@ fn warn_of_what_stays_behind(session: &Session<'_>, path: &Path) {
     for (name, mirror) in mirrors {
         let entries = [Some(mirror), mirror.get("fetch"), mirror.get("push")];
         let is_secret = |entry: &serde_yaml::Value| {
-            entry.get("access_token").is_some() || entry.get("access_pair").is_some_and(serde_yaml::Value::is_sequence)
+            let url = entry.as_str().or_else(|| entry.get("url")?.as_str()).and_then(|url| url::Url::parse(url).ok());
+            url.is_some_and(|url| url.password().is_some())
+                || entry.get("access_token").is_some()
+                || entry.get("access_pair").is_some_and(serde_yaml::Value::is_sequence)
         };
         if entries.into_iter().flatten().any(is_secret) {
             session.warn(&format!(

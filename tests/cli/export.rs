@@ -372,10 +372,10 @@ fn what_no_mirror_has_is_named_and_require_all_fails_with_3() {
 fn what_does_not_travel_is_said_and_secrets_are_not_printed() {
     let (project, _server) = Project::with_server(Mirror::V3Unsigned);
     let yaml = "spack:\n  specs: [app, plotter]\n  view: false\n  include: [../site.yaml]\n  mirrors:\n    \
-                private: { url: 's3://x', access_pair: [me, hunter2] }\n";
+                private: { url: 's3://x', access_pair: [me, hunter2] }\n    other: https://me:hunter2@host/x\n";
     project.write("spack.yaml", yaml);
     let run = project.larder(&["export", "../out"]).succeeds();
-    let run = run.says(&["has `include:`", "credentials of mirror `private`"]);
+    let run = run.says(&["has `include:`", "credentials of mirror `private`", "credentials of mirror `other`"]);
     assert!(!run.stderr.contains("hunter2"), "{run}");
 }
 
