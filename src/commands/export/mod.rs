@@ -4,30 +4,29 @@
 //! it is downloaded first where they lack it, and is copied and hashed once more on the way. The order in which files appear is
 //! in [`crate::export`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+mod environments;
+mod published;
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use fs_err as fs;
 
-use super::environments::{self, InstallTrees};
+use self::environments::write_environments;
+use self::published::{keys, write_keys, write_metadata};
+use super::environments::{InstallTrees, load};
 use super::obtain::{self, BlobNeed, Held, Obtained};
 use super::resolve::{self, Documents, Found, Resolution, Scope};
 use super::upload::Note;
 use super::{CommandError, Mode, Session, Wanted, upkeep, upload};
 use crate::config::BuildDeps;
 use crate::export::{Contents, ExportError, ExportFolder, ExportRecord, larder_yaml, mirrors_yaml, readme};
-use crate::job::{
-    IndexFormat, JobError, JobFolder, Listed, SCOPE_FILE_NAME, SpecNodes, index, nodes_of, v2_index_files,
-    v3_index_files, v3_index_manifest,
-};
-use crate::mirror::{Fingerprint, Layout, PublishedBlob, v2_key_files, v3_key_files};
-use crate::report::{BlobRole, ExportReport, Report, Status};
+use crate::job::{JobFolder, SCOPE_FILE_NAME};
+use crate::mirror::PublishedBlob;
+use crate::report::{ExportReport, Report, Status};
 use crate::reporter::Phase;
 use crate::transport::{Limits, Transport};
-use crate::types::{DagHash, Mirror, MirrorPath, Sha256Digest, Signatures, path_part};
-
-/// The most bytes of a `spack.yaml` that is looked at for what does not travel.
-const MAX_YAML_BYTES: u64 = 1 << 20;
+use crate::types::{DagHash, MirrorPath, Sha256Digest, Signatures};
 
 /// A blob, and where it goes.
 struct Copy {
@@ -36,15 +35,12 @@ struct Copy {
     blob: PublishedBlob,
 }
 
-/// The keys for each folder of the export.
-type KeysOf = BTreeMap<String, BTreeMap<Fingerprint, Vec<u8>>>;
-
 /// Write the environments and their binaries to a folder, or add to it what is missing.
 pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Result<Report, CommandError> {
     // A plain `spack install`, which is what follows at the other site, wants all build dependencies.
     let build_deps = wanted.build_deps.or(session.config.build_deps).unwrap_or(BuildDeps::All);
     let wanted = Wanted { build_deps: Some(build_deps), ..wanted.clone() };
-    let environments = environments::load(session, &wanted, InstallTrees::Named)?;
+    let environments = load(session, &wanted, InstallTrees::Named)?;
     let caches = upkeep::open_all(session)?;
     check_output(session, output)?;
     let job_folder = JobFolder::of(&session.config.root);
@@ -202,229 +198,6 @@ fn copy_all(
     let results = obtain::in_parallel(present.len(), &copy);
     reporter.phase_finished(Phase::Export);
     results.into_iter().try_for_each(|(_, result)| result)
-}
-
-/// Ask each mirror that something comes from for its keys, in the layouts in which it has the specs.
-async fn keys(
-    session: &Session<'_>,
-    found: &[&Found],
-    folder_of: &HashMap<DagHash, String>,
-    transport: &Transport,
-) -> Result<KeysOf, CommandError> {
-    let mut asked: Vec<(&Mirror, Layout)> = Vec::new();
-    let mut keys = KeysOf::new();
-    for found in found {
-        let (mirror, layout) = (&*found.published.mirror, found.published.layout);
-        if asked.contains(&(mirror, layout)) {
-            continue;
-        }
-        asked.push((mirror, layout));
-        let published = mirror.keys(layout, transport).await?;
-        for reason in published.refused {
-            session.warn(&format!("mirror `{}`: left out {reason}", mirror.name));
-        }
-        let keys = keys.entry(folder_of[&found.spec.hash].clone()).or_default();
-        for key in published.found {
-            keys.entry(key.fingerprint).or_insert(key.armored);
-        }
-    }
-    Ok(keys)
-}
-
-/// Write the keys in each layout of each mirror, and say which there are.
-fn write_keys(
-    folder: &ExportFolder,
-    found: &[&Found],
-    folder_of: &HashMap<DagHash, String>,
-    keys: &KeysOf,
-) -> Result<Vec<String>, CommandError> {
-    let mut fingerprints = Vec::new();
-    for mirror in &folder.record.mirrors {
-        let mut keys = keys.get(&mirror.folder).cloned().unwrap_or_default();
-        keep_earlier_keys(folder, &mirror.folder, &mut keys);
-        fingerprints.extend(keys.keys().map(ToString::to_string));
-        if keys.is_empty() {
-            continue;
-        }
-        for layout in layouts(found, folder_of, &mirror.folder) {
-            let files = match layout {
-                Layout::V3 => v3_key_files(&keys),
-                Layout::V2 => v2_key_files(&keys),
-            };
-            for (path, bytes) in files {
-                folder.write(&inside(&mirror.folder, &path), &bytes)?;
-            }
-        }
-    }
-    fingerprints.sort();
-    fingerprints.dedup();
-    Ok(fingerprints)
-}
-
-/// What an earlier run exported may be signed with a key of another mirror, which its index must not lose.
-fn keep_earlier_keys(folder: &ExportFolder, mirror: &str, keys: &mut BTreeMap<Fingerprint, Vec<u8>>) {
-    for (fingerprint, armored) in crate::mirror::keys_in(&|path| folder.read(&inside(mirror, path)), &|path| {
-        folder.names_in(&inside(mirror, path))
-    }) {
-        keys.entry(fingerprint).or_insert(armored);
-    }
-}
-
-fn layouts(found: &[&Found], folder_of: &HashMap<DagHash, String>, folder: &str) -> Vec<Layout> {
-    let has = |layout: &Layout| {
-        found.iter().any(|found| found.published.layout == *layout && folder_of[&found.spec.hash] == folder)
-    };
-    [Layout::V3, Layout::V2].into_iter().filter(has).collect()
-}
-
-/// The metadata, byte for byte, and then the index of all of it.
-fn write_metadata(
-    folder: &ExportFolder,
-    found: &[&Found],
-    folder_of: &HashMap<DagHash, String>,
-) -> Result<(), CommandError> {
-    for mirror in &folder.record.mirrors {
-        let (mut v3, mut v2) = (Vec::new(), Vec::new());
-        for found in found.iter().filter(|found| folder_of[&found.spec.hash] == mirror.folder) {
-            let published = &found.published;
-            // Kept by `resolve`, as it was asked to.
-            let Some(document) = &found.document else { continue };
-            let spec_blob = published.blobs.iter().find(|blob| blob.role == BlobRole::Spec).and_then(|blob| {
-                let path = inside(&mirror.folder, &blob.path);
-                Some((folder.path_of(&path), folder.size_of(&path)?))
-            });
-            let spec_blob = spec_blob.as_ref().map(|(path, bytes)| (path.as_path(), *bytes));
-            let nodes =
-                nodes_of(&found.spec, &published.mirror, published.layout, &published.path, document, spec_blob)?;
-            match published.layout {
-                Layout::V3 => v3.push(nodes),
-                Layout::V2 => v2.push(nodes),
-            }
-            let failed = |source| JobError::Io { path: folder.root().to_owned(), what: "read metadata", source };
-            let bytes = document.read().map_err(failed)?;
-            folder.write(&inside(&mirror.folder, &published.path), &bytes)?;
-        }
-        write_index(folder, &mirror.folder, &v3, &v2)?;
-    }
-    Ok(())
-}
-
-/// List what was exported now and before. An empty mirror gets an index as well: Spack complains about one without any.
-fn write_index(folder: &ExportFolder, mirror: &str, v3: &[SpecNodes], v2: &[SpecNodes]) -> Result<(), ExportError> {
-    let manifest = inside(mirror, &v3_index_manifest());
-    let v2_index = inside(mirror, &MirrorPath::new(["build_cache", "index.json"]));
-    let is_empty = folder.size_of(&manifest).is_none() && folder.size_of(&v2_index).is_none();
-    if !v3.is_empty() || (v2.is_empty() && is_empty) {
-        let old = folder.read(&manifest).and_then(|text| index_blob(&text)).map(|path| inside(mirror, &path));
-        let earlier = old.as_ref().and_then(|path| folder.read(path)).unwrap_or_default();
-        let files = v3_index_files(index(v3, &Listed::read(&earlier, IndexFormat::V8), IndexFormat::V8));
-        for (path, bytes) in &files {
-            folder.write(&inside(mirror, path), bytes)?;
-        }
-        // Nothing leads to it any more. Only what is an index goes: the manifest could have been changed to name a binary.
-        let is_new = |old: &MirrorPath| files.iter().any(|(path, _)| inside(mirror, path) == *old);
-        if let Some(old) = old.filter(|old| earlier.starts_with(b"{\"database\"") && !is_new(old)) {
-            folder.remove(&old)?;
-        }
-    }
-    if !v2.is_empty() {
-        let earlier = folder.read(&v2_index).unwrap_or_default();
-        let files = v2_index_files(index(v2, &Listed::read(&earlier, IndexFormat::V7), IndexFormat::V7));
-        for (path, bytes) in &files {
-            folder.write(&inside(mirror, path), bytes)?;
-        }
-    }
-    Ok(())
-}
-
-/// The blob that the manifest of an index names.
-fn index_blob(manifest: &[u8]) -> Option<MirrorPath> {
-    let manifest: serde_json::Value = serde_json::from_slice(manifest).ok()?;
-    let digest: Sha256Digest = manifest["data"][0]["checksum"].as_str()?.parse().ok()?;
-    Some(MirrorPath::of_blob(digest))
-}
-
-/// Copy `spack.yaml` and `spack.lock` of each environment.
-fn write_environments(session: &Session<'_>, folder: &mut ExportFolder) -> Result<(), CommandError> {
-    let mut names: Vec<String> = Vec::new();
-    for path in &session.config.environments {
-        let (lockfile, manifest) = if path.is_dir() {
-            (path.join("spack.lock"), Some(path.join("spack.yaml")))
-        } else {
-            (path.clone(), Some(path.with_file_name("spack.yaml")).filter(|_| path.ends_with("spack.lock")))
-        };
-        let name = name_of(path, &names);
-        let place = |file: &str| MirrorPath::new(["environments", &name, file]);
-        let read = |path: &Path| {
-            let failed = |source| ExportError::Io { what: format!("read `{}`", path.display()), source };
-            fs::read(path).map_err(failed)
-        };
-        match manifest.filter(|path| path.is_file()) {
-            Some(path) => {
-                warn_of_what_stays_behind(session, &path);
-                folder.write(&place("spack.yaml"), &read(&path)?)?;
-            }
-            None => session.warn(&format!(
-                "there is no `spack.yaml` beside `{}`: larder needs none, but Spack can't use the environment without it",
-                lockfile.display()
-            )),
-        }
-        folder.write(&place("spack.lock"), &read(&lockfile)?)?;
-        folder.record.add_environment(&name);
-        names.push(name);
-    }
-    folder.write_record()?;
-    Ok(())
-}
-
-/// A name for the environment's folder: that of its own, or of its lockfile, unlike those of the others.
-fn name_of(path: &Path, taken: &[String]) -> String {
-    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let named: Option<PathBuf> = if real.is_dir() {
-        real.file_name().map(PathBuf::from)
-    } else if real.ends_with("spack.lock") {
-        real.parent().and_then(Path::file_name).map(PathBuf::from)
-    } else {
-        real.file_stem().map(PathBuf::from)
-    };
-    let name = named.map_or_else(|| "environment".to_owned(), |name| name.to_string_lossy().into_owned());
-    let name = path_part(&name).as_str().to_owned();
-    let numbered = (2..).map(|number| format!("{name}-{number}"));
-    std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(name)
-}
-
-/// `spack.yaml` is copied as it is, so what it points to stays behind, and what is secret in it travels.
-fn warn_of_what_stays_behind(session: &Session<'_>, path: &Path) {
-    let text = crate::fs::read_capped(path, MAX_YAML_BYTES).ok().flatten().unwrap_or_default();
-    // One that is wrong is for Spack to complain about.
-    let Ok(yaml) = serde_yaml::from_slice::<serde_yaml::Value>(&text) else { return };
-    let spack = &yaml["spack"];
-    for key in ["include", "include_concrete"] {
-        if spack.get(key).is_some_and(|value| !value.is_null()) {
-            session.warn(&format!(
-                "`{}` has `{key}:`, and what it names is not exported: carry it along, or take it out of the copy",
-                path.display()
-            ));
-        }
-    }
-    let mirrors = spack["mirrors"].as_mapping().into_iter().flatten();
-    for (name, mirror) in mirrors {
-        let entries = [Some(mirror), mirror.get("fetch"), mirror.get("push")];
-        let is_secret = |entry: &serde_yaml::Value| {
-            let url = entry.as_str().or_else(|| entry.get("url")?.as_str()).and_then(|url| url::Url::parse(url).ok());
-            url.is_some_and(|url| url.password().is_some())
-                || entry.get("access_token").is_some()
-                || entry.get("access_pair").is_some_and(serde_yaml::Value::is_sequence)
-        };
-        if entries.into_iter().flatten().any(is_secret) {
-            session.warn(&format!(
-                "`{}` holds the credentials of mirror `{}`, and so does its copy: name variables instead (`secret_variable`), \
-                 or take them out of the copy",
-                path.display(),
-                name.as_str().unwrap_or_default()
-            ));
-        }
-    }
 }
 
 /// What makes the folder usable comes last.
