@@ -11,6 +11,8 @@ pub enum Phase {
     Fetch,
     /// Copying blobs into an archive.
     Pack,
+    /// Copying blobs into an export.
+    Export,
     /// Checking the blobs of an archive.
     Unpack,
 }

@@ -84,6 +84,23 @@ pub fn initialised(made: &Initialised, here: &Path) -> InitText {
     InitText { notes, result }
 }
 
+/// The end of `export`: what the folder holds.
+pub fn exported(report: &Report) -> String {
+    let Some(export) = &report.export else { return String::new() };
+    let mut out =
+        format!("`{}` holds {} ({})", printable(&export.path), count(export.blobs, "blob"), size(export.bytes));
+    // Writing to a string can't fail.
+    let _ = match export.added {
+        0 => writeln!(out, ", all of them from before"),
+        added => writeln!(out, ", {added} of them new ({})", size(export.added_bytes)),
+    };
+    for key in &export.keys {
+        line(&mut out, &format!("with the public key {}", printable(key)));
+    }
+    line(&mut out, "README.txt in it says how to install from it");
+    out
+}
+
 /// The end of `pack`: what the archive holds.
 pub fn packed(report: &Report) -> String {
     let mut out = String::new();

@@ -7,6 +7,7 @@
 mod clean;
 mod environments;
 mod error;
+mod export;
 mod fetch;
 mod finish;
 mod init;
@@ -30,6 +31,7 @@ use jiff::Timestamp;
 
 pub use clean::clean;
 pub use error::CommandError;
+pub use export::export;
 pub use finish::finish;
 pub use init::{InitError, InitOptions, Initialised, WriteFiles, init};
 pub use list::list;

@@ -221,7 +221,7 @@ pub fn verify_reader(
 }
 
 /// Call `take` with pieces of at most 128 KiB: large enough for the disk, small enough that sixteen at once do not matter.
-pub(super) fn for_each_piece(
+pub(crate) fn for_each_piece(
     reader: &mut impl Read,
     mut take: impl FnMut(&[u8]) -> Result<(), BlobError>,
 ) -> Result<(), BlobError> {

@@ -25,6 +25,7 @@ fn topic(phase: Phase) -> Option<&'static str> {
         Phase::Metadata => None,
         Phase::Validate => Some("validate"),
         Phase::Fetch => Some("fetch"),
+        Phase::Export => Some("export"),
         Phase::Pack => Some("pack"),
         Phase::Unpack => Some("unpack"),
     }

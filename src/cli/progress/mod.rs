@@ -156,6 +156,7 @@ fn doing(phase: Phase) -> &'static str {
         Phase::Metadata => "asking mirrors",
         Phase::Validate => "validating",
         Phase::Fetch => "fetching",
+        Phase::Export => "exporting",
         Phase::Pack => "packing",
         Phase::Unpack => "unpacking",
     }
@@ -165,7 +166,7 @@ fn doing(phase: Phase) -> &'static str {
 fn items(phase: Phase) -> &'static str {
     match phase {
         Phase::Metadata => "specs",
-        Phase::Validate | Phase::Fetch | Phase::Pack | Phase::Unpack => "files",
+        Phase::Validate | Phase::Fetch | Phase::Export | Phase::Pack | Phase::Unpack => "files",
     }
 }
 
