@@ -30,7 +30,7 @@ use jiff::Timestamp;
 pub use clean::clean;
 pub use error::CommandError;
 pub use finish::finish;
-pub use init::{InitError, InitOptions, Initialised, WriteFiles, init};
+pub use init::{FileOutcome, InitError, InitOptions, Initialised, TEMPLATE, WriteFiles, init};
 pub use list::list;
 pub use pack::{Output, PackError, pack};
 pub use plan::plan;
