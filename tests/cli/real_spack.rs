@@ -200,3 +200,53 @@ fn spack_finds_the_job_mirror_through_an_optional_include() {
         assert_eq!(spack.installed(), NEEDED);
     }
 }
+
+/// How a pipeline gets the fragment of `ci-templates`: included beside a `ci:` section that sets Spack up.
+#[test]
+fn the_jobs_that_spack_ci_generates_have_the_caches_and_the_two_steps() {
+    for spack in Spack::all() {
+        let environment = if spack.is_new() { "v3/env-partial" } else { "v2/env-partial" };
+        let project = Project::new(environment);
+        let text = fs::read_to_string(project.path("spack.yaml")).unwrap();
+        let fragment = concat!(env!("CARGO_MANIFEST_DIR"), "/ci-templates/spack-ci.yaml");
+        let destination = project.outside().join("destination");
+        fs::create_dir(&destination).unwrap();
+        let ci = format!(
+            "  include: [{fragment}]\n  mirrors:\n    buildcache-destination: {{ url: \"file://{}\", signed: false }}\n  ci:\n    \
+             pipeline-gen:\n    - build-job: {{ tags: [any], before_script: [[echo set Spack up]] }}\n",
+            destination.display()
+        );
+        project.write("spack.yaml", format!("{}\n{ci}", text.trim_end()));
+        crate::archives::run("git", &project.root(), &["init", "-q"]);
+        crate::archives::run("git", &project.root(), &["add", "-A"]);
+        let commit = ["-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-qm", "x"];
+        crate::archives::run("git", &project.root(), &commit);
+        let pipeline = project.path("pipeline.yml");
+        let root = project.root();
+        let artifacts = project.path("artifacts");
+        let (root, artifacts) = (root.to_str().unwrap(), artifacts.to_str().unwrap());
+        let generate =
+            ["-e", root, "ci", "generate", "--artifacts-root", artifacts, "--output-file", pipeline.to_str().unwrap()];
+        spack.run(&[], &generate);
+        let text = fs::read_to_string(&pipeline).unwrap();
+        let jobs: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        let built = jobs.as_object().unwrap().iter().filter(|(_, job)| {
+            job.get("variables").is_some_and(|variables| variables.get("SPACK_JOB_SPEC_DAG_HASH").is_some())
+        });
+        let mut names = Vec::new();
+        for (name, job) in built {
+            names.push(name.split('@').next().unwrap().to_owned());
+            let before = job["before_script"].as_array().unwrap();
+            assert_eq!(before[0], "echo set Spack up", "{text}");
+            assert!(before[1].as_str().unwrap().starts_with("larder prepare"), "{text}");
+            assert!(before[2].as_str().unwrap().contains("config add"), "{text}");
+            assert!(job["after_script"][0].as_str().unwrap().starts_with("larder finish"), "{text}");
+            assert_eq!(
+                (&job["cache"][0]["policy"], &job["cache"][1]["key"]),
+                (&"pull".into(), &"larder-shared".into())
+            );
+            assert_eq!(job["variables"]["LARDER_CACHE_POLICY"], "pull");
+        }
+        assert!(names.contains(&"unbuilt".to_owned()) && names.contains(&"py-tool".to_owned()), "{text}");
+    }
+}
