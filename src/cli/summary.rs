@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use larder::commands::Initialised;
+use larder::commands::{FileOutcome, Initialised, TEMPLATE};
 use larder::report::{CacheReport, Report, SpecReport, Status, Totals, UploadCause, UploadReason, Uploads};
 
 use super::console::{GOOD, PENDING, Palette, count, duration, printable, size};
@@ -70,16 +70,16 @@ pub struct InitText {
 pub fn initialised(made: &Initialised, here: &Path) -> InitText {
     let named = |path: &Path| path.strip_prefix(here).unwrap_or(path).display().to_string();
     let mut notes: Vec<_> = made.written.iter().map(|path| format!("wrote `{}`", named(path))).collect();
-    let result = match made.written.len() {
-        0 => format!("# larder.yaml\n{}\n# .gitlab-ci.yml\n{}", made.config, made.pipeline),
-        1 => {
+    let result = match made.pipeline_file {
+        FileOutcome::Printed => format!("# larder.yaml\n{}\n# .gitlab-ci.yml\n{}", made.config, made.pipeline),
+        FileOutcome::Kept => {
             notes.push("there is a `.gitlab-ci.yml` already; add this to it:".to_owned());
             made.pipeline.clone()
         }
-        _ => String::new(),
+        FileOutcome::Written | FileOutcome::Same => String::new(),
     };
-    if !made.written.is_empty() {
-        notes.push("the pipeline includes `ci-templates/larder.yml`: copy it here from larder's repository".to_owned());
+    if made.template_file == FileOutcome::Kept {
+        notes.push(format!("there is a `{TEMPLATE}` already, and it is not the one of this larder; it stays as it is"));
     }
     InitText { notes, result }
 }

@@ -33,7 +33,7 @@ pub use clean::clean;
 pub use error::CommandError;
 pub use export::export;
 pub use finish::finish;
-pub use init::{InitError, InitOptions, Initialised, WriteFiles, init};
+pub use init::{FileOutcome, InitError, InitOptions, Initialised, TEMPLATE, WriteFiles, init};
 pub use list::list;
 pub use pack::{Output, PackError, pack};
 pub use plan::plan;

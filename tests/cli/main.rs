@@ -36,6 +36,7 @@ mod output;
 mod path_safety;
 mod prune;
 mod real_spack;
+mod runner_archives;
 mod secure_connections;
 mod selection;
 mod server_itself;

@@ -170,6 +170,12 @@ fn items(phase: Phase) -> &'static str {
     }
 }
 
+/// How many items are done: of all, where their number is known before.
+fn items_text(phase: Phase, done: u64, all: u64) -> String {
+    let items = items(phase);
+    if all == 0 { format!("{done} {items}") } else { format!("{done} of {all} {items}") }
+}
+
 /// A number that broken downloads take back from, never below zero.
 fn advance(done: u64, by: i64) -> u64 {
     done.saturating_add_signed(by)

@@ -7,6 +7,7 @@
 mod environments;
 mod published;
 
+use std::sync::Arc;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -46,7 +47,7 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     let job_folder = JobFolder::of(&session.config.root);
     let _lock = job_folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     upload::note(session, &job_folder, Note::OfThisJob, Mode::Act)?;
-    let transport = Transport::new(session.config.network.clone(), Limits::default());
+    let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default()));
     let staging = job_folder.partial();
     let documents = Documents::Keep(&staging);
     let resolution = resolve::resolve(session, &environments, &wanted, Scope::WholeEnvironments, &transport, documents);
