@@ -15,7 +15,9 @@ use larder::types::{Mirror, PlainHttp, Signatures, Variables};
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::args::{BuildDepsOption, Cli, Command, GlobalOptions, PackOptions, SelectionOptions, SortOption};
+use super::args::{
+    BuildDepsOption, Cli, Command, ExportOptions, GlobalOptions, PackOptions, SelectionOptions, SortOption,
+};
 use super::console::{self, Console, Palette};
 use super::logging::InvalidLogFilter;
 use super::progress::Progress;
@@ -116,13 +118,17 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
     // The others change nothing that could be left half-done: a signal ends them on the spot.
-    if matches!(cli.command, Command::Prepare(_) | Command::Warm(_) | Command::Finish(_)) {
+    if matches!(cli.command, Command::Prepare(_) | Command::Warm(_) | Command::Export(_) | Command::Finish(_)) {
         signals::pass_on(&session.interrupt, progress.screen())
             .map_err(|source| Failure::System { what: "watch for signals", source })?;
     }
     let report = match &cli.command {
         Command::Plan(options) => block_on(commands::plan(&session, &wanted(options)))?,
         Command::Warm(options) => block_on(commands::warm(&session, &wanted(options)))?,
+        Command::Export(options) => {
+            let folder = here()?.join(&options.folder);
+            block_on(commands::export(&session, &wanted(&options.selection), &folder))?
+        }
         Command::Prepare(options) => {
             let prepared = block_on(commands::prepare(&session, &wanted(options)))?;
             if !cli.global.json {
@@ -176,6 +182,10 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
     match &cli.command {
         Command::Prepare(_) | Command::Init(_) => {}
         Command::Warm(_) => console.tell_more(&summary::prepared(report, console.err)),
+        Command::Export(_) => {
+            console.tell_more(&summary::prepared(report, console.err));
+            console.tell_more(&summary::exported(report));
+        }
         Command::Finish(options) => {
             console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
         }
@@ -204,7 +214,10 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
 
 fn outcome(command: &Command, report: &Report) -> Outcome {
     match command {
-        Command::Plan(options) | Command::Prepare(options) | Command::Warm(options)
+        Command::Plan(options)
+        | Command::Prepare(options)
+        | Command::Warm(options)
+        | Command::Export(ExportOptions { selection: options, .. })
             if options.require_all && report.missing().next().is_some() =>
         {
             Outcome::Incomplete

@@ -1,5 +1,7 @@
 //! `larder clean`: empty the caches.
 
+use std::time::Duration;
+
 use super::{CommandError, Mode, Session, upkeep};
 use crate::cache::Exclusion;
 use crate::job::JobFolder;
@@ -20,6 +22,7 @@ pub fn clean(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> 
         let mut after = upkeep::report_of(&cache, &[]);
         if mode == Mode::Act {
             cache.empty()?;
+            cache.remove_leftovers(Duration::ZERO)?;
             after.changed = before.blobs > 0;
         }
         report.caches.push(CacheReport { removed: before.blobs, removed_bytes: before.bytes, ..after });

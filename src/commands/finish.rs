@@ -23,6 +23,9 @@ use crate::types::Sha256Digest;
 /// `after_script` can not.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// How long what is left of an interrupted download may wait for somebody to go on with it.
+const LEFTOVERS: Duration = Duration::from_secs(24 * 3600);
+
 /// What pruning goes by.
 struct Pruning<'a> {
     session: &'a Session<'a>,
@@ -73,6 +76,9 @@ impl Pruning<'_> {
     fn prune(&self, entry: &CacheEntry) -> Result<CacheReport, CommandError> {
         let session = self.session;
         let cache = upkeep::open(session, entry)?;
+        if self.mode == Mode::Act {
+            cache.remove_leftovers(LEFTOVERS)?;
+        }
         if !cache.is_marked() {
             // Nothing there, or a cache that was restored half-way and that no run has adopted.
             return upkeep::state_of(session, &cache);

@@ -7,6 +7,7 @@
 
 mod clearsign;
 mod error;
+mod keys;
 mod oci;
 mod v2;
 mod v3;
@@ -15,11 +16,12 @@ use std::io;
 use std::sync::Arc;
 
 pub use error::MirrorError;
+pub use keys::{Fingerprint, InvalidFingerprint, Keys, PublicKey, keys_in, v2_key_files, v3_key_files};
 pub use v2::{V2Metadata, parse as parse_v2};
 
 use crate::report::BlobRole;
 use crate::transport::{Expected, Location, Transport, TransportError};
-use crate::types::{Mirror, MirrorPath, SpecId};
+use crate::types::{Mirror, MirrorPath, Signatures, SpecId};
 
 /// The layout in which a mirror has a spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +101,7 @@ impl Mirror {
 
     /// The answer for a spec that it has.
     fn has(self: &Arc<Self>, published: Published, is_signed: bool) -> Answer {
-        if self.demands_signatures() && !is_signed {
+        if self.demanded_signatures() == Signatures::Required && !is_signed {
             Answer::Unsigned(Box::new(published))
         } else {
             Answer::Has(Box::new(published))

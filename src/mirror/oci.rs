@@ -6,7 +6,7 @@
 //!
 //! Both are the same bytes that a v3 mirror has as blobs, so the job mirror shows them in layout v3, under a manifest that
 //! larder writes from what the registry says. It can carry no signature, and registries have none
-//! (see [`Mirror::demands_signatures`]).
+//! (see [`Mirror::demanded_signatures`]).
 
 use std::sync::Arc;
 

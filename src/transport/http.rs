@@ -9,40 +9,46 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
-use super::Location;
 use super::body::{Body, Extent, Part, Tag, within_idle};
 use super::credentials::Credentials;
 use super::error::{TransportError, public};
 use super::limits::{MAX_REDIRECTS, NetworkSettings};
+use super::{Location, Purpose};
 use crate::types::PlainHttp;
 use crate::types::is_loopback;
 
-/// Two connection pools, made when first needed: loading certificate authorities takes longer than a whole run over a
+/// Connection pools, made when first needed: loading certificate authorities takes longer than a whole run over a
 /// `file://` mirror, and a container without any must not stop such a run.
 #[derive(Debug)]
 pub(super) struct Http {
     settings: NetworkSettings,
     credentials: Arc<Credentials>,
-    strict: OnceLock<Client>,
-    insecure: OnceLock<Client>,
+    clients: [OnceLock<Client>; 4],
 }
 
 impl Http {
     pub(super) fn new(settings: &NetworkSettings, credentials: Arc<Credentials>) -> Self {
-        Self { settings: settings.clone(), credentials, strict: OnceLock::new(), insecure: OnceLock::new() }
+        Self { settings: settings.clone(), credentials, clients: Default::default() }
     }
 
-    fn client(&self, policy: PlainHttp) -> Result<&Client, TransportError> {
-        let slot = match policy {
-            PlainHttp::LoopbackOnly => &self.strict,
-            PlainHttp::Anywhere => &self.insecure,
+    fn client(&self, policy: PlainHttp, purpose: Purpose) -> Result<&Client, TransportError> {
+        let slot = match (policy, purpose) {
+            (PlainHttp::LoopbackOnly, Purpose::Document) => &self.clients[0],
+            (PlainHttp::LoopbackOnly, Purpose::Blob) => &self.clients[1],
+            (PlainHttp::Anywhere, Purpose::Document) => &self.clients[2],
+            (PlainHttp::Anywhere, Purpose::Blob) => &self.clients[3],
         };
         if let Some(client) = slot.get() {
             return Ok(client);
         }
         // An error only says that another thread installed it first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
+        let mut client = Client::builder();
+        if purpose == Purpose::Blob {
+            // HTTP/2 would put all downloads on one connection.
+            client = client.http1_only();
+        }
+        let client = client
             .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.settings.connect_timeout)
             .redirect(redirects(policy))
@@ -55,8 +61,13 @@ impl Http {
 
     /// The response to a GET, or `None` where the server says that there is no such file. A server may answer with the whole
     /// file where a part was asked for.
-    pub(super) async fn open(&self, at: &Location, part: Option<&Part>) -> Result<Option<Body>, TransportError> {
-        let mut request = asking_for(part, self.request(Method::GET, &at.url, at.plain_http)?);
+    pub(super) async fn open(
+        &self,
+        at: &Location,
+        part: Option<&Part>,
+        purpose: Purpose,
+    ) -> Result<Option<Body>, TransportError> {
+        let mut request = asking_for(part, self.request(Method::GET, &at.url, at.plain_http, purpose)?);
         let sent = self.credentials.for_web(at);
         if let Some(sent) = &sent {
             request = sent.credential.apply(request, &at.url)?;
@@ -80,6 +91,7 @@ impl Http {
         method: Method,
         url: &Url,
         policy: PlainHttp,
+        purpose: Purpose,
     ) -> Result<RequestBuilder, TransportError> {
         if url.scheme() == "http" && policy == PlainHttp::LoopbackOnly && !is_loopback(url) {
             return Err(TransportError::Insecure { url: public(url) });
@@ -88,7 +100,7 @@ impl Http {
         // Both fail only for URLs that can't have credentials.
         let _ = bare.set_password(None);
         let _ = bare.set_username("");
-        Ok(self.client(policy)?.request(method, bare))
+        Ok(self.client(policy, purpose)?.request(method, bare))
     }
 
     /// The response to a request, whatever its status.

@@ -1,11 +1,12 @@
 //! Bytes from URLs: `file://`, `https://` and `http://`, and from registries (`oci://`, `oci+http://`).
 //!
 //! Two kinds of things are fetched. A *document* is small, is kept in memory, and may be absent ([`Transport::document`]).
-//! A *blob* has a digest and goes to a file; it is returned only once its bytes are right ([`Transport::blob`]). The
-//! whole download including the verification is what a retry repeats: a body can break after a 200.
+//! A *blob* has a digest and goes to a file; it is returned only once its bytes are right ([`Transport::blob`], which the
+//! module `download` is about). A retry repeats the reception too, not only the request: a body can break after a 200.
 
 mod body;
 mod credentials;
+mod download;
 mod error;
 mod file;
 mod http;
@@ -14,19 +15,21 @@ mod registry;
 mod retry;
 pub mod verifier;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use url::Url;
 
+pub(crate) use download::journal_of;
+pub use download::{Order, Partial, Slot};
 pub use error::TransportError;
 pub(crate) use error::public;
 pub use limits::{Limits, NetworkSettings};
 pub use verifier::{Expected, Size, VerifiedBlob};
 
-use self::body::{Body, Part};
-use self::credentials::Credentials;
+use body::{Body, Part};
+use credentials::Credentials;
+
 use crate::types::{Access, PlainHttp, Variables};
 
 /// A URL, and what its mirror allows.
@@ -48,6 +51,9 @@ pub struct Transport {
     settings: NetworkSettings,
     limits: Limits,
     counters: Counters,
+    slots: Arc<download::Slots>,
+    bandwidth: Option<download::Bandwidth>,
+    wrong_sources: download::WrongSources,
 }
 
 /// What a [`Transport`] did so far.
@@ -55,16 +61,39 @@ pub struct Transport {
 struct Counters {
     requests: AtomicU64,
     document_bytes: AtomicU64,
+    resumed_bytes: AtomicU64,
+}
+
+impl Counters {
+    fn request(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn resumed(&self, bytes: u64) {
+        self.resumed_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What a body is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// A document: many small ones, which may share connections.
+    Document,
+    /// A blob: each has a connection of its own, since a limit on one connection must not be one on all.
+    Blob,
 }
 
 impl Transport {
     /// A transport that has not set up anything yet: TLS and connection pools come with the first request. `variables` say
     /// where credentials are.
     pub fn new(settings: NetworkSettings, limits: Limits, variables: &Variables) -> Self {
+        let slots = download::Slots::new(settings.connections);
+        let bandwidth = settings.bandwidth.map(download::Bandwidth::new);
         let credentials = Arc::new(Credentials::new(variables));
         let registry = registry::Registry::new(&settings, Arc::clone(&credentials));
         let http = http::Http::new(&settings, credentials);
-        Self { http, registry, settings, limits, counters: Counters::default() }
+        let (counters, wrong_sources) = Default::default();
+        Self { http, registry, settings, limits, counters, slots, bandwidth, wrong_sources }
     }
 
     /// The settings it was made with.
@@ -76,19 +105,17 @@ impl Transport {
     pub async fn document(&self, at: &Location) -> Result<Option<Vec<u8>>, TransportError> {
         let limit = self.limits.document_bytes;
         let found = retry::retry(&self.settings, || async {
-            self.counters.requests.fetch_add(1, Ordering::Relaxed);
-            match at.url.scheme() {
-                "file" => file::document(&at.url, limit),
-                _ => {
-                    let opened = async {
-                        match self.open(at, None).await? {
-                            Some(body) => body::collect(&self.settings, &at.url, body, limit).await.map(Some),
-                            None => Ok(None),
-                        }
-                    };
-                    body::within_total(self.settings.total_timeout, &at.url, opened).await
-                }
+            self.counters.request();
+            if at.url.scheme() == "file" {
+                return file::document(&at.url, limit);
             }
+            let opened = async {
+                match self.open(at, None, Purpose::Document).await? {
+                    Some(body) => body::collect(&self.settings, &at.url, body, limit).await.map(Some),
+                    None => Ok(None),
+                }
+            };
+            body::within_total(self.settings.total_timeout, &at.url, opened).await
         })
         .await?;
         if let Some(bytes) = &found {
@@ -97,53 +124,22 @@ impl Transport {
         Ok(found)
     }
 
-    /// A blob, in a temporary file in `staging`, with the right bytes. `progress` is told of every piece that arrives, and
-    /// of what is taken back (a negative number) when an attempt failed.
-    pub async fn blob(
-        &self,
-        at: &Location,
-        expected: Expected,
-        staging: &Path,
-        progress: &(dyn Fn(i64) + Sync),
-    ) -> Result<VerifiedBlob, TransportError> {
-        let expected = expected.capped(self.limits.blob_bytes);
-        retry::retry(&self.settings, || async {
-            self.counters.requests.fetch_add(1, Ordering::Relaxed);
-            let counted = AtomicU64::new(0);
-            let advance = |bytes: usize| {
-                counted.fetch_add(bytes as u64, Ordering::Relaxed);
-                progress(i64::try_from(bytes).unwrap_or(i64::MAX));
-            };
-            let result = match at.url.scheme() {
-                "file" => file::blob(&at.url, expected, staging, &advance).await,
-                _ => {
-                    let verified = async {
-                        let body = self.open(at, None).await?;
-                        let body = body.ok_or_else(|| TransportError::BlobMissing { url: public(&at.url) })?;
-                        body::verify(&self.settings, &at.url, body, expected, staging, &advance).await
-                    };
-                    body::within_total(self.settings.total_timeout, &at.url, verified).await
-                }
-            };
-            if result.is_err() {
-                progress(-i64::try_from(counted.into_inner()).unwrap_or(0));
-            }
-            result
-        })
-        .await
-    }
-
-    /// Ask the server of a URL, by its scheme.
-    async fn open(&self, at: &Location, part: Option<&Part>) -> Result<Option<Body>, TransportError> {
+    /// Begin to receive a file, or a part of it, from whatever kind of server has it.
+    async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>, TransportError> {
         match at.url.scheme() {
-            "oci" | "oci+http" => self.registry.open(&self.http, at, part).await,
-            _ => self.http.open(at, part).await,
+            "oci" | "oci+http" => self.registry.open(&self.http, at, part, purpose).await,
+            _ => self.http.open(at, part, purpose).await,
         }
     }
 
     /// How many requests were made, repeated ones included.
     pub fn requests(&self) -> u64 {
         self.counters.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes of blobs did not have to be asked for, since an earlier run had received them.
+    pub fn resumed_bytes(&self) -> u64 {
+        self.counters.resumed_bytes.load(Ordering::Relaxed)
     }
 
     /// How many bytes of documents arrived.

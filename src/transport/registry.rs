@@ -25,7 +25,7 @@ use super::credentials::{Credential, Credentials, Login, Source, Sourced};
 use super::error::{TransportError, public};
 use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::limits::NetworkSettings;
-use super::{Location, verifier};
+use super::{Location, Purpose, verifier};
 use crate::types::{Access, Sha256Digest};
 
 /// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
@@ -71,6 +71,7 @@ struct Asked<'a> {
     url: Url,
     repository: &'a str,
     part: Option<&'a Part>,
+    purpose: Purpose,
 }
 
 impl Registry {
@@ -84,9 +85,10 @@ impl Registry {
         http: &Http,
         at: &Location,
         part: Option<&Part>,
+        purpose: Purpose,
     ) -> Result<Option<Body>, TransportError> {
         let url = over_http(&at.url)?;
-        let asked = Asked { at, repository: repository(&at.url), part, url };
+        let asked = Asked { at, repository: repository(&at.url), part, purpose, url };
         let response = self.ask(http, &asked).await?;
         let promised = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
         let promised = promised.and_then(|text| text.strip_prefix("sha256:")?.parse::<Sha256Digest>().ok());
@@ -237,7 +239,8 @@ impl Asked<'_> {
 }
 
 async fn send(http: &Http, asked: &Asked<'_>, grant: &Grant) -> Result<Response, TransportError> {
-    let mut request = asking_for(asked.part, http.request(Method::GET, &asked.url, asked.at.plain_http)?);
+    let mut request =
+        asking_for(asked.part, http.request(Method::GET, &asked.url, asked.at.plain_http, asked.purpose)?);
     if asked.is_manifest() {
         request = request.header(ACCEPT, MANIFESTS);
     }

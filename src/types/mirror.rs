@@ -20,10 +20,10 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Whether Spack checks the signatures of what comes from here. Never of what comes from a registry: that has no place for
-    /// any, and Spack asks for none whatever `signed:` says (`download_tarball` in `binary_distribution.py`, 1.1.0).
-    pub fn demands_signatures(&self) -> bool {
-        self.signatures == Signatures::Required && !self.url.is_registry()
+    /// What Spack demands of what comes from here. Nothing of what comes from a registry: that has no place for signatures, and
+    /// Spack asks for none whatever `signed:` says (`download_tarball` in `binary_distribution.py`, 1.1.0).
+    pub fn demanded_signatures(&self) -> Signatures {
+        if self.url.is_registry() { Signatures::NotRequired } else { self.signatures }
     }
 }
 

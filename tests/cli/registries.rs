@@ -393,3 +393,19 @@ fn a_plan_shows_the_registry() {
     assert_eq!(plan["specs"][0]["mirror"], "images");
     assert_eq!(server.log().len(), MIRROR.needed().len());
 }
+
+#[test]
+fn an_export_of_what_a_registry_has_needs_it_no_more() {
+    let folder = registry_folder(MIRROR, REPOSITORY);
+    let server = Server::start(folder.path());
+    let url = server.url().replace("http://", "oci+http://");
+    let project = project(&format!("{url}/{REPOSITORY}"), "");
+    project.larder(&["export", "../out"]).succeeds();
+    let asked = server.log().iter().all(|request| request.path.starts_with("/v2/"));
+    assert!(asked, "only a registry's interface is asked: {:#?}", server.log());
+    server.stop();
+    let scope = fs::read_to_string(project.outside().join("out/spack/mirrors.yaml")).unwrap();
+    assert!(scope.contains("signed: false"), "{scope}");
+    let child = project.command(&["prepare", "--json"]).current_dir(project.outside().join("out")).spawn().unwrap();
+    assert_eq!(names_with(&Run::wait(child, &["prepare"]).report(), "fetched"), MIRROR.needed());
+}

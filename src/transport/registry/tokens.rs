@@ -7,6 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Asked, Registry};
+use crate::transport::Purpose;
 use crate::transport::body::collect;
 use crate::transport::credentials::{Credential, Login, Sourced};
 use crate::transport::error::{TransportError, public};
@@ -58,12 +59,12 @@ impl Registry {
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
                 form.extend_pairs(questions).append_pair("grant_type", "refresh_token");
                 form.append_pair("refresh_token", token.expose());
-                let request = http.request(Method::POST, &realm, asked.at.plain_http)?;
+                let request = http.request(Method::POST, &realm, asked.at.plain_http, Purpose::Document)?;
                 request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
             }
             pair => {
                 realm.query_pairs_mut().extend_pairs(questions);
-                let request = http.request(Method::GET, &realm, asked.at.plain_http)?;
+                let request = http.request(Method::GET, &realm, asked.at.plain_http, Purpose::Document)?;
                 match pair {
                     Some(Login::Pair(pair)) => Credential::Pair(pair).apply(request, &realm)?,
                     _ => request,
