@@ -7,9 +7,9 @@
 mod environments;
 mod published;
 
-use std::sync::Arc;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use fs_err as fs;
 
