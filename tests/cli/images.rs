@@ -51,6 +51,21 @@ pub fn images(mirror: Mirror) -> Vec<Image> {
     mirror.needed().iter().map(image).collect()
 }
 
+/// The images, with a large binary for `app`; and its digest.
+pub fn images_with_a_large_one(mirror: Mirror, bytes: usize) -> (Vec<Image>, String) {
+    // Bytes that differ from place to place, so that a stretch in a wrong place is noticed.
+    let content: Vec<u8> = (0..bytes / 4).flat_map(|number| u32::try_from(number).unwrap().to_le_bytes()).collect();
+    let mut images = images(mirror);
+    let app = images.iter_mut().find(|image| image.tag.starts_with("app-")).unwrap();
+    let mut manifest: Value = serde_json::from_slice(&app.manifest).unwrap();
+    manifest["layers"][1]["digest"] = digest(&content).into();
+    manifest["layers"][1]["size"] = content.len().into();
+    app.manifest = manifest.to_string().into_bytes();
+    let digest = sha256(&content);
+    app.blobs[1] = content;
+    (images, digest)
+}
+
 /// The tag under which Spack pushes this package.
 pub fn tag(mirror: Mirror, name: &str) -> String {
     let file = mirror.published(name).metadata;
@@ -63,11 +78,16 @@ fn digest(bytes: &[u8]) -> String {
 
 /// The images as files, at the paths of a registry's interface, for [`crate::server::Server`].
 pub fn registry_folder(mirror: Mirror, repository: &str) -> TempDir {
+    folder_of(images(mirror), repository)
+}
+
+/// These images as files, likewise.
+pub fn folder_of(images: Vec<Image>, repository: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let below = folder.path().join("v2").join(repository);
     fs::create_dir_all(below.join("manifests")).unwrap();
     fs::create_dir_all(below.join("blobs")).unwrap();
-    for image in images(mirror) {
+    for image in images {
         fs::write(below.join("manifests").join(image.tag), image.manifest).unwrap();
         for blob in image.blobs {
             fs::write(below.join("blobs").join(digest(&blob)), blob).unwrap();

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::context::{NETWORK, Project, Run, names_with, total};
 use crate::fixtures::{Mirror, read_json, sha256};
-use crate::images::{DockerRegistry, images, registry_folder, tag};
+use crate::images::{DockerRegistry, folder_of, images, images_with_a_large_one, registry_folder, tag};
 use crate::server::{Fault, Server, Times};
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
@@ -194,7 +194,10 @@ struct TokenRegistry {
 
 impl TokenRegistry {
     fn start() -> Self {
-        let folder = registry_folder(MIRROR, REPOSITORY);
+        Self::of(registry_folder(MIRROR, REPOSITORY))
+    }
+
+    fn of(folder: tempfile::TempDir) -> Self {
         let token_folder = tempfile::tempdir().unwrap();
         fs::write(token_folder.path().join("token"), r#"{"token": "opaque-1", "expires_in": 300}"#).unwrap();
         let (registry, tokens) = (Server::start(folder.path()), Server::start(token_folder.path()));
@@ -408,4 +411,36 @@ fn an_export_of_what_a_registry_has_needs_it_no_more() {
     assert!(scope.contains("signed: false"), "{scope}");
     let child = project.command(&["prepare", "--json"]).current_dir(project.outside().join("out")).spawn().unwrap();
     assert_eq!(names_with(&Run::wait(child, &["prepare"]).report(), "fetched"), MIRROR.needed());
+}
+
+#[test]
+fn a_large_binary_comes_in_parts_each_with_a_token_that_is_valid() {
+    let (images, digest) = images_with_a_large_one(MIRROR, 48 << 20);
+    let setup = TokenRegistry::of(folder_of(images, REPOSITORY));
+    let (valid, folder) = (Arc::clone(&setup.valid), setup.answers.path().to_owned());
+    setup.guard(&format!("{}/token", setup.tokens.url()), move |number| {
+        if number == 8 {
+            *valid.lock().unwrap() = "Bearer opaque-2".to_owned();
+            fs::write(folder.join("token"), r#"{"token": "opaque-2"}"#).unwrap();
+        }
+    });
+    let project = setup.project();
+    prepare(&project, &VARIABLES).succeeds();
+    assert_eq!(sha256(&fs::read(project.cached(&digest)).unwrap()), digest);
+    let log = setup.registry.log();
+    let parts = log.iter().filter(|request| request.path.ends_with(&digest) && request.status == 206);
+    assert!(parts.clone().count() > 3, "{log:#?}");
+    assert_eq!(parts.map(|request| request.bytes).sum::<u64>(), 48 << 20, "each byte once");
+    assert_eq!(setup.tokens.log().len(), 2);
+}
+
+#[test]
+fn a_large_binary_comes_whole_from_debians_registry() {
+    let Some(registry) = DockerRegistry::start(true) else { return };
+    let (images, digest) = images_with_a_large_one(MIRROR, 48 << 20);
+    registry.push(REPOSITORY, &images, Some(("me", SECRET)));
+    let project = project(&registry.url(REPOSITORY), PAIR);
+    let run = prepare(&project, &[("REGISTRY_SECRET", SECRET)]).succeeds();
+    assert_eq!(sha256(&fs::read(project.cached(&digest)).unwrap()), digest);
+    assert!(run.stderr.matches("206 Partial Content").count() > 3, "{run}");
 }
