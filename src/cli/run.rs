@@ -54,7 +54,7 @@ pub enum Failure {
     /// A mirror given by `--mirror` without TLS.
     #[error("`--mirror {url}` is not protected by TLS: anybody on the way could replace binaries and digests alike")]
     #[diagnostic(help(
-        "use `https://`; where you trust the network, list the mirror in larder.yaml with `insecure: true`"
+        "use `https://` or `oci://`; where you trust the network, list the mirror in larder.yaml with `insecure: true`"
     ))]
     InsecureMirror {
         /// The URL.

@@ -71,10 +71,9 @@ impl Mirror {
             let complaint = Complaint::new(format!(
                 "`{url}` is not protected by TLS: anybody on the way could replace binaries and digests alike"
             ));
-            return Err(at_url.problem(
-                complaint
-                    .help("use `https://`; where you trust the network, add `insecure: true` to the mirror's entry"),
-            ));
+            return Err(at_url.problem(complaint.help(
+                "use `https://` or `oci://`; where you trust the network, add `insecure: true` to the mirror's entry",
+            )));
         }
         let name = reader.read_key("name", shape.name.as_ref(), line)?.unwrap_or_else(|| name_from(&url));
         let keys = AccessKeys {

@@ -175,7 +175,7 @@ pub enum TransportError {
     /// A mirror on plain HTTP.
     #[error("`{url}` is not protected by TLS: anybody on the way could replace binaries and digests alike")]
     #[diagnostic(help(
-        "use `https://`; where you trust the network, list the mirror in larder.yaml with `insecure: true`"
+        "use `https://` or `oci://`; where you trust the network, list the mirror in larder.yaml with `insecure: true`"
     ))]
     Insecure {
         /// The URL.

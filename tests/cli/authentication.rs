@@ -239,3 +239,17 @@ fn a_credential_goes_over_tls_and_not_to_a_redirects_plain_target() {
     assert_eq!(names_with(&report, "fetched"), MIRROR.needed());
     assert!(plain.log().iter().all(|request| request.headers.get(AUTHORIZATION).is_none()));
 }
+
+#[test]
+fn a_password_in_a_url_that_is_refused_is_not_repeated() {
+    let project = Project::new(MIRROR.environment());
+    for url in [format!("oci://me:{SECRET}@host.example/x"), format!("ftp://me:{SECRET}@host.example/x")] {
+        let run = project.larder(&["plan", "--mirror", &url]);
+        assert!(!format!("{}{}", run.stdout, run.stderr).contains(SECRET), "{run}");
+        run.fails_saying(2, &["invalid value", "@host.example/x"]);
+        configure(&project, &url, "");
+        let run = project.larder(&["plan"]);
+        assert_is_nowhere(&project, &run);
+        run.exits_with(2);
+    }
+}

@@ -9,7 +9,7 @@ mod selection;
 use std::path::{Path, PathBuf};
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use larder::types::{InvalidMirrorUrl, MirrorUrl};
 
@@ -237,7 +237,8 @@ impl Cli {
     /// Read the command line of this process. Ends it where there is nothing to do but to say something: help, the
     /// version, a usage error.
     pub fn from_process() -> Self {
-        Self::parse().checked().unwrap_or_else(|error| error.exit())
+        let read = Self::try_parse().map_err(without_password).and_then(Self::checked);
+        read.unwrap_or_else(|error| error.exit())
     }
 
     /// What clap can't check by itself: a global option may stand before the command and the one it needs behind it.
@@ -252,6 +253,18 @@ impl Cli {
         }
         Ok(self)
     }
+}
+
+/// clap repeats a value that it does not accept: of a URL, only what may be printed.
+fn without_password(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && let (Some(scheme), Some(at)) = (value.find("://"), value.rfind('@'))
+        && scheme + 3 <= at
+    {
+        let shown = format!("{}…{}", &value[..scheme + 3], &value[at..]);
+        error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
+    }
+    error
 }
 
 /// A mirror's URL, or a path relative to the current folder as Spack takes it.

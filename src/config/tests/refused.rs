@@ -147,7 +147,7 @@ fn mirrors_that_can_not_be_used_are_shown_where_they_are() {
      --> larder.yaml:3:10
      3 |     url: http://host/x
        |          ^
-    hint: use `https://`; where you trust the network, add `insecure: true` to the mirror's entry
+    hint: use `https://` or `oci://`; where you trust the network, add `insecure: true` to the mirror's entry
     ");
     assert_snapshot!(refused("mirrors: [{ url: 'https://me:pass@host/?x' }]\n"), @r"
     error: `https://…@host/?x` is not the URL of a mirror: a mirror's URL has neither `?` nor `#`
