@@ -33,6 +33,7 @@ mod job_log;
 mod large_blobs;
 mod lockfiles;
 mod mirrors_unreachable;
+mod nginx;
 mod no_op;
 mod output;
 mod path_safety;
