@@ -5,6 +5,8 @@
 //! downloads).
 
 mod clean;
+mod collect;
+mod collected;
 mod environments;
 mod error;
 mod finish;
@@ -28,6 +30,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 pub use clean::clean;
+pub use collect::{CollectError, CollectOptions, collect};
 pub use error::CommandError;
 pub use finish::finish;
 pub use init::{InitError, InitOptions, Initialised, WriteFiles, init};

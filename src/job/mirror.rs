@@ -15,7 +15,7 @@ use super::{JobError, JobFolder};
 use crate::cache::StoredBlob;
 use crate::mirror::{Layout, parse_v2};
 use crate::report::BlobRole;
-use crate::types::{Mirror, MirrorPath, Sha256Digest, Signatures, SpecId};
+use crate::types::{DagHash, Mirror, MirrorPath, Sha256Digest, Signatures, SpecId};
 
 /// A metadata document between its arrival and the building of the mirror. Large ones (layout v2 repeats the whole graph in
 /// each) wait on disk, so that a thousand specs do not fill the memory.
@@ -173,19 +173,11 @@ impl Entry {
         let nodes = match self.layout {
             Layout::V3 => {
                 let blob = self.blobs.iter().find(|blob| blob.role == BlobRole::Spec);
-                let blob = blob.ok_or_else(|| wrong("there is none".to_owned()))?;
-                let mut bytes = Vec::new();
-                fs::File::open(blob.blob.path())
-                    .and_then(|file| file.take(blob.blob.bytes()).read_to_end(&mut bytes))
-                    .map_err(|error| wrong(error.to_string()))?;
-                read_spec_blob(&bytes)
+                nodes_of_blob(blob.map(|blob| &blob.blob))
             }
             Layout::V2 => {
                 let document = self.document.read().map_err(|error| wrong(error.to_string()))?;
-                let url = self.mirror.url.join(&self.path);
-                parse_v2(&document, &url)
-                    .map_err(|error| error.to_string())
-                    .and_then(|metadata| spec_nodes(metadata.spec.meta.version, &metadata.spec.nodes))
+                nodes_of_document(&document, &self.mirror.url.join(&self.path))
             }
         };
         let nodes = nodes.map_err(wrong)?;
@@ -195,6 +187,33 @@ impl Entry {
             None => Err(wrong("it holds no spec".to_owned())),
         }
     }
+}
+
+/// The spec that metadata describes, found as the index of a job mirror finds it: metadata that passes here can't keep a
+/// mirror from being built. `blob` is the spec's own blob, which layout v3 has.
+pub fn described_spec(layout: Layout, document: &[u8], blob: Option<&StoredBlob>) -> Result<DagHash, String> {
+    let nodes = match layout {
+        Layout::V3 => nodes_of_blob(blob)?,
+        Layout::V2 => {
+            let url = url::Url::parse("file:///").map_err(|error| error.to_string())?;
+            nodes_of_document(document, &url)?
+        }
+    };
+    nodes.nodes.first().map(|(hash, _)| *hash).ok_or_else(|| "it holds no spec".to_owned())
+}
+
+fn nodes_of_blob(blob: Option<&StoredBlob>) -> Result<SpecNodes, String> {
+    let blob = blob.ok_or("there is none")?;
+    let mut bytes = Vec::new();
+    fs::File::open(blob.path())
+        .and_then(|file| file.take(blob.bytes()).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    read_spec_blob(&bytes)
+}
+
+fn nodes_of_document(document: &[u8], url: &url::Url) -> Result<SpecNodes, String> {
+    let metadata = parse_v2(document, url).map_err(|error| error.to_string())?;
+    spec_nodes(metadata.spec.meta.version, &metadata.spec.nodes)
 }
 
 /// A relative link from the mirror, where it will lie in the end, to a blob of a cache.

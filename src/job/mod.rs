@@ -26,6 +26,6 @@ mod state;
 
 pub use error::JobError;
 pub use folder::{JobFolder, JobLock};
-pub use mirror::{Document, Entry, EntryBlob, JobMirror, build};
+pub use mirror::{Document, Entry, EntryBlob, JobMirror, build, described_spec};
 pub use restored::RestoredCaches;
 pub use state::State;

@@ -8,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::context::Project;
+use serde_json::Value;
+
+use crate::context::{Project, in_cache, names_with};
 use crate::fixtures::{Mirror, fixture};
 
 /// One Spack, with an install tree and folders of its own for one test.
@@ -107,6 +109,28 @@ impl Spack {
         command.args(arguments).output().unwrap()
     }
 
+    /// A program that is this Spack with the configuration of this test, for larder to run.
+    fn wrapper(&self) -> PathBuf {
+        let file = self.folder.path().join("spack-of-this-test");
+        let mut exports = String::new();
+        for (name, value) in self.command().get_envs() {
+            exports += &format!("export {}='{}'\n", name.display(), value.unwrap_or_default().display());
+        }
+        let (program, scope) = (self.program.display(), self.scope());
+        fs::write(&file, format!("#!/bin/sh\n{exports}exec '{program}' -C '{}' \"$@\"\n", scope.display())).unwrap();
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        file
+    }
+
+    /// A key to sign with, made on first use and left in Spack's own keyring.
+    fn signing_key(&self) -> &'static str {
+        const KEY: &str = "collect@larder.example";
+        if !self.run(&[], &["gpg", "list", "--signing"]).contains(KEY) {
+            self.run(&[], &["gpg", "create", "larder", KEY]);
+        }
+        KEY
+    }
+
     /// The packages whose payload is in the install tree.
     fn installed(&self) -> Vec<String> {
         let mut names = Vec::new();
@@ -115,7 +139,8 @@ impl Spack {
             crate::fixtures::walk(&tree, &mut |path| {
                 if path.ends_with("lib/payload.bin") {
                     let prefix = path.parent().unwrap().parent().unwrap().file_name().unwrap().to_str().unwrap();
-                    let known = ["app", "codegen", "libbase", "libmid", "plotter", "rtdata"];
+                    let known =
+                        ["app", "codegen", "libbase", "libmid", "plotter", "rtdata", "unbuilt", "py-tool"];
                     let name = known.iter().find(|name| prefix.contains(&format!("{name}-")));
                     names.push((*name.unwrap_or_else(|| panic!("what is {prefix}?"))).to_owned());
                 }
@@ -124,6 +149,72 @@ impl Spack {
         names.sort();
         names
     }
+}
+
+/// A job of a pipeline: prepare, install, finish, in an install tree of its own. Returns prepare's report and finish's.
+fn job(spack: &Spack, project: &Project, install: &[&str]) -> (Value, Value) {
+    let prepared = project.prepare();
+    let environment = project.root();
+    let arguments = [&["-e", environment.to_str().unwrap(), "install"], install].concat();
+    spack.run(&[&project.path(".larder/job/spack")], &arguments);
+    let (program, tree) = (spack.wrapper(), spack.folder.path().join("opt"));
+    let finish =
+        ["finish", "--json", "--collect", "--spack", program.to_str().unwrap(), "--installed", tree.to_str().unwrap()];
+    let finished = project.larder(&finish).report();
+    (prepared, finished)
+}
+
+/// Two pipelines of the environment that has two specs in no mirror, each with an install tree of its own.
+fn two_pipelines(entry: &str, key: bool, check: impl Fn(&Spack, &Project)) {
+    for (first, second) in Spack::all().into_iter().zip(Spack::all()) {
+        let mirror = first.mirrors()[1];
+        let (project, _server) = Project::with_server(mirror);
+        project.use_environment(if first.is_new() { "v3/env-partial" } else { "v2/env-partial" });
+        let key = if key { format!(", signing-key: {}", first.signing_key()) } else { String::new() };
+        let config = fs::read_to_string(project.path("larder.yaml")).unwrap();
+        project.configure(&format!("{config}  - {{ path: .larder/built, collect: true{entry}{key} }}\n"));
+
+        let (prepared, finished) = job(&first, &project, &[]);
+        assert_eq!(names_with(&prepared, "build"), ["py-tool", "unbuilt"]);
+        let blobs = if first.is_new() { 4 } else { 2 };
+        assert_eq!(in_cache(&finished, "built", "blobs"), blobs, "only the two, not their dependencies: {finished:#}");
+        assert_eq!(finished["caches"][1]["uploads"], "first");
+        assert_eq!(finished["warnings"].as_array().unwrap().len(), 0, "{finished:#}");
+        check(&first, &project);
+        project.restore_times(".larder/built", std::time::Duration::from_secs(600));
+        let before = project.entries(".larder/built");
+
+        project.next_job();
+        let (prepared, finished) = job(&second, &project, &["--cache-only"]);
+        assert_eq!(names_with(&prepared, "build"), [""; 0], "{prepared:#}");
+        let collected = prepared["specs"].as_array().unwrap().iter().filter(|spec| spec["collected"] == true);
+        assert_eq!(collected.map(|spec| spec["name"].as_str().unwrap()).collect::<Vec<_>>(), ["py-tool", "unbuilt"]);
+        assert!(second.installed().contains(&"unbuilt".to_owned()) && second.installed().contains(&"py-tool".to_owned()));
+        assert_eq!(project.entries(".larder/built"), before, "nothing was built, so nothing is touched");
+        let built = finished["caches"].as_array().unwrap().iter().find(|cache| cache["name"] == "built").unwrap();
+        assert_eq!((&built["uploads"], &built["changed"]), (&Value::from("no"), &Value::from(false)));
+    }
+}
+
+#[test]
+fn what_one_pipeline_built_the_next_one_installs() {
+    two_pipelines("", false, |_, _| ());
+}
+
+#[test]
+fn what_one_pipeline_built_and_signed_the_next_one_installs_with_its_signature_checked() {
+    two_pipelines("", true, |spack, project| {
+        // Spack installs it only with the right signature: the scope that larder writes demands one.
+        let folder = if spack.is_new() { ".larder/built/v3/manifests/spec/unbuilt" } else { ".larder/built/build_cache" };
+        let mut signed = 0;
+        crate::fixtures::walk(&project.path(folder), &mut |path| {
+            if path.is_file() && path.to_string_lossy().contains("unbuilt") && !path.to_string_lossy().ends_with(".spack") {
+                assert!(fs::read_to_string(path).unwrap().starts_with("-----BEGIN PGP SIGNED MESSAGE-----"));
+                signed += 1;
+            }
+        });
+        assert_eq!(signed, 1);
+    });
 }
 
 const NEEDED: [&str; 5] = ["app", "libbase", "libmid", "plotter", "rtdata"];
