@@ -200,8 +200,14 @@ mod tests {
 
     #[test]
     fn only_these_specs_are_pushed_signed_where_a_key_is_given() {
-        insta::assert_snapshot!(arguments(Some(Path::new("/p/env")), None), @"");
-        insta::assert_snapshot!(arguments(None, Some("0x12")), @"");
+        insta::assert_snapshot!(
+            arguments(Some(Path::new("/p/env")), None),
+            @"-e /p/env buildcache push --only package --unsigned file:///p/a%20b /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa /bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+        );
+        insta::assert_snapshot!(
+            arguments(None, Some("0x12")),
+            @"buildcache push --only package --key 0x12 file:///p/a%20b /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa /bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+        );
     }
 
     #[cfg(unix)]

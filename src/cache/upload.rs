@@ -143,11 +143,7 @@ pub fn judge(tree: &[TreeEntry], restored: Restored, contents: Contents) -> Verd
     Verdict { uploads: if newer.is_empty() { Uploads::No } else { Uploads::Yes }, reasons }
 }
 
-fn cause_of(
-    entry: &TreeEntry,
-    contents: Contents,
-    is_explained: impl Fn(&TreeEntry) -> bool,
-) -> Option<UploadCause> {
+fn cause_of(entry: &TreeEntry, contents: Contents, is_explained: impl Fn(&TreeEntry) -> bool) -> Option<UploadCause> {
     match entry.shape {
         Shape::Folder if is_explained(entry) => None,
         Shape::Folder => Some(UploadCause::RemovedBlobs),

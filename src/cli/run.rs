@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use larder::commands::{self, CollectOptions, CommandError, InitOptions, Mode, OnCorrupt, Output, Session, Wanted, WriteFiles};
+use larder::commands::{
+    self, CollectOptions, CommandError, InitOptions, Mode, OnCorrupt, Output, Session, Wanted, WriteFiles,
+};
 use larder::config::{BuildDeps, Config, ConfigError, Upkeep};
 use larder::plan::Selection;
 use larder::report::Report;

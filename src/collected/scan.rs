@@ -121,7 +121,7 @@ impl Folder {
         &self,
         metadata: &Path,
         blobs: &BTreeMap<PathBuf, u64>,
-        promises: impl FnOnce(&[u8], &url::Url) -> Result<(Option<Node>, Vec<Promise>), String>,
+        read: impl FnOnce(&[u8], &url::Url) -> Result<(Option<Node>, Vec<Promise>), String>,
     ) -> Result<Option<CollectedSpec>, CollectedError> {
         let Some(hash) = hash_of(metadata) else { return Ok(None) };
         let path = MirrorPath::new(metadata.iter().filter_map(|part| part.to_str()));
@@ -136,7 +136,7 @@ impl Folder {
             damage: None,
         };
         let document = self.read(&path).and_then(|document| document.ok_or_else(|| "it is gone".to_owned()));
-        let promised = document.and_then(|document| promises(&document, &self.mirror.url.join(&path)));
+        let promised = document.and_then(|document| read(&document, &self.mirror.url.join(&path)));
         let (node, promised) = match promised {
             Ok(promised) => promised,
             Err(reason) => {

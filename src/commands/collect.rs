@@ -263,10 +263,9 @@ impl Pusher<'_> {
                     self.folder.take(&spec.id, scratch, &found)?;
                     arrived.insert(spec.id.hash, size(&found));
                 }
-                Lookup::Lacks if all => self.session.warn(&format!(
-                    "Spack did not push {}: its package forbids to redistribute the binary",
-                    spec.id
-                )),
+                Lookup::Lacks if all => self
+                    .session
+                    .warn(&format!("Spack did not push {}: its package forbids to redistribute the binary", spec.id)),
                 Lookup::Unusable(reason) if all => {
                     self.session.warn(&format!("what Spack pushed of {} is not collected: {reason}", spec.id));
                 }

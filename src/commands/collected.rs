@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use super::verify::OnCorrupt;
 use super::{CommandError, Mode, Session, upkeep, upload};
+use crate::cache::{StoredBlob, Validation};
 use crate::collected::prune::choose;
 use crate::collected::{CollectedError, CollectedSpec, Contents, Folder};
 use crate::config::{CollectEntry, Slack, Upkeep};
 use crate::fs::kind;
 use crate::job::RestoredCaches;
 use crate::report::{BlobReport, CacheReport, Uploads};
-use crate::cache::{StoredBlob, Validation};
 use crate::transport::{Expected, Size};
 use crate::types::DagHash;
 

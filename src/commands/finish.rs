@@ -44,11 +44,7 @@ struct Pruning<'a> {
 
 /// Prune each cache by its `keep:` policy, and say whether the runner will upload it.
 /// With `collect`, what this job built is pushed before.
-pub fn finish(
-    session: &Session<'_>,
-    collect: Option<&CollectOptions>,
-    mode: Mode,
-) -> Result<Report, CommandError> {
+pub fn finish(session: &Session<'_>, collect: Option<&CollectOptions>, mode: Mode) -> Result<Report, CommandError> {
     let folder = JobFolder::of(&session.config.root);
     // Where what the job used is not known, nothing may be removed.
     let state = State::read(&folder)?;
@@ -92,8 +88,10 @@ fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(
     let patience = options.patience.unwrap_or(PATIENCE_WITH_SPACK);
     let options = CollectOptions { patience: Some(patience), ..options.clone() };
     match collect::push(session, &options, mode) {
-        Err(error @ (CommandError::Collect(CollectError::Push { .. } | CollectError::NoInstallTree)
-        | CommandError::Spack(_))) => {
+        Err(
+            error @ (CommandError::Collect(CollectError::Push { .. } | CollectError::NoInstallTree)
+            | CommandError::Spack(_)),
+        ) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             let hint = error.help().map(|hint| format!(" ({hint})")).unwrap_or_default();
             session.warn(&format!("{error}{cause}{hint}"));

@@ -99,13 +99,17 @@ impl CollectEntry {
         }
         let refuse = |complaint| Err(reader.key("path").problem(complaint));
         let place = Place { what: format!("the mirror `{}`", self.name), path: &self.path };
-        if let Some(complaint) = overlap(&place, "for example `path: .larder/built`", caches, reader.root(), environments) {
+        if let Some(complaint) =
+            overlap(&place, "for example `path: .larder/built`", caches, reader.root(), environments)
+        {
             return refuse(complaint);
         }
         if !is_inside(&self.path, reader.root()) {
             let complaint =
                 Complaint::new(format!("the folder of the mirror `{}` is outside of the project", self.name));
-            return refuse(complaint.help("GitLab caches folders of the project only; for example `path: .larder/built`"));
+            return refuse(
+                complaint.help("GitLab caches folders of the project only; for example `path: .larder/built`"),
+            );
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ mod context;
 mod fixtures;
 mod server;
 
+mod collect;
 mod concurrent_jobs;
 mod configuration;
 mod corrupt_cache;

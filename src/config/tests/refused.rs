@@ -241,7 +241,7 @@ fn caches_in_the_wrong_place_are_shown_where_they_are() {
     let second =
         |path: &str| refused(&format!("caches:\n  - {{ name: a, path: x/y }}\n  - {{ name: b, path: {path} }}\n"));
     assert_snapshot!(second("./x//y"), @r"
-    error: the caches `a` and `b` have the same folder
+    error: the cache `a` and the cache `b` have the same folder
      --> larder.yaml:3:22
      3 |   - { name: b, path: ./x//y }
        |                      ^
