@@ -210,6 +210,45 @@ mod tests {
         );
     }
 
+    /// One test, since a script can't be run while another thread that is about to start a program has it open.
+    #[cfg(unix)]
+    #[test]
+    fn a_push_ends_in_time_and_one_that_fails_shows_the_last_lines_without_control_characters() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let program = |name: &str, script: &str| {
+            let program = folder.path().join(name);
+            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            program
+        };
+        let endless = program("endless", "exec sleep 600");
+        let failing = program("failing", "seq 1000; printf '\\033[31mno \\000key\\n' >&2; exit 7");
+        let log = folder.path().join("log");
+        let forever = Push {
+            program: &endless,
+            environment: None,
+            target: folder.path(),
+            signing_key: None,
+            specs: &[],
+            deadline: None,
+            log: &log,
+        };
+        let patience = Duration::from_millis(1);
+        let bounded = Push { deadline: Some((Instant::now() + patience, patience)), ..forever };
+        assert!(matches!(push(&bounded, &Interrupt::default()), Err(SpackError::TooSlow { .. })));
+        let interrupt = Interrupt::default();
+        interrupt.raise(crate::interrupt::Signal::Terminate);
+        assert!(matches!(push(&forever, &interrupt), Err(SpackError::Interrupted)));
+
+        let failing = Push { program: &failing, ..forever };
+        let Err(SpackError::Failed { output, status, .. }) = push(&failing, &Interrupt::default()) else {
+            panic!("it did not fail");
+        };
+        assert!(status.contains('7'), "{status}");
+        assert!(output.starts_with("982\n") && output.ends_with("\n1000\n[31mno key"), "{output}");
+    }
+
     #[cfg(unix)]
     #[test]
     fn the_program_is_the_named_one_or_on_the_path_or_below_spack_root() {

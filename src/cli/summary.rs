@@ -162,7 +162,7 @@ fn built_before(report: &Report) -> String {
         [first, ..] => {
             let mirror = first.mirror.as_deref().map(printable).unwrap_or_default();
             let number = count(collected.len() as u64, "spec");
-            format!("{number} of these: built by an earlier pipeline, from mirror `{mirror}`\n")
+            format!("{number} of these: built here before, from mirror `{mirror}`\n")
         }
     }
 }

@@ -88,16 +88,21 @@ fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(
     let patience = options.patience.unwrap_or(PATIENCE_WITH_SPACK);
     let options = CollectOptions { patience: Some(patience), ..options.clone() };
     match collect::push(session, &options, mode) {
+        Ok(_) => Ok(()),
         Err(
-            error @ (CommandError::Collect(CollectError::Push { .. } | CollectError::NoInstallTree)
-            | CommandError::Spack(_)),
-        ) => {
+            error @ (CommandError::Interrupted { .. }
+            | CommandError::Collect(CollectError::NoFolder | CollectError::NoKey { .. })),
+        ) => Err(error),
+        Err(error) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            let hint = error.help().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let hint = match &error {
+                CommandError::Collect(CollectError::Push { source, .. }) => source.help(),
+                error => error.help(),
+            };
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
             session.warn(&format!("{error}{cause}{hint}"));
             Ok(())
         }
-        result => result.map(drop),
     }
 }
 

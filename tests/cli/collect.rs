@@ -372,6 +372,7 @@ fn what_is_missing_to_collect_is_said_with_what_to_do() {
     let variables = [("PATH", path.as_str()), ("SPACK_ROOT", root.to_str().unwrap())];
     job.project.larder_with(&["collect", "--installed", "/nowhere"], &variables).fails_saying(2, &["/nowhere"]);
     job.project.larder(&["collect"]).fails_saying(1, &["found no install tree", "--installed"]);
+    job.project.larder(&["finish", "--collect", "--installed", "/nowhere"]).succeeds().says(&["/nowhere", "shared:"]);
     job.project.larder_with(&arguments, &variables).succeeds();
     let config = fs::read_to_string(job.project.path("larder.yaml")).unwrap();
     let without: Vec<&str> = config.lines().filter(|line| !line.contains("collect")).collect();
