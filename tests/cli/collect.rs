@@ -198,6 +198,18 @@ fn what_was_built_is_pushed_once_and_installed_by_the_next_pipeline(
 }
 
 #[test]
+fn the_folder_has_a_policy_of_its_own() {
+    let job = Job::new(Mirror::V3Unsigned, "");
+    let restores = ("LARDER_CACHE_POLICY", "pull");
+    job.project.larder_with(&["prepare"], &[restores]).succeeds();
+    let report = job.larder_with(&["finish", "--collect", "--json"], &[restores]).report();
+    assert_eq!((&report["caches"][0]["uploads"], &report["caches"][1]["uploads"]), (&"no".into(), &"first".into()));
+    let variables = [("LARDER_COLLECT_POLICY", "pull")];
+    let report = job.project.larder_with(&["finish", "--json"], &variables).report();
+    assert_eq!((&report["caches"][0]["uploads"], &report["caches"][1]["uploads"]), (&"first".into(), &"no".into()));
+}
+
+#[test]
 fn without_prepare_what_is_installed_counts_unless_it_came_from_a_binary() {
     let job = Job::new(Mirror::V3Unsigned, "");
     job.larder(&["collect", "--dry-run"]).succeeds().says(&["would push 1 spec (app@3.1.4/"]);
@@ -244,6 +256,19 @@ fn damaged_metadata_and_blobs_count_as_missing_and_are_pushed_anew() {
         assert_eq!(job.calls().len(), 1);
         assert_eq!(names_with(&job.project.prepare(), "build"), [""; 0], "the good one is in place of the bad one");
     }
+}
+
+#[test]
+fn damaged_metadata_that_is_asked_for_first_gives_way_to_what_is_pushed() {
+    let job = Job::second(Mirror::V2Unsigned, "");
+    let signed = job.metadata().with_extension("json.sig");
+    fs::write(&signed, "-----BEGIN PGP SIGNED MESSAGE-----\ncut short").unwrap();
+    job.builds_and_warns(&[signed.to_str().unwrap()]);
+    fs::write(&signed, fs::read(job.metadata()).unwrap()).unwrap();
+    job.builds_and_warns(&[signed.to_str().unwrap(), "is not signed, for all its name"]);
+    job.larder(&["collect"]).succeeds();
+    assert!(!signed.exists());
+    assert_eq!(names_with(&job.project.prepare(), "build"), [""; 0]);
 }
 
 #[test]
