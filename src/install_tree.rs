@@ -4,7 +4,7 @@
 //! alike in Spack 0.19 to 1.1. It describes every spec in full and can have hundreds of megabytes, of which larder needs one
 //! flag per hash, so it is read as a stream.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -64,6 +64,11 @@ pub enum InstallTreeError {
 /// The specs that are installed in the tree at `root`, `None` where it has no database: nothing was installed there yet, or
 /// it is no install tree. A tree that the user named is expected to have one.
 pub fn installed_specs(root: &Path) -> Result<Option<HashSet<DagHash>>, InstallTreeError> {
+    Ok(installations(root)?.map(|found| found.into_keys().collect()))
+}
+
+/// The same, with the folder of each, where the database names one.
+pub fn installations(root: &Path) -> Result<Option<HashMap<DagHash, Option<PathBuf>>>, InstallTreeError> {
     let path = root.join(".spack-db").join("index.json");
     let unreadable = |source| InstallTreeError::Unreadable { path: path.clone(), source };
     let size = match fs::metadata(&path) {
@@ -87,6 +92,12 @@ pub fn installed_specs(root: &Path) -> Result<Option<HashSet<DagHash>>, InstallT
     Ok(Some(document.database.installs.0))
 }
 
+/// Whether an installation came from a binary. Every binary holds this file, Spack unpacks it with the rest, and a build
+/// does not make it (`buildinfo_file_name` in `spack/binary_distribution.py` of 0.23.1 and 1.1.0).
+pub fn is_from_binary(prefix: &Path) -> bool {
+    prefix.join(".spack").join("binary_distribution").exists()
+}
+
 #[derive(Deserialize)]
 struct Document {
     database: Database,
@@ -102,10 +113,11 @@ struct Database {
 struct Record {
     #[serde(default)]
     installed: bool,
+    path: Option<PathBuf>,
 }
 
-/// The hashes of the records that are installed.
-struct Installed(HashSet<DagHash>);
+/// The records that are installed: their hashes and folders.
+struct Installed(HashMap<DagHash, Option<PathBuf>>);
 
 impl<'de> Deserialize<'de> for Installed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -118,14 +130,14 @@ impl<'de> Deserialize<'de> for Installed {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut records: A) -> Result<Installed, A::Error> {
-                let mut hashes = HashSet::new();
+                let mut found = HashMap::new();
                 while let Some((key, record)) = records.next_entry::<String, Record>()? {
                     let hash: DagHash = key.parse().map_err(de::Error::custom)?;
                     if record.installed {
-                        hashes.insert(hash);
+                        found.insert(hash, record.path);
                     }
                 }
-                Ok(Installed(hashes))
+                Ok(Installed(found))
             }
         }
         deserializer.deserialize_map(Records)

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`commands`] | the use cases, one file each; they take a [`reporter::Reporter`] and return a [`report::Report`] |
 //! | [`export`] | a mirror and environments in one folder, to be carried to another site |
+//! | [`collected`] [`spack_push`] | the folder of what a pipeline built; Spack itself, which pushes into it |
 //! | [`plan`] [`job`] | which specs are needed, and what each is; the local mirror made of what a job needs |
 //! | [`lockfile`] [`mirror`] [`cache`] [`archive`] [`config`] [`spack_config`] [`install_tree`] | the domain: formats and folders |
 //! | [`transport`] | bytes from URLs, verified while they stream |
@@ -21,6 +22,7 @@
 
 pub mod archive;
 pub mod cache;
+pub mod collected;
 pub mod commands;
 pub mod config;
 pub mod export;
@@ -35,6 +37,7 @@ pub mod plan;
 pub mod report;
 pub mod reporter;
 pub mod spack_config;
+pub mod spack_push;
 pub mod transport;
 pub mod types;
 mod yaml;

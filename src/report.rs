@@ -76,12 +76,21 @@ pub struct SpecReport {
     pub reason: Option<String>,
     /// The name of the mirror that has it.
     pub mirror: Option<String>,
+    /// Whether its metadata comes out of the folder of what the branch built, and not from a mirror. In the report of
+    /// `collect`: whether it was pushed into that folder.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub collected: bool,
     /// The cache that holds its binary, or will.
     pub cache: Option<String>,
     /// The sha256 of its binary.
     pub digest: Option<Sha256Digest>,
     /// The size of its blobs together, where known: a v2 mirror states none before the download.
     pub bytes: Option<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// An archive of caches.

@@ -75,6 +75,31 @@ enum Owner {
 }
 
 impl StoredBlob {
+    /// Read what lies at `path` and compare. `found` is what the caller saw there, without following a link in any part of
+    /// the path that is not to be trusted.
+    pub(crate) fn validate(
+        path: &Path,
+        found: Kind,
+        expected: Expected,
+        on_bytes: &dyn Fn(usize),
+    ) -> io::Result<Validation> {
+        let corrupt = |reason: String| Validation::Corrupt(Damage { reason, file: identity(path) });
+        let file = match found {
+            Kind::Missing => return Ok(Validation::Missing),
+            Kind::Folder | Kind::Other => return Ok(corrupt("it is not a regular file".to_owned())),
+            Kind::File(_) => fs::File::open(path)?,
+        };
+        Ok(match verify_reader(file, expected, on_bytes) {
+            Ok(verified) => {
+                let (digest, bytes, path) = (verified.digest(), verified.bytes(), path.to_owned());
+                Validation::Intact(Self { digest, bytes, path })
+            }
+            Err(BlobError::Mismatch(mismatch)) => corrupt(mismatch.to_string()),
+            // A disk that can't read a block any more: as good as wrong bytes.
+            Err(BlobError::Io(error)) => corrupt(error.to_string()),
+        })
+    }
+
     /// Its digest.
     pub fn digest(&self) -> Sha256Digest {
         self.digest
@@ -134,20 +159,9 @@ impl Cache {
     /// Read a blob once and compare. Changes nothing.
     pub fn validate(&self, expected: Expected, on_bytes: &dyn Fn(usize)) -> Result<Validation, CacheError> {
         let path = self.path_of(expected.digest);
-        let corrupt = |reason: String| Validation::Corrupt(Damage { reason, file: identity(&path) });
-        let file = match self.kind_of(expected.digest).map_err(self.failed("look at a blob"))? {
-            Kind::Missing => return Ok(Validation::Missing),
-            Kind::Folder | Kind::Other => return Ok(corrupt("it is not a regular file".to_owned())),
-            Kind::File(_) => fs::File::open(&path).map_err(self.failed("read a blob"))?,
-        };
-        match verify_reader(file, expected, on_bytes) {
-            Ok(verified) => {
-                let (digest, bytes, path) = (verified.digest(), verified.bytes(), path.clone());
-                Ok(Validation::Intact(StoredBlob { digest, bytes, path }))
-            }
-            Err(BlobError::Mismatch(mismatch)) => Ok(corrupt(mismatch.to_string())),
-            // A disk that can't read a block any more: as good as wrong bytes.
-            Err(BlobError::Io(error)) => Ok(corrupt(error.to_string())),
+        match self.kind_of(expected.digest).map_err(self.failed("look at a blob"))? {
+            Kind::Missing => Ok(Validation::Missing),
+            found => StoredBlob::validate(&path, found, expected, on_bytes).map_err(self.failed("read a blob")),
         }
     }
 

@@ -61,6 +61,15 @@ pub enum Shape {
     Other,
 }
 
+/// What a folder is made of, which tells what an entry of it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// A cache: blobs and records.
+    Blobs,
+    /// A mirror of what a branch built: blobs, archives and metadata.
+    Mirror,
+}
+
 /// What the runner will do, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
@@ -113,9 +122,9 @@ pub fn restored(tree: &[TreeEntry], started: Timestamp) -> Restored {
 }
 
 /// What the runner will do with a folder that is like this after the job.
-pub fn judge(tree: &[TreeEntry], restored: Restored) -> Verdict {
+pub fn judge(tree: &[TreeEntry], restored: Restored, contents: Contents) -> Verdict {
     let Some(newest) = restored.newest else {
-        let blobs = tree.iter().filter(|entry| digest_of(entry).is_some());
+        let blobs = tree.iter().filter(|entry| is_blob(entry, contents));
         let reasons = reason(UploadCause::NewBlobs, blobs);
         return match tree {
             [] => Verdict::default(),
@@ -126,7 +135,7 @@ pub fn judge(tree: &[TreeEntry], restored: Restored) -> Verdict {
     // A folder's time says that a name in it came or went. Where something new is directly in it, that is the explanation.
     let is_explained = |folder: &TreeEntry| newer.iter().any(|entry| entry.path.parent() == Some(&folder.path));
     let with = |cause| {
-        let of_cause = newer.iter().copied().filter(|entry| cause_of(entry, is_explained) == Some(cause));
+        let of_cause = newer.iter().copied().filter(|entry| cause_of(entry, contents, is_explained) == Some(cause));
         reason(cause, of_cause)
     };
     let causes = [UploadCause::NewBlobs, UploadCause::RemovedBlobs, UploadCause::Records, UploadCause::Foreign];
@@ -134,13 +143,32 @@ pub fn judge(tree: &[TreeEntry], restored: Restored) -> Verdict {
     Verdict { uploads: if newer.is_empty() { Uploads::No } else { Uploads::Yes }, reasons }
 }
 
-fn cause_of(entry: &TreeEntry, is_explained: impl Fn(&TreeEntry) -> bool) -> Option<UploadCause> {
+fn cause_of(entry: &TreeEntry, contents: Contents, is_explained: impl Fn(&TreeEntry) -> bool) -> Option<UploadCause> {
     match entry.shape {
         Shape::Folder if is_explained(entry) => None,
         Shape::Folder => Some(UploadCause::RemovedBlobs),
-        _ if digest_of(entry).is_some() => Some(UploadCause::NewBlobs),
-        _ if entry.path == Path::new(FILE_NAME) => Some(UploadCause::Records),
+        _ if is_blob(entry, contents) => Some(UploadCause::NewBlobs),
+        _ if is_record(entry, contents) => Some(UploadCause::Records),
         _ => Some(UploadCause::Foreign),
+    }
+}
+
+fn is_blob(entry: &TreeEntry, contents: Contents) -> bool {
+    let is_archive = || {
+        let is_spack = entry.path.extension().is_some_and(|extension| extension == "spack");
+        entry.path.starts_with("build_cache") && is_spack && matches!(entry.shape, Shape::File(_))
+    };
+    digest_of(entry).is_some() || (contents == Contents::Mirror && is_archive())
+}
+
+/// The records of a cache, the metadata of a mirror.
+fn is_record(entry: &TreeEntry, contents: Contents) -> bool {
+    match contents {
+        Contents::Blobs => entry.path == Path::new(FILE_NAME),
+        Contents::Mirror => {
+            let is_metadata = entry.path.starts_with("v3/manifests/spec") || entry.path.starts_with("build_cache");
+            is_metadata && matches!(entry.shape, Shape::File(_))
+        }
     }
 }
 
@@ -189,7 +217,7 @@ mod tests {
     }
 
     fn causes(rows: &[(&str, i64)], newest: i64) -> (Uploads, Vec<(UploadCause, u64)>) {
-        let verdict = judge(&tree(rows), Restored { newest: Some(second(newest)) });
+        let verdict = judge(&tree(rows), Restored { newest: Some(second(newest)) }, Contents::Blobs);
         (verdict.uploads, verdict.reasons.iter().map(|reason| (reason.cause, reason.entries)).collect())
     }
 
@@ -199,7 +227,7 @@ mod tests {
             [("", 50), ("blobs", 40), ("blobs/sha256", 40), ("blobs/sha256/ab", 30), (BLOB, 60), (FILE_NAME, 60)];
         let noted = restored(&tree(&rows), second(100));
         assert_eq!(noted.newest, Some(second(60)));
-        assert_eq!(judge(&tree(&rows), noted), Verdict::default());
+        assert_eq!(judge(&tree(&rows), noted, Contents::Blobs), Verdict::default());
     }
 
     #[test]
@@ -226,15 +254,15 @@ mod tests {
     fn what_was_touched_between_the_start_of_the_job_and_larder_makes_an_upload() {
         let rows = [("", 50), ("link", 150), (FILE_NAME, 60)];
         let noted = restored(&tree(&rows), second(100));
-        assert_eq!(judge(&tree(&rows), noted).uploads, Uploads::Yes);
+        assert_eq!(judge(&tree(&rows), noted, Contents::Blobs).uploads, Uploads::Yes);
     }
 
     #[test]
     fn the_first_upload_is_told_from_a_later_one_and_nothing_from_either() {
         let noted = restored(&[], second(100));
         assert_eq!(noted.newest, None);
-        assert_eq!(judge(&[], noted).uploads, Uploads::No);
-        let verdict = judge(&tree(&[("", 110), (BLOB, 110), (FILE_NAME, 110)]), noted);
+        assert_eq!(judge(&[], noted, Contents::Blobs).uploads, Uploads::No);
+        let verdict = judge(&tree(&[("", 110), (BLOB, 110), (FILE_NAME, 110)]), noted, Contents::Blobs);
         assert_eq!((verdict.uploads, verdict.new_blobs()), (Uploads::First, 1));
     }
 }

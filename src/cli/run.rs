@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use larder::commands::{self, CommandError, InitOptions, Mode, OnCorrupt, Output, Session, Wanted, WriteFiles};
-use larder::config::{BuildDeps, CacheEntry, Config, ConfigError};
+use larder::commands::{
+    self, CollectOptions, CommandError, InitOptions, Mode, OnCorrupt, Output, Session, Wanted, WriteFiles,
+};
+use larder::config::{BuildDeps, Config, ConfigError, Upkeep};
 use larder::plan::Selection;
 use larder::report::Report;
 use larder::reporter::Level;
@@ -113,12 +115,15 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     if let Command::Pack(options) = &cli.command
         && !options.names.is_empty()
     {
-        only(&mut config.caches, &options.names)?;
+        only(&mut config, &options.names)?;
     }
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
     // The others change nothing that could be left half-done: a signal ends them on the spot.
-    if matches!(cli.command, Command::Prepare(_) | Command::Warm(_) | Command::Export(_) | Command::Finish(_)) {
+    if matches!(
+        cli.command,
+        Command::Prepare(_) | Command::Warm(_) | Command::Export(_) | Command::Finish(_) | Command::Collect(_)
+    ) {
         signals::pass_on(&session.interrupt, progress.screen())
             .map_err(|source| Failure::System { what: "watch for signals", source })?;
     }
@@ -137,7 +142,14 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
             }
             prepared.report
         }
-        Command::Finish(options) => commands::finish(&session, mode(options.dry_run))?,
+        Command::Finish(options) => {
+            let collect = options.collect.then(|| collect_options(options.spack.as_deref(), &options.installed));
+            commands::finish(&session, collect.transpose()?.as_ref(), mode(options.dry_run))?
+        }
+        Command::Collect(options) => {
+            let how = collect_options(options.spack.as_deref(), &options.installed)?;
+            commands::collect(&session, &how, mode(options.dry_run))?
+        }
         Command::Clean(options) => commands::clean(&session, mode(options.dry_run))?,
         Command::Verify(options) => commands::verify(&session, on_corrupt(options.delete))?,
         Command::List(_) => commands::list(&session)?,
@@ -192,6 +204,7 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
         Command::Clean(options) => {
             console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
         }
+        Command::Collect(options) => console.tell_more(&summary::collected(report, dry(options.dry_run), console.err)),
         Command::Pack(_) => console.tell_more(&summary::packed(report)),
         Command::Unpack(options) => {
             if options.dry_run {
@@ -255,18 +268,27 @@ fn configuration(options: &GlobalOptions, variables: &Variables) -> Result<Confi
         );
     }
     if !options.caches.is_empty() {
-        only(&mut config.caches, &options.caches)?;
+        only(&mut config, &options.caches)?;
     }
     Ok(config)
 }
 
 /// Act on these caches only. They then take the binaries of all mirrors, since there is no other to take them.
-fn only(caches: &mut Vec<CacheEntry>, names: &[String]) -> Result<(), CommandError> {
+fn only(config: &mut Config, names: &[String]) -> Result<(), CommandError> {
+    let Config { caches, collect, .. } = config;
     for name in names {
-        if !caches.iter().any(|cache| cache.name.as_str() == name) {
-            let known = caches.iter().map(|cache| format!("`{}`", cache.name)).collect();
+        let is_folder = collect.as_ref().is_some_and(|entry| entry.name == *name);
+        if !is_folder && !caches.iter().any(|cache| cache.name.as_str() == name) {
+            let folder = collect.iter().map(|entry| format!("`{}`", entry.name));
+            let known = caches.iter().map(|cache| format!("`{}`", cache.name)).chain(folder).collect();
             return Err(CommandError::NoSuchCache { name: name.clone(), known });
         }
+    }
+    if let Some(entry) = collect
+        && !names.contains(&entry.name)
+    {
+        // It is still asked for what the branch built.
+        entry.upkeep = Upkeep::LeftAlone;
     }
     caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
     if let [cache] = &mut caches[..] {
@@ -299,6 +321,15 @@ fn wanted(options: &SelectionOptions) -> Wanted {
         }),
         install_trees: options.installed.clone(),
     }
+}
+
+/// A relative program is one from here; a bare name is one on the PATH, as in a shell.
+fn collect_options(spack: Option<&Path>, install_trees: &[PathBuf]) -> Result<CollectOptions, Failure> {
+    let from_here = |path: &Path| {
+        if path.components().count() == 1 { Ok(path.to_owned()) } else { here().map(|here| here.join(path)) }
+    };
+    let (spack, install_trees) = (spack.map(from_here).transpose()?, install_trees.to_vec());
+    Ok(CollectOptions { spack, install_trees, patience: None })
 }
 
 /// Two threads wait for the network; hashing and writing have threads of their own.

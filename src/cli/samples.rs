@@ -33,6 +33,7 @@ pub fn spec(name: &str, version: &str, status: Status, bytes: Option<u64>) -> Sp
         status,
         reason: None,
         mirror: from_mirror.then(|| "develop".to_owned()),
+        collected: false,
         cache: from_mirror.then(|| "shared".to_owned()),
         digest: from_mirror.then(|| digest(1)),
         bytes,

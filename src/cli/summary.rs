@@ -25,6 +25,7 @@ pub enum Run {
 /// The end of `prepare` and `warm`.
 pub fn prepared(report: &Report, palette: Palette) -> String {
     let mut out = needed(report);
+    out.push_str(&built_before(report));
     let totals = &report.totals;
     out.push_str(&traffic(totals));
     if totals.bytes_reused > 0 {
@@ -54,6 +55,23 @@ pub fn pruned(report: &Report, run: Run, palette: Palette) -> String {
     let mut out = String::new();
     for cache in &report.caches {
         line(&mut out, &pruned_cache(cache, run, palette));
+    }
+    out
+}
+
+/// The end of `collect`.
+pub fn collected(report: &Report, run: Run, palette: Palette) -> String {
+    let mut out = String::new();
+    let specs = report.specs.len() as u64;
+    for folder in &report.caches {
+        let pushed: u64 = report.specs.iter().filter_map(|spec| spec.bytes).sum();
+        let deed = match (specs, run) {
+            (0, _) => palette.paint(GOOD, "nothing to push, nothing changed"),
+            (_, Run::Real) => format!("pushed {} ({})", count(specs, "spec"), size(pushed)),
+            (_, Run::Dry) => palette.paint(PENDING, &format!("would push {}", count(specs, "spec"))),
+        };
+        let state = format!("it holds {} ({})", count(folder.blobs, "blob"), size(folder.bytes));
+        line(&mut out, &format!("{}: {deed}; {state}", printable(&folder.name)));
     }
     out
 }
@@ -151,6 +169,19 @@ fn needed(report: &Report) -> String {
     }
     out.push('\n');
     out
+}
+
+/// What comes out of a cache together with its metadata is told apart.
+fn built_before(report: &Report) -> String {
+    let collected: Vec<_> = report.specs.iter().filter(|spec| spec.collected).collect();
+    match &collected[..] {
+        [] => String::new(),
+        [first, ..] => {
+            let mirror = first.mirror.as_deref().map(printable).unwrap_or_default();
+            let number = count(collected.len() as u64, "spec");
+            format!("{number} of these: built here before, from mirror `{mirror}`\n")
+        }
+    }
 }
 
 /// `2 external, 1 installed`: what needs nothing.

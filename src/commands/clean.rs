@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CommandError, Mode, Session, upkeep};
+use super::{CommandError, Mode, Session, collected, upkeep};
 use crate::cache::Exclusion;
 use crate::job::JobFolder;
 use crate::report::{CacheReport, Report};
@@ -27,6 +27,7 @@ pub fn clean(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> 
         }
         report.caches.push(CacheReport { removed: before.blobs, removed_bytes: before.bytes, ..after });
     }
+    report.caches.extend(collected::clean(session, mode)?);
     if mode == Mode::Act {
         JobFolder::of(&session.config.root).remove()?;
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{CommandError, Session, Wanted};
+use crate::collected::Folder;
 use crate::install_tree;
 use crate::job::JobFolder;
 use crate::lockfile::Lockfile;
@@ -19,6 +20,8 @@ pub(super) struct Environments {
     pub mirrors: Vec<Arc<Mirror>>,
     /// For each environment, its mirrors as positions in `mirrors`, in the order in which they are asked.
     pub mirrors_of: Vec<Vec<usize>>,
+    /// The folder of what the branch built, asked after all mirrors.
+    pub collected: Option<Folder>,
     /// What the install trees hold.
     pub installed: HashSet<DagHash>,
 }
@@ -70,12 +73,25 @@ pub(super) fn load(session: &Session<'_>, wanted: &Wanted, trees: InstallTrees) 
         let found = install_tree::installed_specs(tree)?;
         installed.extend(found.ok_or_else(|| CommandError::NoInstallTree { path: tree.clone() })?);
     }
-    if mirrors.is_empty() {
+    let collected = collected(session);
+    if mirrors.is_empty() && collected.is_none() {
         files.sort();
         files.dedup();
         return Err(CommandError::NoMirror { files });
     }
-    Ok(Environments { lockfiles, mirrors, mirrors_of, installed })
+    Ok(Environments { lockfiles, mirrors, mirrors_of, collected, installed })
+}
+
+/// The folder of what the branch built. One that can't be used is as good as none: then Spack builds.
+fn collected(session: &Session<'_>) -> Option<Folder> {
+    let entry = session.config.collect.as_ref()?;
+    match Folder::open(entry, &session.config.root) {
+        Ok(folder) => Some(folder),
+        Err(error) => {
+            session.warn(&format!("nothing is taken from mirror `{}`: {error}", entry.name));
+            None
+        }
+    }
 }
 
 /// The lockfiles of all environments.
@@ -88,7 +104,7 @@ pub(super) fn lockfiles(session: &Session<'_>) -> Result<Vec<Lockfile>, CommandE
 }
 
 /// The environment's folder where a lockfile was named and `spack.yaml` lies beside it.
-fn folder_of_lockfile(path: &Path) -> Option<&Path> {
+pub(super) fn folder_of_lockfile(path: &Path) -> Option<&Path> {
     path.parent().filter(|folder| path.ends_with("spack.lock") && folder.join("spack.yaml").is_file())
 }
 

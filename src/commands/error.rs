@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::{InitError, PackError, UnpackError};
+use super::{CollectError, InitError, PackError, UnpackError};
 use crate::archive::ArchiveError;
 use crate::cache::CacheError;
+use crate::collected::CollectedError;
 use crate::export::ExportError;
 use crate::install_tree::InstallTreeError;
 use crate::interrupt::Signal;
@@ -16,6 +17,7 @@ use crate::lockfile::LockfileError;
 use crate::mirror::MirrorError;
 use crate::plan::SelectionError;
 use crate::spack_config::SpackConfigError;
+use crate::spack_push::SpackError;
 use crate::transport::TransportError;
 use crate::types::InvalidMirrorUrl;
 
@@ -66,6 +68,18 @@ pub enum CommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Export(#[from] ExportError),
+    /// What was to be collected, or where to.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Collect(#[from] CollectError),
+    /// The folder of what the branch built.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Collected(#[from] CollectedError),
+    /// Spack.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Spack(SpackError),
     /// `init`.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -186,6 +200,7 @@ impl CommandError {
                 | Self::NoMirror { .. }
                 | Self::NoCache { .. }
                 | Self::NoSuchCache { .. }
+                | Self::Collect(CollectError::NoFolder | CollectError::NoKey { .. })
                 | Self::Pack(
                     PackError::OutputExists { .. } | PackError::OutputInCache { .. } | PackError::OutsideProject { .. }
                 )

@@ -4,20 +4,23 @@
 //! and the records corrected then, so the worst that is left is a record without a blob, which the next run removes.
 //!
 //! GitLab gives `after_script` five minutes. Nothing here grows with the bytes of a cache, only with the number of its files,
-//! and all waiting for other jobs together is bounded by [`PATIENCE`].
+//! all waiting for other jobs together is bounded by [`PATIENCE`], and Spack's push by [`PATIENCE_WITH_SPACK`].
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use miette::Diagnostic as _;
+
+use super::collect::{self, CollectError, CollectOptions};
 use super::upload::Note;
-use super::{CommandError, Mode, Session, upkeep, upload};
+use super::{CommandError, Mode, Session, collected, upkeep, upload};
 use crate::cache::prune::{Policy, choose};
 use crate::cache::{Cache, CacheError, CacheLock, RecordChanges};
 use crate::config::{CacheEntry, Slack};
 use crate::job::{JobFolder, RestoredCaches, State};
 use crate::report::{CacheReport, Report, Uploads};
-use crate::types::Sha256Digest;
+use crate::types::{DagHash, Sha256Digest};
 
 /// How long to wait for other jobs that use a cache, for all caches together. Pruning can wait for the next pipeline;
 /// `after_script` can not.
@@ -25,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// How long what is left of an interrupted download may wait for somebody to go on with it.
 const LEFTOVERS: Duration = Duration::from_secs(24 * 3600);
+/// How long Spack may push. With the waiting and the pruning it stays below the five minutes of `after_script`.
+const PATIENCE_WITH_SPACK: Duration = Duration::from_secs(200);
 
 /// What pruning goes by.
 struct Pruning<'a> {
@@ -40,13 +45,19 @@ struct Pruning<'a> {
 }
 
 /// Prune each cache by its `keep:` policy, and say whether the runner will upload it.
-pub fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> {
+/// With `collect`, what this job built is pushed before.
+pub fn finish(session: &Session<'_>, collect: Option<&CollectOptions>, mode: Mode) -> Result<Report, CommandError> {
     let folder = JobFolder::of(&session.config.root);
     // Where what the job used is not known, nothing may be removed.
     let state = State::read(&folder)?;
+    let specs: HashSet<DagHash> =
+        state.iter().flat_map(|state| state.to_build.iter().chain(&state.collected)).copied().collect();
     let (used, prepared) = state.map(|state| (state.used.into_iter().collect(), state.prepared)).unwrap_or_default();
     upload::tell_job_status(session);
     let note = upload::note(session, &folder, Note::OfWhoeverBegan, mode)?;
+    if let Some(options) = collect {
+        push(session, options, mode)?;
+    }
     let deadline = Instant::now() + PATIENCE;
     let pruning = Pruning { session, folder, used, note, mode, deadline };
     let mut report = Report::new("finish");
@@ -64,12 +75,37 @@ pub fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError>
             Err(error) => return Err(error),
         }
     }
+    session.go_on()?;
+    report.caches.extend(collected::prune(session, &specs, &pruning.note, mode)?);
     let report = session.conclude(report);
     if mode == Mode::Act && pruning.folder.root().is_dir() {
         pruning.folder.write_report(&report)?;
         pruning.folder.write_metrics(prepared.as_ref(), Some(&report))?;
     }
     Ok(report)
+}
+
+/// Push what this job built. Whatever keeps Spack from it, the caches are pruned all the same.
+fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(), CommandError> {
+    let patience = options.patience.unwrap_or(PATIENCE_WITH_SPACK);
+    let options = CollectOptions { patience: Some(patience), ..options.clone() };
+    match collect::push(session, &options, mode) {
+        Ok(_) => Ok(()),
+        Err(
+            error @ (CommandError::Interrupted { .. }
+            | CommandError::Collect(CollectError::NoFolder | CollectError::NoKey { .. })),
+        ) => Err(error),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let hint = match &error {
+                CommandError::Collect(CollectError::Push { source, .. }) => source.help(),
+                error => error.help(),
+            };
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            session.warn(&format!("{error}{cause}{hint}"));
+            Ok(())
+        }
+    }
 }
 
 impl Pruning<'_> {

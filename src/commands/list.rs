@@ -1,6 +1,6 @@
 //! `larder list`: what the caches hold, for whom, how large, last used.
 
-use super::{CommandError, Session, upkeep};
+use super::{CommandError, Session, collected, upkeep};
 use crate::report::Report;
 
 /// Read the records. Nothing is hashed.
@@ -15,5 +15,6 @@ pub fn list(session: &Session<'_>) -> Result<Report, CommandError> {
         entry.contents = upkeep::blobs_of(&cache.contents()?, &records);
         report.caches.push(entry);
     }
+    report.caches.extend(collected::list(session)?);
     Ok(session.conclude(report))
 }

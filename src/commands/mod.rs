@@ -5,6 +5,8 @@
 //! downloads).
 
 mod clean;
+mod collect;
+mod collected;
 mod environments;
 mod error;
 mod export;
@@ -30,6 +32,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 pub use clean::clean;
+pub use collect::{CollectError, CollectOptions, collect};
 pub use error::CommandError;
 pub use export::export;
 pub use finish::finish;

@@ -68,6 +68,8 @@ pub(super) fn needs(
 ) -> Result<Vec<BlobNeed>, CommandError> {
     let mut needs: HashMap<Sha256Digest, BlobNeed> = HashMap::new();
     let mut found: Vec<&Found> = found.values().collect();
+    // What the branch built lies in a folder that GitLab caches by itself: a copy in another cache would be uploaded twice.
+    found.retain(|found| found.collected.is_none());
     found.sort_by_key(|found| found.spec.hash);
     for found in found {
         let mirror = &found.published.mirror;
@@ -321,6 +323,7 @@ pub(super) fn report(
             report.totals.bytes_reused += bytes;
         }
     }
+    count_collected(&mut report.totals, resolution);
     count_requests(&mut report.totals, transport);
     for (cache, tally) in caches.iter().zip(&obtained.tallies) {
         report.caches.push(CacheReport {
@@ -334,11 +337,23 @@ pub(super) fn report(
 }
 
 fn describe(entry: &mut SpecReport, found: &Found, obtained: &Obtained, caches: &[Cache]) {
+    if let Some(collected) = &found.collected {
+        (entry.bytes, entry.status) = (Some(collected.bytes), Status::Cached);
+        return;
+    }
     let held: Vec<&Held> =
         found.published.blobs.iter().filter_map(|blob| obtained.blobs.get(&blob.expected.digest)).collect();
     entry.bytes = Some(held.iter().map(|held| held.blob.bytes()).sum());
     entry.status = if held.iter().any(|held| held.fetched) { Status::Fetched } else { Status::Cached };
     entry.cache = held.first().map(|held| caches[held.cache].name().to_owned());
+}
+
+/// What the branch built was needed, and not downloaded.
+pub(super) fn count_collected(totals: &mut Totals, resolution: &Resolution) {
+    let collected = resolution.found.values().filter_map(|found| found.collected.as_ref());
+    let bytes: u64 = collected.map(|collected| collected.bytes).sum();
+    totals.bytes_needed += bytes;
+    totals.bytes_reused += bytes;
 }
 
 /// What asking and fetching cost.

@@ -20,7 +20,9 @@ pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     for spec in &resolution.specs {
         let found = resolution.found.get(&spec.binary).filter(|_| spec.need == Need::Binary);
         let mut entry = resolve::report_of(spec, found);
-        if let Some(found) = found {
+        if let Some(collected) = found.and_then(|found| found.collected.as_ref()) {
+            (entry.status, entry.bytes) = (Status::Cached, Some(collected.bytes));
+        } else if let Some(found) = found {
             let held: Vec<_> = found.published.blobs.iter().map(|blob| obtain::look_for(blob, &caches)).collect();
             let is_cached = held.iter().all(Option::is_some);
             entry.status = if is_cached { Status::Cached } else { Status::Fetch };
@@ -44,6 +46,7 @@ pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
         report.totals.bytes_needed += bytes;
         report.totals.bytes_reused += held.map_or(0, |_| bytes);
     }
+    obtain::count_collected(&mut report.totals, &resolution);
     obtain::count_requests(&mut report.totals, &transport);
     for cache in &caches {
         report.caches.push(upkeep::state_of(session, cache)?);

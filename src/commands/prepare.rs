@@ -37,6 +37,8 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     let mut resolution = session.unless_interrupted(resolution).await?;
     let needs = obtain::needs(session, &resolution.found, &caches)?;
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
+    state.to_build = resolution.to_build();
+    state.collected = resolution.collected();
     state.write(&folder)?;
 
     let documents: Vec<_> =
@@ -63,8 +65,11 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
 /// What the job mirror is to hold of a spec.
 fn entry(found: &Found, document: Document, obtained: &Obtained) -> Option<Entry> {
     let blobs = found.published.blobs.iter().map(|blob| {
-        let held = obtained.blobs.get(&blob.expected.digest)?;
-        Some(EntryBlob { role: blob.role, path: blob.path.clone(), blob: held.blob.clone() })
+        let stored = match &found.collected {
+            Some(collected) => collected.blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?,
+            None => &obtained.blobs.get(&blob.expected.digest)?.blob,
+        };
+        Some(EntryBlob { role: blob.role, path: blob.path.clone(), blob: stored.clone() })
     });
     let blobs = blobs.collect::<Option<Vec<_>>>()?;
     let (mirror, layout) = (found.published.mirror.clone(), found.published.layout);

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::environments::Environments;
-use super::{CommandError, Session, Wanted};
+use super::{CommandError, Session, Wanted, obtain};
+use crate::cache::StoredBlob;
+use crate::collected::{self, Depth, Lookup};
 use crate::job::{Document, JobError};
 use crate::lockfile::ConcreteSpec;
 use crate::mirror::{Answer, Layout, Published};
@@ -27,6 +29,22 @@ pub(super) struct Resolution {
     pub specs: Vec<ResolvedSpec>,
     /// What mirrors publish, by the binary's hash.
     pub found: HashMap<DagHash, Found>,
+}
+
+impl Resolution {
+    /// What Spack has to build and `collect` may push afterwards: no development builds, which are in no mirror's interest.
+    pub(super) fn to_build(&self) -> Vec<DagHash> {
+        let is_built = |need| matches!(need, Need::Build(BuildReason::InNoMirror | BuildReason::ThisJob));
+        self.specs.iter().filter(|spec| is_built(spec.need)).map(|spec| spec.id.hash).collect()
+    }
+
+    /// What comes out of the folder of what the branch built.
+    pub(super) fn collected(&self) -> Vec<DagHash> {
+        let mut hashes: Vec<DagHash> =
+            self.found.iter().filter(|(_, found)| found.collected.is_some()).map(|(hash, _)| *hash).collect();
+        hashes.sort_unstable();
+        hashes
+    }
 }
 
 /// A needed spec.
@@ -45,11 +63,21 @@ pub(super) struct Found {
     pub spec: SpecId,
     /// The metadata, parsed; its `document` is empty.
     pub published: Published,
+    /// Where the binary lies, if it is one that the branch built itself.
+    pub collected: Option<Collected>,
     /// The metadata, byte for byte. Kept only where somebody asked for it.
     pub document: Option<Document>,
     /// The mirrors that would have been asked next, for blobs that are named alike everywhere.
     pub others: Vec<Arc<Mirror>>,
     signature: Signature,
+}
+
+/// A binary in the folder of what the branch built.
+pub(super) struct Collected {
+    /// Its blobs, hashed in this run; none for `plan`.
+    pub blobs: Vec<StoredBlob>,
+    /// Their size together.
+    pub bytes: u64,
 }
 
 /// Whether metadata has the signature that its mirror's configuration demands.
@@ -109,6 +137,7 @@ pub(super) async fn resolve(
         to_ask.sort_unstable();
         to_ask.dedup();
         answers.extend(asker.ask(&to_ask).await?);
+        asker.look_into_folder(&to_ask, &mut answers)?;
     }
     asker.doubt_mirrors(&answers);
     asker.warn_of_missing_signatures(&answers);
@@ -205,6 +234,49 @@ impl Asker<'_> {
         unsigned.map(|published| self.keep(&spec.id, *published, Signature::Missing, &mirrors)).transpose()
     }
 
+    /// Look for what no mirror has in the folder of what the branch built. Whatever is wrong there, Spack builds the spec as it
+    /// would without the folder.
+    fn look_into_folder(
+        &self,
+        asked: &[DagHash],
+        answers: &mut HashMap<DagHash, Option<Found>>,
+    ) -> Result<(), CommandError> {
+        let Some(folder) = &self.environments.collected else { return Ok(()) };
+        let lacks = |hash: &&DagHash| match answers.get(*hash) {
+            Some(Some(found)) => found.signature == Signature::Missing,
+            Some(None) => true,
+            None => false,
+        };
+        let missing: Vec<DagHash> = asked.iter().filter(lacks).copied().collect();
+        let depth = match self.documents {
+            Documents::Forget => Depth::Names,
+            Documents::Keep(_) => Depth::Bytes,
+        };
+        let look = |item: usize| {
+            self.session.go_on()?;
+            Ok::<_, CommandError>(self.graph.spec(missing[item]).map(|spec| folder.look_for(&spec.id, depth)))
+        };
+        let looked = tokio::task::block_in_place(|| obtain::in_parallel(missing.len(), &look));
+        for (item, lookup) in looked {
+            let Some(spec) = self.graph.spec(missing[item]) else { continue };
+            match lookup? {
+                Some(Lookup::Has(found)) => {
+                    let collected::Found { published, blobs, bytes } = *found;
+                    let mut kept = self.keep(&spec.id, published, Signature::AsDemanded, &[])?;
+                    kept.collected = Some(Collected { blobs, bytes });
+                    answers.insert(missing[item], Some(kept));
+                }
+                Some(Lookup::Unusable(reason)) => self.session.warn(&format!(
+                    "what mirror `{}` has of {} is not used, as if it were not there: {reason}",
+                    folder.name(),
+                    spec.id
+                )),
+                Some(Lookup::Lacks) | None => {}
+            }
+        }
+        Ok(())
+    }
+
     fn keep(
         &self,
         spec: &SpecId,
@@ -223,7 +295,7 @@ impl Asker<'_> {
                 Some(Document::new(document, spool).map_err(failed)?)
             }
         };
-        Ok(Found { spec: spec.clone(), published, document, others, signature })
+        Ok(Found { spec: spec.clone(), published, collected: None, document, others, signature })
     }
 
     /// The mirrors of the environments that hold the spec, in order, each once.
@@ -261,7 +333,7 @@ impl Asker<'_> {
 
     /// A server says "not found" for a wrong address, too. Where nothing at all was found, say so.
     fn doubt_mirrors(&self, answers: &HashMap<DagHash, Option<Found>>) {
-        if answers.is_empty() || answers.values().any(Option::is_some) {
+        if self.environments.mirrors.is_empty() || answers.is_empty() || answers.values().any(Option::is_some) {
             return;
         }
         let mirrors: Vec<_> =
@@ -293,6 +365,7 @@ pub(super) fn report_of(spec: &ResolvedSpec, found: Option<&Found>) -> SpecRepor
         status,
         reason,
         mirror: found.map(|found| found.published.mirror.name.clone()),
+        collected: found.is_some_and(|found| found.collected.is_some()),
         cache: None,
         digest: binary.map(|blob| blob.expected.digest),
         bytes: None,

@@ -75,7 +75,12 @@ pub(super) fn refresh_after(session: &Session<'_>, cache: &Cache) -> Duration {
 /// A cache's `keep:` as the domain understands it, or `None` where everything stays. The lockfiles are read only if a policy
 /// asks for them.
 pub(super) fn policy_of(session: &Session<'_>, entry: &CacheEntry) -> Result<Option<Policy>, CommandError> {
-    Ok(match entry.keep {
+    policy_for(session, entry.keep)
+}
+
+/// The same for any `keep:`.
+pub(super) fn policy_for(session: &Session<'_>, keep: Keep) -> Result<Option<Policy>, CommandError> {
+    Ok(match keep {
         Keep::All => None,
         Keep::Lockfile => Some(Policy { requested: Some(named(session)?), ..Policy::default() }),
         Keep::Used { max_age, max_size, lockfile } => Some(Policy {

@@ -2,17 +2,22 @@
 //!
 //! The rule itself is in [`crate::cache::upload`]; here is what GitLab's variables add to it.
 
+use std::path::Path;
+
 use bytesize::ByteSize;
 
 use super::{CommandError, Mode, Session};
 use crate::cache::CacheError;
-use crate::cache::upload::{self, Restored, TreeEntry, Verdict};
-use crate::config::CacheEntry;
+use crate::cache::upload::{self, Contents, Restored, TreeEntry, Verdict};
+use crate::config::{CacheEntry, CollectEntry};
 use crate::job::{JobFolder, RestoredCaches};
 use crate::report::{CacheReport, UploadCause, UploadReason, Uploads};
 
 /// Set by the CI template to the `policy` of the job's caches, which GitLab tells no job.
 const POLICY: &str = "LARDER_CACHE_POLICY";
+
+/// The same for the folder of what the branch built, which other jobs save than the caches.
+const COLLECT_POLICY: &str = "LARDER_COLLECT_POLICY";
 
 /// Which note of an earlier command is good enough.
 #[derive(Clone, Copy, PartialEq)]
@@ -37,9 +42,16 @@ pub(super) fn note(
     let mut note = earlier.clone().unwrap_or_else(|| RestoredCaches::begin(&session.variables, session.now));
     for entry in &session.config.caches {
         if !note.caches.contains_key(entry.name.as_str()) {
-            let restored = upload::restored(&walk(entry)?, note.started);
+            let restored = upload::restored(&walk(entry.name.as_str(), &entry.path)?, note.started);
             note.caches.insert(entry.name.to_string(), restored);
         }
+    }
+    // No cache has its name.
+    if let Some(entry) = &session.config.collect
+        && !note.caches.contains_key(&entry.name)
+    {
+        let restored = upload::restored(&walk(&entry.name, &entry.path)?, note.started);
+        note.caches.insert(entry.name.clone(), restored);
     }
     if mode == Mode::Act && folder.root().is_dir() && earlier.as_ref() != Some(&note) {
         note.write(folder)?;
@@ -49,9 +61,39 @@ pub(super) fn note(
 
 /// What the runner would do with the cache as it is now.
 pub(super) fn judge(session: &Session<'_>, entry: &CacheEntry, note: &RestoredCaches) -> Result<Verdict, CommandError> {
-    let restored = note.caches.get(entry.name.as_str()).copied().unwrap_or(Restored { newest: None });
-    let mut verdict = upload::judge(&walk(entry)?, restored);
-    if only_restores(session) {
+    let name = entry.name.as_str();
+    verdict(session, Subject { name, path: &entry.path, policy: POLICY, contents: Contents::Blobs }, note)
+}
+
+/// What the runner would do with the folder of what the branch built.
+pub(super) fn judge_collected(
+    session: &Session<'_>,
+    entry: &CollectEntry,
+    note: &RestoredCaches,
+) -> Result<Verdict, CommandError> {
+    verdict(session, Subject::collected(entry), note)
+}
+
+/// A folder that GitLab caches.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    name: &'a str,
+    path: &'a Path,
+    /// The variable with its policy.
+    policy: &'static str,
+    contents: Contents,
+}
+
+impl<'a> Subject<'a> {
+    fn collected(entry: &'a CollectEntry) -> Self {
+        Self { name: &entry.name, path: &entry.path, policy: COLLECT_POLICY, contents: Contents::Mirror }
+    }
+}
+
+fn verdict(session: &Session<'_>, subject: Subject<'_>, note: &RestoredCaches) -> Result<Verdict, CommandError> {
+    let restored = note.caches.get(subject.name).copied().unwrap_or(Restored { newest: None });
+    let mut verdict = upload::judge(&walk(subject.name, subject.path)?, restored, subject.contents);
+    if only_restores(session, subject.policy) {
         verdict.uploads = Uploads::No;
     }
     Ok(verdict)
@@ -64,13 +106,28 @@ pub(super) fn describe(
     note: &RestoredCaches,
     report: &mut CacheReport,
 ) -> Result<(), CommandError> {
-    let mut verdict = judge(session, entry, note)?;
+    describe_verdict(session, judge(session, entry, note)?, POLICY, report);
+    Ok(())
+}
+
+/// The same of the folder of what the branch built.
+pub(super) fn describe_collected(
+    session: &Session<'_>,
+    entry: &CollectEntry,
+    note: &RestoredCaches,
+    report: &mut CacheReport,
+) -> Result<(), CommandError> {
+    describe_verdict(session, judge_collected(session, entry, note)?, COLLECT_POLICY, report);
+    Ok(())
+}
+
+fn describe_verdict(session: &Session<'_>, mut verdict: Verdict, policy: &str, report: &mut CacheReport) {
     if report.removed > 0 {
         // The folders only show that something went: how much is known here, and where nothing was done yet, all of it.
         verdict.reasons.retain(|reason| reason.cause != UploadCause::RemovedBlobs);
         let (entries, bytes) = (report.removed, report.removed_bytes);
         verdict.reasons.push(UploadReason { cause: UploadCause::RemovedBlobs, entries, bytes, example: None });
-        if verdict.uploads == Uploads::No && !only_restores(session) {
+        if verdict.uploads == Uploads::No && !only_restores(session, policy) {
             verdict.uploads = Uploads::Yes;
         }
     }
@@ -78,7 +135,6 @@ pub(super) fn describe(
     warn_of_parallel_jobs(session, report, &verdict);
     report.uploads = Some(verdict.uploads);
     report.upload_reasons = verdict.reasons;
-    Ok(())
 }
 
 /// What GitLab says of the job, where it is not plain success.
@@ -94,13 +150,13 @@ pub(super) fn tell_job_status(session: &Session<'_>) {
 }
 
 /// Whether the job's caches are never uploaded, whatever changes in them.
-fn only_restores(session: &Session<'_>) -> bool {
-    session.variables.get(POLICY) == Some("pull")
+fn only_restores(session: &Session<'_>, policy: &str) -> bool {
+    session.variables.get(policy) == Some("pull")
 }
 
-fn walk(entry: &CacheEntry) -> Result<Vec<TreeEntry>, CommandError> {
-    upload::walk(&entry.path).map_err(|source| {
-        let (cache, what) = (entry.name.to_string(), "look at the modification times");
+fn walk(name: &str, path: &Path) -> Result<Vec<TreeEntry>, CommandError> {
+    upload::walk(path).map_err(|source| {
+        let (cache, what) = (name.to_owned(), "look at the modification times");
         CacheError::Io { cache, what, source }.into()
     })
 }

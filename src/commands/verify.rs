@@ -1,6 +1,6 @@
 //! `larder verify`: hash every blob of every cache.
 
-use super::{CommandError, Session, obtain, upkeep};
+use super::{CommandError, Session, collected, obtain, upkeep};
 use crate::cache::{Damage, Validation};
 use crate::report::Report;
 use crate::reporter::Phase;
@@ -64,5 +64,6 @@ pub fn verify(session: &Session<'_>, on_corrupt: OnCorrupt) -> Result<Report, Co
         cache_report.contents = blobs;
         report.caches.push(cache_report);
     }
+    report.caches.extend(collected::verify(session, on_corrupt)?);
     Ok(session.conclude(report))
 }

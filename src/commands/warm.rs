@@ -29,7 +29,9 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
     if is_same_job && let Some(earlier) = State::read(&folder)? {
         state.used.extend(earlier.used);
+        (state.to_build, state.collected) = (earlier.to_build, earlier.collected);
     }
+    state.collected.extend(resolution.collected());
     state.write(&folder)?;
     let staging = folder.partial();
     let (obtained, ()) = obtain::obtain(session, &needs, &caches, &transport, &staging, |_| Ok(())).await?;

@@ -67,7 +67,12 @@ impl CacheEntry {
                 let complaint = Complaint::new(format!("two caches have the name `{}`", cache.name));
                 return Err(reader.key("name").problem(complaint.help("give each cache a name of its own")));
             }
-            if let Some(complaint) = overlap(&cache, &caches, reader.root(), environments) {
+            let help = match cache.name.as_str() {
+                "job" => "give it a name other than `job`, or a `path` of its own".to_owned(),
+                name => format!("for example `path: .larder/{name}`"),
+            };
+            let folder = Place { what: format!("the cache `{}`", cache.name), path: &cache.path };
+            if let Some(complaint) = overlap(&folder, &help, &caches, reader.root(), environments) {
                 let place = if shape.path.is_some() { reader.key("path") } else { reader };
                 return Err(place.problem(complaint));
             }
@@ -104,40 +109,47 @@ fn default_path(root: &Path, name: &CacheName) -> PathBuf {
     root.join(".larder").join(name.as_str())
 }
 
-/// What is wrong with the place of a cache: whatever lies in its folder is GitLab's to replace and larder's to delete.
+/// A folder whose place is looked at.
+pub(super) struct Place<'a> {
+    /// What it is the folder of, such as "the cache `shared`".
+    pub(super) what: String,
+    /// The folder.
+    pub(super) path: &'a Path,
+}
+
+/// What is wrong with the place of a folder: whatever lies in it is GitLab's to replace and larder's to delete.
 ///
-/// Only the text of the paths is compared: links may make two paths one folder, which the lock of the cache finds out.
-fn overlap(cache: &CacheEntry, others: &[CacheEntry], root: &Path, environments: &[PathBuf]) -> Option<Complaint> {
-    let (name, path) = (&cache.name, &cache.path);
-    let example = match name.as_str() {
-        "job" => "give it a name other than `job`, or a `path` of its own".to_owned(),
-        name => format!("for example `path: .larder/{name}`"),
-    };
-    let say = |what: String| Some(Complaint::new(what).help(example.clone()));
+/// Only the text of the paths is compared: links may make two paths one folder, which the lock of a cache finds out.
+pub(super) fn overlap(
+    place: &Place<'_>,
+    help: &str,
+    others: &[CacheEntry],
+    root: &Path,
+    environments: &[PathBuf],
+) -> Option<Complaint> {
+    let Place { what, path } = place;
+    let say = |complaint: String| Some(Complaint::new(complaint).help(help.to_owned()));
     if root.starts_with(path) {
-        return say(format!("the folder of the cache `{name}` would hold the whole project"));
+        return say(format!("the folder of {what} would hold the whole project"));
     }
     if let Some(environment) = environments.iter().find(|environment| environment.starts_with(path)) {
-        return say(format!("the folder of the cache `{name}` would hold the environment `{}`", environment.display()));
+        return say(format!("the folder of {what} would hold the environment `{}`", environment.display()));
     }
     let own = root.join(".larder");
     let job = own.join("job");
     if path.starts_with(&job) || job.starts_with(path) {
-        return say(format!(
-            "the folder of the cache `{name}` overlaps with `{}`, which holds this job only",
-            job.display()
-        ));
+        return say(format!("the folder of {what} overlaps with `{}`, which holds this job only", job.display()));
     }
     let part = path.strip_prefix(&own).ok().and_then(|below| below.iter().next());
     if part.is_some_and(|part| is_lock(Path::new(part))) {
-        return say(format!("the folder of the cache `{name}` is named like a lock of larder"));
+        return say(format!("the folder of {what} is named like a lock of larder"));
     }
     let other = others.iter().find(|other| path.starts_with(&other.path) || other.path.starts_with(path))?;
     say(if other.path == *path {
-        format!("the caches `{}` and `{name}` have the same folder", other.name)
+        format!("the cache `{}` and {what} have the same folder", other.name)
     } else if path.starts_with(&other.path) {
-        format!("the folder of the cache `{name}` is inside that of the cache `{}`", other.name)
+        format!("the folder of {what} is inside that of the cache `{}`", other.name)
     } else {
-        format!("the folder of the cache `{}` is inside that of the cache `{name}`", other.name)
+        format!("the folder of the cache `{}` is inside that of {what}", other.name)
     })
 }

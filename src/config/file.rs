@@ -11,12 +11,12 @@ use super::complaint::Complaint;
 use super::error::ConfigError;
 use super::jobs::{JobRule, Jobs};
 use super::keep::size;
-use super::mirrors::MirrorShape;
+use super::mirrors::{MirrorShape, Mirrors};
 use super::network::{self, NetworkShape};
 use super::reader::{Problem, Reader, path};
 use super::shape::{Text, TextOr, shape};
 use super::{Config, walk};
-use crate::types::{Mirror, Variables};
+use crate::types::Variables;
 
 /// The most bytes of a configuration: stops a wrong file, such as an archive, from filling the memory.
 const LONGEST: u64 = 1 << 20;
@@ -74,17 +74,23 @@ fn read(reader: &Reader<'_>, shape: FileShape) -> Result<Config, Problem> {
         Some(shape) => read_environments(&reader.key("environments"), shape)?,
         None => default.environments,
     };
-    let mirrors = shape.mirrors.map(|mirrors| Mirror::read_all(&reader.key("mirrors"), mirrors)).transpose()?;
+    let at_mirrors = reader.key("mirrors");
+    let mirrors = shape.mirrors.map(|mirrors| Mirrors::read(&at_mirrors, mirrors)).transpose()?;
+    let (mirrors, collect) = mirrors.map_or((None, None), |mirrors| (mirrors.read, mirrors.collect));
     let caches = match &shape.caches {
         Some(caches) => CacheEntry::read_all(&reader.key("caches"), caches, &environments)?,
         None => default.caches,
     };
+    if let Some((index, entry)) = &collect {
+        entry.check(&at_mirrors.item(*index), &caches, &environments)?;
+    }
+    let collect = collect.map(|(_, entry)| entry);
     let jobs = JobRule::read_all(&reader.key("jobs"), shape.jobs.unwrap_or_default())?;
     let build_deps = reader.read_key("build-deps", shape.build_deps.as_ref(), str::parse::<BuildDeps>)?;
     let network = network::read(&reader.key("network"), &shape.network.unwrap_or_default())?;
     let max_archive_size = reader.read_key("max-archive-size", shape.max_archive_size.as_ref(), size)?;
     let max_archive_size = max_archive_size.unwrap_or(default.max_archive_size);
-    Ok(Config { environments, mirrors, caches, jobs, build_deps, network, max_archive_size, ..default })
+    Ok(Config { environments, mirrors, collect, caches, jobs, build_deps, network, max_archive_size, ..default })
 }
 
 fn read_environments(reader: &Reader<'_>, shape: &TextOr<Vec<Text>>) -> Result<Vec<PathBuf>, Problem> {

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::access::{self, AccessKeys, PairShape};
+use super::collect_entry::CollectEntry;
 use super::complaint::Complaint;
+use super::keep::KeepShape;
 use super::reader::{Problem, Reader, flag, line};
 use super::shape::{Text, TextOr, shape};
 use crate::types::{InvalidMirrorUrl, Mirror, MirrorUrl, PlainHttp, Signatures, shorten};
@@ -12,6 +14,10 @@ use crate::types::{InvalidMirrorUrl, Mirror, MirrorUrl, PlainHttp, Signatures, s
 shape! {
     /// An entry of `mirrors:` in its long form.
     MirrorShape, "a URL, or a map with `url` and perhaps `name`, `signed` and `insecure`" {
+        "path" => path: Text,
+        "collect" => collect: Text,
+        "signing-key" => signing_key: Text,
+        "keep" => keep: TextOr<KeepShape>,
         "name" => name: Text,
         "url" => url: Text,
         "signed" => signed: Text,
@@ -20,6 +26,63 @@ shape! {
         "access-token-variable" => access_token_variable: Text,
         "profile" => profile: Text,
         "endpoint-url" => endpoint_url: Text,
+    }
+}
+
+/// What `mirrors:` lists.
+pub(super) struct Mirrors {
+    /// Those to read from; `None` where the list holds nothing but one that collects, so that Spack's own stay in force.
+    pub(super) read: Option<Vec<Mirror>>,
+    /// The one that collects, and its place in the list.
+    pub(super) collect: Option<(usize, CollectEntry)>,
+}
+
+impl Mirrors {
+    pub(super) fn read(reader: &Reader<'_>, shapes: Vec<TextOr<MirrorShape>>) -> Result<Self, Problem> {
+        let mut mirrors: Vec<Mirror> = Vec::new();
+        let mut collect: Option<(usize, CollectEntry)> = None;
+        for (index, shape) in shapes.into_iter().enumerate() {
+            let reader = reader.item(index);
+            let named = matches!(&shape, TextOr::Other(MirrorShape { name: Some(_), .. }));
+            let entry = match &shape {
+                TextOr::Other(shape) if CollectEntry::is_meant_by(&reader, shape)? => {
+                    Entry::Collects(CollectEntry::read(&reader, shape)?)
+                }
+                _ => Entry::Reads(Mirror::read(&reader, shape)?),
+            };
+            let name = entry.name();
+            let others = mirrors.iter().map(|mirror| &mirror.name).chain(collect.iter().map(|(_, other)| &other.name));
+            if others.into_iter().any(|other| other == name) {
+                let complaint = Complaint::new(format!("two mirrors have the name `{}`", shorten(name)));
+                let place = if named { reader.key("name") } else { reader };
+                return Err(place.problem(complaint.help("give each mirror a `name` of its own")));
+            }
+            match entry {
+                Entry::Reads(mirror) => mirrors.push(mirror),
+                Entry::Collects(entry) if collect.is_none() => collect = Some((index, entry)),
+                Entry::Collects(_) => {
+                    let complaint = Complaint::new("two mirrors have `collect: true`");
+                    return Err(reader.problem(complaint.help("one folder takes what the pipeline built")));
+                }
+            }
+        }
+        let read = if mirrors.is_empty() && collect.is_some() { None } else { Some(mirrors) };
+        Ok(Self { read, collect })
+    }
+}
+
+/// One entry of the list.
+enum Entry {
+    Reads(Mirror),
+    Collects(CollectEntry),
+}
+
+impl Entry {
+    fn name(&self) -> &str {
+        match self {
+            Self::Reads(mirror) => &mirror.name,
+            Self::Collects(entry) => &entry.name,
+        }
     }
 }
 
@@ -34,22 +97,6 @@ impl Mirror {
             plain_http: PlainHttp::LoopbackOnly,
             access: Arc::default(),
         })
-    }
-
-    pub(super) fn read_all(reader: &Reader<'_>, shapes: Vec<TextOr<MirrorShape>>) -> Result<Vec<Self>, Problem> {
-        let mut mirrors: Vec<Self> = Vec::new();
-        for (index, shape) in shapes.into_iter().enumerate() {
-            let reader = reader.item(index);
-            let named = matches!(&shape, TextOr::Other(MirrorShape { name: Some(_), .. }));
-            let mirror = Self::read(&reader, shape)?;
-            if mirrors.iter().any(|other| other.name == mirror.name) {
-                let complaint = Complaint::new(format!("two mirrors have the name `{}`", shorten(&mirror.name)));
-                let place = if named { reader.key("name") } else { reader };
-                return Err(place.problem(complaint.help("give each mirror a `name` of its own")));
-            }
-            mirrors.push(mirror);
-        }
-        Ok(mirrors)
     }
 
     fn read(reader: &Reader<'_>, shape: TextOr<MirrorShape>) -> Result<Self, Problem> {

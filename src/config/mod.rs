@@ -13,6 +13,7 @@ mod access;
 mod build_deps;
 mod cache_entry;
 mod cache_name;
+mod collect_entry;
 mod complaint;
 mod error;
 mod expand;
@@ -37,6 +38,7 @@ use bytesize::ByteSize;
 pub use build_deps::{BuildDeps, InvalidBuildDeps};
 pub use cache_entry::CacheEntry;
 pub use cache_name::{CacheName, InvalidCacheName};
+pub use collect_entry::{CollectEntry, Upkeep};
 pub use error::{ConfigError, Excerpt, Position};
 pub use jobs::JobRule;
 pub use keep::{Keep, LockfileBlobs};
@@ -64,6 +66,8 @@ pub struct Config {
     pub environments: Vec<PathBuf>,
     /// The mirrors, in the order in which they are asked; `None`: those that Spack would use.
     pub mirrors: Option<Vec<Mirror>>,
+    /// The folder that collects what the pipeline built; asked after all mirrors.
+    pub collect: Option<CollectEntry>,
     /// The caches, in the order in which they are tried. At least one.
     pub caches: Vec<CacheEntry>,
     /// What the jobs need, in the order in which their patterns are tried.
@@ -106,6 +110,7 @@ impl Config {
             file: None,
             environments: vec![root.to_owned()],
             mirrors: None,
+            collect: None,
             caches: vec![CacheEntry::shared(root)],
             jobs: Vec::new(),
             build_deps: None,

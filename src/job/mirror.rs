@@ -15,7 +15,7 @@ use super::{JobError, JobFolder};
 use crate::cache::StoredBlob;
 use crate::mirror::{Layout, parse_v2};
 use crate::report::BlobRole;
-use crate::types::{Mirror, MirrorPath, Sha256Digest, Signatures, SpecId};
+use crate::types::{DagHash, Mirror, MirrorPath, Sha256Digest, Signatures, SpecId};
 
 /// A metadata document between its arrival and the building of the mirror. Large ones (layout v2 repeats the whole graph in
 /// each) wait on disk, so that a thousand specs do not fill the memory.
@@ -186,20 +186,10 @@ pub(crate) fn nodes_of(
 ) -> Result<SpecNodes, JobError> {
     let wrong = |reason: String| JobError::SpecFile { mirror: mirror.name.clone(), spec: spec.to_string(), reason };
     let nodes = match layout {
-        Layout::V3 => {
-            let (file, length) = spec_blob.ok_or_else(|| wrong("there is none".to_owned()))?;
-            let mut bytes = Vec::new();
-            fs::File::open(file)
-                .and_then(|file| file.take(length).read_to_end(&mut bytes))
-                .map_err(|error| wrong(error.to_string()))?;
-            read_spec_blob(&bytes)
-        }
+        Layout::V3 => nodes_of_blob(spec_blob),
         Layout::V2 => {
             let document = document.read().map_err(|error| wrong(error.to_string()))?;
-            let url = mirror.url.join(path);
-            parse_v2(&document, &url)
-                .map_err(|error| error.to_string())
-                .and_then(|metadata| spec_nodes(metadata.spec.meta.version, &metadata.spec.nodes))
+            nodes_of_document(&document, &mirror.url.join(path))
         }
     };
     let nodes = nodes.map_err(wrong)?;
@@ -208,6 +198,34 @@ pub(crate) fn nodes_of(
         Some((hash, _)) => Err(wrong(format!("it describes {hash}"))),
         None => Err(wrong("it holds no spec".to_owned())),
     }
+}
+
+/// The spec that metadata describes, found as the index of a job mirror finds it: metadata that passes here can't keep a
+/// mirror from being built. `blob` is the spec's own blob, which layout v3 has.
+pub fn described_spec(layout: Layout, document: &[u8], blob: Option<&StoredBlob>) -> Result<DagHash, String> {
+    let nodes = match layout {
+        Layout::V3 => nodes_of_blob(blob.map(|blob| (blob.path(), blob.bytes())))?,
+        Layout::V2 => {
+            let url = url::Url::parse("file:///").map_err(|error| error.to_string())?;
+            nodes_of_document(document, &url)?
+        }
+    };
+    nodes.nodes.first().map(|(hash, _)| *hash).ok_or_else(|| "it holds no spec".to_owned())
+}
+
+/// The spec's own blob in layout v3: a verified file of so many bytes.
+fn nodes_of_blob(blob: Option<(&Path, u64)>) -> Result<SpecNodes, String> {
+    let (file, length) = blob.ok_or("there is none")?;
+    let mut bytes = Vec::new();
+    fs::File::open(file)
+        .and_then(|file| file.take(length).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    read_spec_blob(&bytes)
+}
+
+fn nodes_of_document(document: &[u8], url: &url::Url) -> Result<SpecNodes, String> {
+    let metadata = parse_v2(document, url).map_err(|error| error.to_string())?;
+    spec_nodes(metadata.spec.meta.version, &metadata.spec.nodes)
 }
 
 /// A relative link from the mirror, where it will lie in the end, to a blob of a cache.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{JobError, JobFolder};
 use crate::metrics::Prepared;
-use crate::types::Sha256Digest;
+use crate::types::{DagHash, Sha256Digest};
 
 const FORMAT: u64 = 1;
 const FILE_NAME: &str = "state.json";
@@ -22,6 +22,12 @@ pub struct State {
     pub used: Vec<Sha256Digest>,
     /// Blobs that `prepare` put into each cache, by the cache's name.
     pub added: BTreeMap<String, u64>,
+    /// What Spack was to build from source, development builds left out. `collect` pushes it once it is installed.
+    #[serde(default)]
+    pub to_build: Vec<DagHash>,
+    /// What Spack installs from the folder of what the branch built. `finish` removes none of it there.
+    #[serde(default)]
+    pub collected: Vec<DagHash>,
     /// What `prepare` found out; absent until it is done.
     #[serde(default)]
     pub prepared: Option<Prepared>,
@@ -30,7 +36,8 @@ pub struct State {
 impl State {
     /// A state.
     pub fn new(used: Vec<Sha256Digest>) -> Self {
-        Self { version: FORMAT, used, added: BTreeMap::new(), prepared: None }
+        let (to_build, collected) = (Vec::new(), Vec::new());
+        Self { version: FORMAT, used, added: BTreeMap::new(), to_build, collected, prepared: None }
     }
 
     /// Write it into the job folder.

@@ -70,6 +70,17 @@ pub enum Answer {
     Unsigned(Box<Published>),
 }
 
+/// Where below a mirror the metadata of a spec may lie, in the order in which one is asked.
+pub fn places(spec: &SpecId) -> Vec<(Layout, MirrorPath)> {
+    let v2 = v2::paths(spec).map(|path| (Layout::V2, path));
+    std::iter::once((Layout::V3, v3::manifest_path(spec))).chain(v2).collect()
+}
+
+/// The blobs that a manifest of layout v3 at `url` promises, whatever spec it is of.
+pub fn parse_v3(document: &[u8], url: &url::Url) -> Result<Vec<PublishedBlob>, MirrorError> {
+    v3::parse(document, url).map(|(_, blobs)| blobs)
+}
+
 impl Mirror {
     /// Ask for one spec.
     pub async fn find(self: &Arc<Self>, spec: &SpecId, transport: &Transport) -> Result<Answer, MirrorError> {
@@ -79,6 +90,21 @@ impl Mirror {
         match v3::find(self, spec, transport).await? {
             Answer::Lacks => v2::find(self, spec, transport).await,
             answer => Ok(answer),
+        }
+    }
+
+    /// What a document means that was read from one of its [`places`]. For documents that come from somewhere else than a
+    /// mirror's server.
+    pub fn understand(
+        self: &Arc<Self>,
+        spec: &SpecId,
+        layout: Layout,
+        path: MirrorPath,
+        document: Vec<u8>,
+    ) -> Result<Answer, MirrorError> {
+        match layout {
+            Layout::V3 => v3::answer(self, path, document),
+            Layout::V2 => v2::answer(self, spec, path, document),
         }
     }
 

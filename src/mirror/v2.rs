@@ -15,6 +15,9 @@ use crate::report::BlobRole;
 use crate::transport::{Expected, Size, Transport, public};
 use crate::types::{Mirror, MirrorPath, Sha256Digest, SpecId, path_part};
 
+const SIGNED: &str = ".spec.json.sig";
+const PLAIN: &str = ".spec.json";
+
 /// What a spec file says, as far as larder cares.
 #[derive(Deserialize)]
 pub struct V2Metadata {
@@ -85,15 +88,29 @@ impl Names {
 }
 
 pub(super) async fn find(mirror: &Arc<Mirror>, spec: &SpecId, transport: &Transport) -> Result<Answer, MirrorError> {
+    for path in paths(spec) {
+        if let Some(document) = mirror.document(spec, &path, transport).await? {
+            return answer(mirror, spec, path, document);
+        }
+    }
+    Ok(Answer::Lacks)
+}
+
+/// Where the spec file may lie below a mirror, the signed one first.
+pub(super) fn paths(spec: &SpecId) -> [MirrorPath; 2] {
     let names = Names::of(spec);
-    let (signed, plain) = (names.metadata(".spec.json.sig"), names.metadata(".spec.json"));
-    let (path, document, is_signed) = if let Some(document) = mirror.document(spec, &signed, transport).await? {
-        (signed, document, true)
-    } else if let Some(document) = mirror.document(spec, &plain, transport).await? {
-        (plain, document, false)
-    } else {
-        return Ok(Answer::Lacks);
-    };
+    [SIGNED, PLAIN].map(|extension| names.metadata(extension))
+}
+
+/// What a spec file means. One that has the name of a signed one counts as signed: Spack would not install it otherwise.
+pub(super) fn answer(
+    mirror: &Arc<Mirror>,
+    spec: &SpecId,
+    path: MirrorPath,
+    document: Vec<u8>,
+) -> Result<Answer, MirrorError> {
+    let names = Names::of(spec);
+    let is_signed = path.parts().last().is_some_and(|file| file.ends_with(SIGNED));
     let url = mirror.url.join(&path);
     let metadata = parse(&document, &url)?;
     let expected = metadata.promise(spec, &url, &document)?;
@@ -111,6 +128,12 @@ pub fn parse(document: &[u8], url: &url::Url) -> Result<V2Metadata, MirrorError>
 }
 
 impl V2Metadata {
+    /// The sha256 that it states of the archive, whatever the spec.
+    pub fn stated_digest(&self) -> Option<Sha256Digest> {
+        let checksum = &self.binary_cache_checksum;
+        checksum.hash.parse().ok().filter(|_| checksum.hash_algorithm == "sha256")
+    }
+
     fn promise(&self, spec: &SpecId, url: &url::Url, document: &[u8]) -> Result<Expected, MirrorError> {
         let wrong = |reason: String| MirrorError::not_metadata(url, document, reason);
         let node = self.spec.nodes.first().ok_or_else(|| wrong("it holds no spec".to_owned()))?;

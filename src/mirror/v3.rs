@@ -45,6 +45,11 @@ pub(super) fn manifest_path(spec: &SpecId) -> MirrorPath {
 pub(super) async fn find(mirror: &Arc<Mirror>, spec: &SpecId, transport: &Transport) -> Result<Answer, MirrorError> {
     let path = manifest_path(spec);
     let Some(document) = mirror.document(spec, &path, transport).await? else { return Ok(Answer::Lacks) };
+    answer(mirror, path, document)
+}
+
+/// What a manifest means.
+pub(super) fn answer(mirror: &Arc<Mirror>, path: MirrorPath, document: Vec<u8>) -> Result<Answer, MirrorError> {
     let url = mirror.url.join(&path);
     let (is_signed, blobs) = parse(&document, &url)?;
     let published = Published { mirror: Arc::clone(mirror), layout: Layout::V3, path, document, blobs };
@@ -52,7 +57,7 @@ pub(super) async fn find(mirror: &Arc<Mirror>, spec: &SpecId, transport: &Transp
 }
 
 /// Whether the manifest is signed, and what it promises.
-fn parse(document: &[u8], url: &url::Url) -> Result<(bool, Vec<PublishedBlob>), MirrorError> {
+pub(super) fn parse(document: &[u8], url: &url::Url) -> Result<(bool, Vec<PublishedBlob>), MirrorError> {
     let wrong = |reason: String| MirrorError::not_metadata(url, document, reason);
     let text = std::str::from_utf8(document).map_err(|error| wrong(error.to_string()))?;
     let signed = signed_text(text).map_err(|reason| wrong(reason.to_owned()))?;

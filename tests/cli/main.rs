@@ -19,6 +19,7 @@ mod images;
 mod server;
 
 mod authentication;
+mod collect;
 mod concurrent_jobs;
 mod configuration;
 mod corrupt_cache;

@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::context::{NETWORK, Project};
+use serde_json::Value;
+
+use crate::context::{NETWORK, Project, in_cache, names_with};
 use crate::fixtures::{Mirror, fixture};
 use crate::images::DockerRegistry;
 
@@ -18,11 +20,14 @@ struct Spack {
     program: PathBuf,
     folder: tempfile::TempDir,
     configured: bool,
+    /// Counts install trees: a new job has a new one.
+    tree: u32,
 }
 
 impl Spack {
     fn all() -> Vec<Self> {
-        let new = |program: PathBuf, configured| Self { program, folder: tempfile::tempdir().unwrap(), configured };
+        let new =
+            |program: PathBuf, configured| Self { program, folder: tempfile::tempdir().unwrap(), configured, tree: 0 };
         let found: Vec<Self> = if let Ok(programs) = std::env::var("LARDER_TEST_SPACK") {
             std::env::split_paths(&programs).map(|program| new(program, true)).collect()
         } else {
@@ -43,12 +48,7 @@ impl Spack {
     fn prepare(&self) {
         let scope = self.scope();
         fs::create_dir(&scope).unwrap();
-        let folder = self.folder.path().display();
-        let config = format!(
-            "config:\n  install_tree:\n    root: {folder}/opt\n  build_stage: [{folder}/stage]\n  \
-             misc_cache: {folder}/misc\n"
-        );
-        fs::write(scope.join("config.yaml"), config).unwrap();
+        self.configure();
         if !self.configured {
             let new = self.folder.path().join("new/spack_repo/fixture");
             let old = self.folder.path().join("old");
@@ -64,6 +64,25 @@ impl Spack {
         }
         let signer = if self.is_new() { "v3/signer.asc" } else { "v2/signer.asc" };
         self.run(&[], &["gpg", "trust", fixture(signer).to_str().unwrap()]);
+    }
+
+    fn configure(&self) {
+        let (folder, tree) = (self.folder.path().display(), self.tree().display().to_string());
+        let config = format!(
+            "config:\n  install_tree:\n    root: {tree}\n  build_stage: [{folder}/stage]\n  \
+             misc_cache: {folder}/misc\n"
+        );
+        fs::write(self.scope().join("config.yaml"), config).unwrap();
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.folder.path().join(format!("opt{}", self.tree))
+    }
+
+    /// Go on with an empty install tree, as in another container.
+    fn begin_tree(&mut self) {
+        self.tree += 1;
+        self.configure();
     }
 
     fn scope(&self) -> PathBuf {
@@ -109,15 +128,37 @@ impl Spack {
         command.args(arguments).output().unwrap()
     }
 
+    /// A program that is this Spack with the configuration of this test, for larder to run.
+    fn wrapper(&self) -> PathBuf {
+        let file = self.folder.path().join("spack-of-this-test");
+        let export = |(name, value): (&std::ffi::OsStr, Option<&std::ffi::OsStr>)| {
+            format!("export {}='{}'\n", name.display(), value.unwrap_or_default().display())
+        };
+        let exports = self.command().get_envs().map(export).collect::<Vec<_>>().concat();
+        let (program, scope) = (self.program.display(), self.scope());
+        fs::write(&file, format!("#!/bin/sh\n{exports}exec '{program}' -C '{}' \"$@\"\n", scope.display())).unwrap();
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        file
+    }
+
+    /// A key to sign with, made on first use and left in Spack's own keyring.
+    fn signing_key(&self) -> &'static str {
+        const KEY: &str = "collect@larder.example";
+        if !self.run(&[], &["gpg", "list", "--signing"]).contains(KEY) {
+            self.run(&[], &["gpg", "create", "larder", KEY]);
+        }
+        KEY
+    }
+
     /// The packages whose payload is in the install tree.
     fn installed(&self) -> Vec<String> {
         let mut names = Vec::new();
-        let tree = self.folder.path().join("opt");
+        let tree = self.tree();
         if tree.is_dir() {
             crate::fixtures::walk(&tree, &mut |path| {
                 if path.ends_with("lib/payload.bin") {
                     let prefix = path.parent().unwrap().parent().unwrap().file_name().unwrap().to_str().unwrap();
-                    let known = ["app", "codegen", "libbase", "libmid", "plotter", "rtdata"];
+                    let known = ["app", "codegen", "libbase", "libmid", "plotter", "rtdata", "unbuilt", "py-tool"];
                     let name = known.iter().find(|name| prefix.contains(&format!("{name}-")));
                     names.push((*name.unwrap_or_else(|| panic!("what is {prefix}?"))).to_owned());
                 }
@@ -125,6 +166,73 @@ impl Spack {
         }
         names.sort();
         names
+    }
+}
+
+/// A job of a pipeline: prepare, install, finish, in an install tree of its own. Returns prepare's report and finish's.
+fn job(spack: &Spack, project: &Project, install: &[&str]) -> (Value, Value) {
+    let prepared = project.prepare();
+    let environment = project.root();
+    let arguments = [&["-e", environment.to_str().unwrap(), "install"], install].concat();
+    spack.run(&[&project.path(".larder/job/spack")], &arguments);
+    let (program, tree) = (spack.wrapper(), spack.tree());
+    let finish =
+        ["finish", "--json", "--collect", "--spack", program.to_str().unwrap(), "--installed", tree.to_str().unwrap()];
+    let finished = project.larder(&finish).report();
+    (prepared, finished)
+}
+
+/// Two pipelines of the environment that has two specs in no mirror, each with an install tree of its own.
+fn two_pipelines(spack: &mut Spack, key: Option<&str>) -> Project {
+    let mirror = spack.mirrors()[1];
+    let (project, _server) = Project::with_server(mirror);
+    project.use_environment(if spack.is_new() { "v3/env-partial" } else { "v2/env-partial" });
+    let key = key.map(|key| format!(", signing-key: {key}")).unwrap_or_default();
+    let config = fs::read_to_string(project.path("larder.yaml")).unwrap();
+    project.configure(&format!("{config}  - {{ path: .larder/built, collect: true{key} }}\n"));
+
+    spack.begin_tree();
+    let (prepared, finished) = job(spack, &project, &[]);
+    assert_eq!(names_with(&prepared, "build"), ["py-tool", "unbuilt"]);
+    let blobs = if spack.is_new() { 4 } else { 2 };
+    assert_eq!(in_cache(&finished, "built", "blobs"), blobs, "only the two, not their dependencies: {finished:#}");
+    assert_eq!(finished["caches"][1]["uploads"], "first");
+    assert_eq!(finished["warnings"].as_array().unwrap().len(), 0, "{finished:#}");
+    project.restore_times(".larder/built", std::time::Duration::from_secs(600));
+    let before = project.entries(".larder/built");
+
+    project.next_job();
+    spack.begin_tree();
+    let (prepared, finished) = job(spack, &project, &["--cache-only"]);
+    assert_eq!(names_with(&prepared, "build"), [""; 0], "{prepared:#}");
+    let collected = prepared["specs"].as_array().unwrap().iter().filter(|spec| spec["collected"] == true);
+    assert_eq!(collected.map(|spec| spec["name"].as_str().unwrap()).collect::<Vec<_>>(), ["py-tool", "unbuilt"]);
+    let installed = spack.installed();
+    assert!(["unbuilt", "py-tool"].iter().all(|name| installed.contains(&(*name).to_owned())), "{installed:?}");
+    assert_eq!(project.entries(".larder/built"), before, "nothing was built, so nothing is touched");
+    let built = finished["caches"].as_array().unwrap().iter().find(|cache| cache["name"] == "built").unwrap();
+    assert_eq!((&built["uploads"], &built["changed"]), (&Value::from("no"), &Value::from(false)));
+    project
+}
+
+#[test]
+fn what_one_pipeline_built_the_next_one_installs_signed_or_not() {
+    for mut spack in Spack::all() {
+        two_pipelines(&mut spack, None);
+        let key = spack.signing_key();
+        let project = two_pipelines(&mut spack, Some(key));
+        // Spack installed it with the signature checked: the scope that larder writes demands one.
+        let mut signed = 0;
+        crate::fixtures::walk(&project.path(".larder/built"), &mut |path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            if name.ends_with(".spec.manifest.json") || name.contains(".spec.json") {
+                assert!(fs::read_to_string(path).unwrap().starts_with("-----BEGIN PGP SIGNED MESSAGE-----"));
+                signed += 1;
+            }
+        });
+        assert_eq!(signed, 2);
+        let scope = fs::read_to_string(project.path(".larder/job/spack/mirrors.yaml")).unwrap();
+        assert!(scope.contains("signed: true"), "{scope}");
     }
 }
 

@@ -19,6 +19,7 @@ mod fixtures;
 #[path = "../cli/server.rs"]
 mod server;
 
+mod collect;
 mod project;
 mod runs;
 mod schema;

@@ -21,6 +21,9 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("shared_key", "shared-$CI_RUNNER_EXECUTABLE_ARCH"),
     ("branch_path", "caches/branch"),
     ("shared_path", "caches/shared"),
+    ("built_key", "$CI_COMMIT_REF_SLUG-$CI_JOB_NAME_SLUG"),
+    ("fallback_built_key", "$CI_DEFAULT_BRANCH-$CI_JOB_NAME_SLUG"),
+    ("built_path", "caches/built"),
     ("unprotect", "true"),
     ("save_when", "on_success"),
     ("save_policy", "$LARDER_POLICY"),
@@ -29,6 +32,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("warm_job", "binaries"),
     ("prepare_arguments", "--require-all"),
     ("finish_arguments", "--dry-run"),
+    ("collect_arguments", "--spack /opt/spack/bin/spack"),
     ("warm_arguments", "--build-deps all"),
 ];
 
@@ -74,7 +78,16 @@ fn an_including_pipeline_gets_jobs_and_nothing_else() {
     let names: Vec<_> = pipeline.as_mapping().unwrap().keys().map(|key| key.as_str().unwrap()).collect();
     assert_eq!(
         names,
-        [".larder-install", ".larder-prepare", ".larder-finish", ".larder", ".larder-save", "larder-warm"]
+        [
+            ".larder-install",
+            ".larder-prepare",
+            ".larder-finish",
+            ".larder",
+            ".larder-save",
+            ".larder-collect",
+            ".larder-built",
+            "larder-warm"
+        ]
     );
 }
 
@@ -94,6 +107,31 @@ fn one_job_saves_and_all_others_restore_from_the_same_keys() {
     for job in [".larder-save", "larder-warm"] {
         assert_eq!(of(job, "policy"), ["pull-push", "pull-push"], "{job}");
         assert_eq!(of(job, "when"), ["always", "always"], "{job}");
+    }
+}
+
+#[test]
+fn the_job_that_builds_saves_what_it_built_and_no_other_job_does() {
+    let pipeline = Template::read("larder.yml").pipeline(&[]);
+    let of = |job: &str, key: &str| {
+        let caches = pipeline[job]["cache"].as_sequence().unwrap().clone();
+        caches.iter().map(|cache| cache[key].clone()).collect::<Vec<Value>>()
+    };
+    let keys = ["larder-built-$CI_COMMIT_REF_SLUG", "larder-branch-$CI_COMMIT_REF_SLUG", "larder-shared"];
+    for job in [".larder-collect", ".larder-built"] {
+        assert_eq!(of(job, "key"), keys, "{job}");
+        let fallback = &pipeline[job]["cache"][0]["fallback_keys"];
+        assert_eq!(fallback.as_sequence().unwrap(), &["larder-built-$CI_DEFAULT_BRANCH"], "{job}");
+        // So that `larder finish` says the truth about uploads.
+        assert_eq!(pipeline[job]["variables"]["LARDER_COLLECT_POLICY"], of(job, "policy")[0], "{job}");
+        assert_eq!(pipeline[job]["variables"]["LARDER_CACHE_POLICY"], "pull", "{job}");
+    }
+    assert_eq!(of(".larder-collect", "policy"), ["pull-push", "pull", "pull"]);
+    assert_eq!(of(".larder-built", "policy"), ["pull", "pull", "pull"]);
+    let last = pipeline[".larder-collect"]["after_script"].as_sequence().unwrap().last().unwrap();
+    assert!(last.as_str().unwrap().starts_with("larder finish --collect"));
+    for job in [".larder", ".larder-save", "larder-warm"] {
+        assert!(!of(job, "paths").iter().any(|paths| paths[0] == ".larder/built"), "{job}");
     }
 }
 

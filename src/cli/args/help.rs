@@ -47,7 +47,18 @@ What this job used stays in any case. Safe to run without `prepare`, after a fai
 Examples:
   larder finish
   larder finish --dry-run
+  larder finish --collect  # in after_script of a job that builds
   larder finish --cache shared";
+
+pub const COLLECT: &str = "\
+Needs a mirror with `collect: true` in larder.yaml. Pushes only what `prepare` said that Spack has to build and what is \
+installed by now, without its dependencies. At the end of a job's `script` it may take its time; in `after_script`, \
+`larder finish --collect` does the same within GitLab's five minutes.
+
+Examples:
+  larder collect
+  larder collect --dry-run
+  larder collect --spack /opt/spack/bin/spack --installed /opt/software";
 
 pub const WARM: &str = "\
 Downloads and checks as `prepare` does, but makes no local mirror.

@@ -58,6 +58,9 @@ pub enum Command {
     /// After the job: prune the caches, so that the runner uploads only what is worth it
     #[command(after_help = help::FINISH)]
     Finish(FinishOptions),
+    /// Push what this job built from source into the folder that GitLab caches for the branch
+    #[command(after_help = help::COLLECT)]
+    Collect(CollectOptions),
     /// Fill the caches by hand, for whole environments
     #[command(after_help = help::WARM)]
     Warm(SelectionOptions),
@@ -162,6 +165,30 @@ pub struct FinishOptions {
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// First push what this job built, as `larder collect` does, but for 200 seconds at most
+    #[arg(long)]
+    pub collect: bool,
+    /// For `--collect`: the program `spack`
+    #[arg(long, value_name = "PATH", requires = "collect")]
+    pub spack: Option<PathBuf>,
+    /// For `--collect`: root of the install tree; may be repeated
+    #[arg(long = "installed", value_name = "ROOT", requires = "collect")]
+    pub installed: Vec<PathBuf>,
+}
+
+/// Options of `collect`.
+#[derive(Clone, Debug, Args)]
+pub struct CollectOptions {
+    /// Say what would be pushed, and push nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The program `spack` [default: the one on the PATH, else `$SPACK_ROOT/bin/spack`]
+    #[arg(long, value_name = "PATH")]
+    pub spack: Option<PathBuf>,
+    /// Root of the install tree that this job installed into; may be repeated [default: the one that the environment's
+    /// configuration names]
+    #[arg(long = "installed", value_name = "ROOT")]
+    pub installed: Vec<PathBuf>,
 }
 
 /// Options of `export`.

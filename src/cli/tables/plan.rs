@@ -73,7 +73,8 @@ fn line(spec: &SpecReport) -> Line {
         word.to_owned(),
         bytes,
         spec.mirror.clone().or(reason).unwrap_or_else(dash),
-        spec.cache.clone().unwrap_or_else(dash),
+        // No cache of larder's holds it: the folder that it is in is its mirror.
+        spec.cache.clone().unwrap_or_else(|| if spec.collected { "(collected)".to_owned() } else { dash() }),
     ];
     Line { cells, painted: STATUS, style }
 }

@@ -144,6 +144,30 @@ caches: [{ name: a, keep: '${K:-all}' }]
 }
 
 #[test]
+fn a_folder_collects_beside_mirrors_or_beside_those_of_spack() {
+    let config = parse("mirrors: [{ path: .larder/built, collect: true }, 'https://host/x']\n").unwrap();
+    assert_eq!(config.mirrors.unwrap().len(), 1);
+    let collect = config.collect.unwrap();
+    assert_eq!((collect.name.as_str(), collect.path.as_path()), ("built", Path::new("/project/.larder/built")));
+    assert_eq!(
+        (collect.signatures, collect.signing_key, collect.keep),
+        (Signatures::NotRequired, None, Keep::Lockfile)
+    );
+
+    let entry = "path: b, name: mine, collect: true, signing-key: 0x12, keep: { max-size: 1GB, slack: 10% }";
+    let config = parse(&format!("mirrors: [{{ {entry} }}]\n")).unwrap();
+    assert_eq!(config.mirrors, None, "those of Spack");
+    let collect = config.collect.unwrap();
+    assert_eq!((collect.name.as_str(), collect.signatures), ("mine", Signatures::Required));
+    assert_eq!(collect.signing_key.as_deref(), Some("0x12"));
+    assert!(matches!(collect.keep, Keep::Used { max_age: None, .. }));
+
+    let text = "mirrors: [{ path: b, collect: true, signing-key: x, signed: false }]\n";
+    assert_eq!(parse(text).unwrap().collect.unwrap().signatures, Signatures::NotRequired);
+    assert_eq!(parse("mirrors: [{ url: 'https://host/x', collect: false }]\n").unwrap().collect, None);
+}
+
+#[test]
 fn a_list_of_mirrors_may_be_empty() {
     assert_eq!(parse("mirrors: []").unwrap().mirrors, Some(Vec::new()));
 }

@@ -237,11 +237,66 @@ fn caches_that_can_not_be_used_are_shown_where_they_are() {
 }
 
 #[test]
+fn a_folder_that_collects_has_keys_and_a_place_of_its_own() {
+    let said = |entry: &str| {
+        let said = refused(&format!("mirrors:\n  - {{ {entry} }}\n"));
+        said.lines().next().unwrap().to_owned()
+    };
+    let lines: Vec<String> = [
+        "collect: true",
+        "collect: maybe",
+        "path: b, collect: true, url: 'https://x'",
+        "path: b",
+        "url: 'https://x', signing-key: 0x1",
+        "url: 'https://x', keep: all",
+        "path: b, collect: true, signing-key: --force",
+        "path: ., collect: true",
+        "path: /elsewhere, collect: true",
+        "path: .larder/job/x, collect: true",
+        "path: .larder/x.lock, collect: true",
+        "path: .larder/shared/x, collect: true",
+        "path: b, name: shared, collect: true",
+    ]
+    .map(said)
+    .to_vec();
+    assert_snapshot!(lines.join("\n"), @r"
+    error: a mirror with `collect: true` needs a `path`
+    error: `maybe` is neither `true` nor `false`
+    error: a mirror with `collect: true` has no `url`
+    error: `path` is for a mirror with `collect: true`
+    error: `signing-key` is for a mirror with `collect: true`
+    error: `keep` is for a mirror with `collect: true`
+    error: `--force` is not the ID of a key
+    error: the folder of the mirror `project` would hold the whole project
+    error: the folder of the mirror `elsewhere` is outside of the project
+    error: the folder of the mirror `x` overlaps with `/project/.larder/job`, which holds this job only
+    error: the folder of the mirror `x.lock` is named like a lock of larder
+    error: the folder of the mirror `x` is inside that of the cache `shared`
+    error: a cache has the name `shared`, too
+    ");
+    assert_snapshot!(
+        said("path: b, collect: true }\n  - { path: c, collect: true"),
+        @"error: two mirrors have `collect: true`"
+    );
+    assert_snapshot!(
+        said("path: b, collect: true }\n  - { name: b, url: 'https://x'"),
+        @"error: two mirrors have the name `b`"
+    );
+    assert_snapshot!(refused("mirrors:\n  - { path: a/b, collect: true }\ncaches: [{ name: x, path: a }]\n"), @r"
+    error: the folder of the mirror `b` is inside that of the cache `x`
+     --> larder.yaml:2:13
+     2 |   - { path: a/b, collect: true }
+       |             ^
+    hint: for example `path: .larder/built`
+    ");
+}
+
+#[test]
 fn caches_in_the_wrong_place_are_shown_where_they_are() {
     let second =
         |path: &str| refused(&format!("caches:\n  - {{ name: a, path: x/y }}\n  - {{ name: b, path: {path} }}\n"));
     assert_snapshot!(second("./x//y"), @r"
-    error: the caches `a` and `b` have the same folder
+    error: the cache `a` and the cache `b` have the same folder
      --> larder.yaml:3:22
      3 |   - { name: b, path: ./x//y }
        |                      ^

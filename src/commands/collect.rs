@@ -1,0 +1,305 @@
+//! `larder collect`: push what this job built from source into the folder that GitLab caches for the branch.
+//!
+//! Spack pushes into a scratch folder. What arrived there whole is then moved, blobs first and metadata last: a push that is
+//! killed leaves nothing half-written in the folder, and one that fails half-way still brings what it had finished.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use miette::Diagnostic;
+use thiserror::Error;
+
+use super::environments::{self, folder_of_lockfile};
+use super::upload::Note;
+use super::{CommandError, Mode, Session, upload};
+use crate::collected::{Depth, Folder, Found, Lookup};
+use crate::config::CollectEntry;
+use crate::install_tree;
+use crate::job::{JobError, JobFolder, State};
+use crate::lockfile::{ConcreteSpec, Lockfile, Origin};
+use crate::plan::Graph;
+use crate::report::{CacheReport, Report, SpecReport, Status};
+use crate::spack_config;
+use crate::spack_push::{self, Push, SpackError};
+use crate::types::{DagHash, Signatures};
+
+/// Options of `collect`.
+#[derive(Clone, Debug, Default)]
+pub struct CollectOptions {
+    /// Spack, where it is not the one on the PATH.
+    pub spack: Option<PathBuf>,
+    /// Install trees named on the command line.
+    pub install_trees: Vec<PathBuf>,
+    /// How long Spack may take, all pushes together.
+    pub patience: Option<Duration>,
+}
+
+/// Why nothing can be collected.
+#[derive(Debug, Error, Diagnostic)]
+pub enum CollectError {
+    /// No folder.
+    #[error("there is no folder to collect into")]
+    #[diagnostic(help("add `{{ name: built, path: .larder/built, collect: true }}` to `mirrors:` in larder.yaml"))]
+    NoFolder,
+    /// Spack would push without signatures, which nobody would use.
+    #[error("mirror `{name}` is `signed: true`, and there is no key to sign with")]
+    #[diagnostic(help("give its entry in larder.yaml a `signing-key`; `larder prepare` needs none"))]
+    NoKey {
+        /// The mirror's name.
+        name: String,
+    },
+    /// Nothing says what is installed.
+    #[error("found no install tree, so there is no telling what this job built")]
+    #[diagnostic(help(
+        "Spack's configuration names none that has a database; name it with `--installed ROOT` (`spack find --format \
+         '{{prefix}}'` shows what is below it)"
+    ))]
+    NoInstallTree,
+    /// Spack did not push everything.
+    #[error("{} of {wanted} specs were not collected", wanted - pushed)]
+    Push {
+        /// How many were to be pushed.
+        wanted: usize,
+        /// How many arrived.
+        pushed: usize,
+        /// Why.
+        #[source]
+        #[diagnostic_source]
+        source: SpackError,
+    },
+}
+
+/// What one run pushed, or would push.
+pub(super) struct Pushed {
+    specs: Vec<SpecReport>,
+}
+
+/// Push what this job built and the folder lacks.
+pub fn collect(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Report, CommandError> {
+    let entry = session.config.collect.as_ref().ok_or(CollectError::NoFolder)?;
+    let pushed = push(session, options, mode)?;
+    let folder = Folder::open(entry, &session.config.root)?;
+    let mut report = Report::new("collect");
+    let contents = folder.contents()?;
+    let added = if mode == Mode::Act { pushed.specs.len() as u64 } else { 0 };
+    let blobs = contents.specs.iter().map(|spec| spec.blobs.len() as u64).sum();
+    let bytes = contents.specs.iter().map(|spec| spec.bytes).sum();
+    let (name, path) = (entry.name.clone(), entry.path.display().to_string());
+    report.caches.push(CacheReport { name, path, bytes, blobs, added, changed: added > 0, ..CacheReport::default() });
+    report.specs = pushed.specs;
+    Ok(session.conclude(report))
+}
+
+/// The same, for `finish` too. Tells what it does.
+pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Pushed, CommandError> {
+    let entry = session.config.collect.as_ref().ok_or(CollectError::NoFolder)?;
+    if entry.signatures == Signatures::Required && entry.signing_key.is_none() {
+        return Err(CollectError::NoKey { name: entry.name.clone() }.into());
+    }
+    let folder = Folder::open(entry, &session.config.root)?;
+    let job = JobFolder::of(&session.config.root);
+    let lockfiles = environments::lockfiles(session)?;
+    let graph = Graph::new(&lockfiles);
+    let candidates = candidates(&graph, State::read(&job)?.as_ref());
+    let built = built(session, options, candidates)?;
+    let new: Vec<&ConcreteSpec> = built.into_iter().filter(|spec| !has(&folder, spec)).collect();
+    let specs: Vec<SpecReport> = new.iter().map(|spec| report_of(entry, spec)).collect();
+    if new.is_empty() {
+        session.inform(&format!("this job built nothing that `{}` lacks", entry.name));
+        return Ok(Pushed { specs });
+    }
+    if mode == Mode::Pretend {
+        session.inform(&format!("would push {} into `{}`", names(&new), entry.path.display()));
+        return Ok(Pushed { specs });
+    }
+    let program = spack_push::find(options.spack.as_deref(), &session.variables).map_err(CommandError::Spack)?;
+    let _lock = job.enter(|| session.inform("waiting for another larder in this project folder"))?;
+    upload::note(session, &job, Note::OfWhoeverBegan, mode)?;
+    let pusher = Pusher { session, entry, folder: &folder, job: &job, program: &program, patience: options.patience };
+    let arrived = pusher.push(&graph, &lockfiles, &new)?;
+    let specs = specs.into_iter().filter_map(|spec| {
+        let bytes = arrived.get(&spec.hash).copied()?;
+        Some(SpecReport { bytes: Some(bytes), ..spec })
+    });
+    Ok(Pushed { specs: specs.collect() })
+}
+
+/// What this job may have built. Where `prepare` ran, it knows; else everything that can be built.
+fn candidates<'a>(graph: &Graph<'a>, state: Option<&State>) -> Vec<&'a ConcreteSpec> {
+    // A spliced spec is a relinked binary; what is built is its build spec.
+    let can_be_built = |spec: &&ConcreteSpec| spec.origin == Origin::Package && spec.build_spec.is_none();
+    match state {
+        Some(state) => state.to_build.iter().filter_map(|hash| graph.spec(*hash)).filter(can_be_built).collect(),
+        None => graph.specs().filter(can_be_built).collect(),
+    }
+}
+
+/// Those that are installed by now, and not from a binary.
+fn built<'a>(
+    session: &Session<'_>,
+    options: &CollectOptions,
+    candidates: Vec<&'a ConcreteSpec>,
+) -> Result<Vec<&'a ConcreteSpec>, CommandError> {
+    if candidates.is_empty() {
+        return Ok(candidates);
+    }
+    let mut installed: HashMap<DagHash, Option<PathBuf>> = HashMap::new();
+    let mut found_one = false;
+    for tree in install_trees(session, options)? {
+        match install_tree::installations(&tree)? {
+            Some(found) => {
+                found_one = true;
+                installed.extend(found);
+            }
+            None if options.install_trees.contains(&tree) => {
+                return Err(CommandError::NoInstallTree { path: tree });
+            }
+            None => {}
+        }
+    }
+    if !found_one {
+        return Err(CollectError::NoInstallTree.into());
+    }
+    let is_built = |spec: &&ConcreteSpec| match installed.get(&spec.id.hash) {
+        Some(Some(prefix)) => !install_tree::is_from_binary(prefix),
+        // Without a folder there is nothing to push.
+        Some(None) | None => false,
+    };
+    Ok(candidates.into_iter().filter(is_built).collect())
+}
+
+/// Those on the command line, or those of Spack's configuration.
+fn install_trees(session: &Session<'_>, options: &CollectOptions) -> Result<Vec<PathBuf>, CommandError> {
+    if !options.install_trees.is_empty() {
+        return Ok(options.install_trees.clone());
+    }
+    let job = JobFolder::of(&session.config.root);
+    let mut trees = Vec::new();
+    for path in &session.config.environments {
+        let folder = environment_folder(path);
+        let spack = spack_config::discover(folder, &session.variables, session.home.as_deref(), job.root())?;
+        trees.extend(spack.install_trees);
+    }
+    trees.sort();
+    trees.dedup();
+    Ok(trees)
+}
+
+fn environment_folder(path: &Path) -> Option<&Path> {
+    if path.is_dir() { Some(path) } else { folder_of_lockfile(path) }
+}
+
+fn has(folder: &Folder, spec: &ConcreteSpec) -> bool {
+    matches!(folder.look_for(&spec.id, Depth::Bytes), Lookup::Has(_))
+}
+
+/// Pushes, environment by environment.
+struct Pusher<'a> {
+    session: &'a Session<'a>,
+    entry: &'a CollectEntry,
+    folder: &'a Folder,
+    job: &'a JobFolder,
+    program: &'a Path,
+    patience: Option<Duration>,
+}
+
+impl Pusher<'_> {
+    /// Push, then take what arrived. Says how large each is that did.
+    fn push(
+        &self,
+        graph: &Graph<'_>,
+        lockfiles: &[Lockfile],
+        specs: &[&ConcreteSpec],
+    ) -> Result<HashMap<DagHash, u64>, CommandError> {
+        let (session, name) = (self.session, &self.entry.name);
+        session.inform(&format!("pushing {} into `{name}`", names(specs)));
+        let scratch = self.job.partial().join("collect");
+        let io = |source| JobError::Io { path: scratch.clone(), what: "make a folder for the push", source };
+        fs::create_dir(&scratch).map_err(io)?;
+        let deadline = self.patience.map(|patience| (Instant::now() + patience, patience));
+        let mut batches: BTreeMap<usize, Vec<DagHash>> = BTreeMap::new();
+        for spec in specs {
+            let environment = graph.environments(spec.id.hash).first().copied().unwrap_or_default();
+            batches.entry(environment).or_default().push(spec.id.hash);
+        }
+        let mut failure = None;
+        for (environment, hashes) in batches {
+            let lockfile = lockfiles.get(environment).map(Lockfile::path);
+            let push = Push {
+                program: self.program,
+                environment: lockfile.and_then(folder_of_lockfile),
+                target: &scratch,
+                signing_key: self.entry.signing_key.as_deref(),
+                specs: &hashes,
+                deadline,
+                log: &self.job.partial().join("spack.log"),
+            };
+            if let Err(error) = spack_push::push(&push, &session.interrupt) {
+                failure = Some(error);
+                break;
+            }
+        }
+        let arrived = self.take(specs, &Folder::scratch(self.entry, &scratch)?, failure.is_none())?;
+        session.go_on()?;
+        match failure {
+            None => Ok(arrived),
+            Some(source) => Err(CollectError::Push { wanted: specs.len(), pushed: arrived.len(), source }.into()),
+        }
+    }
+
+    /// Move what is whole into the folder. `all` says that Spack claims to have pushed everything.
+    fn take(
+        &self,
+        specs: &[&ConcreteSpec],
+        scratch: &Folder,
+        all: bool,
+    ) -> Result<HashMap<DagHash, u64>, CommandError> {
+        let mut arrived = HashMap::new();
+        for spec in specs {
+            match scratch.look_for(&spec.id, Depth::Bytes) {
+                Lookup::Has(found) => {
+                    self.folder.take(&spec.id, scratch, &found)?;
+                    arrived.insert(spec.id.hash, size(&found));
+                }
+                Lookup::Lacks if all => self
+                    .session
+                    .warn(&format!("Spack did not push {}: its package forbids to redistribute the binary", spec.id)),
+                Lookup::Unusable(reason) if all => {
+                    self.session.warn(&format!("what Spack pushed of {} is not collected: {reason}", spec.id));
+                }
+                Lookup::Lacks | Lookup::Unusable(_) => {}
+            }
+        }
+        Ok(arrived)
+    }
+}
+
+fn size(found: &Found) -> u64 {
+    found.bytes + found.published.document.len() as u64
+}
+
+/// `2 specs (py-tool@1.0rc1/jet6yur, unbuilt@0.1/nlfymfo)`, at most ten of them by name.
+fn names(specs: &[&ConcreteSpec]) -> String {
+    let shown: Vec<String> = specs.iter().take(10).map(|spec| spec.id.to_string()).collect();
+    let more = if specs.len() > shown.len() { ", …" } else { "" };
+    let word = if specs.len() == 1 { "spec" } else { "specs" };
+    format!("{} {word} ({}{more})", specs.len(), shown.join(", "))
+}
+
+fn report_of(entry: &CollectEntry, spec: &ConcreteSpec) -> SpecReport {
+    SpecReport {
+        name: spec.id.name.clone(),
+        version: spec.id.version.clone(),
+        hash: spec.id.hash,
+        build_spec: None,
+        status: Status::Installed,
+        reason: None,
+        mirror: Some(entry.name.clone()),
+        collected: true,
+        cache: None,
+        digest: None,
+        bytes: None,
+    }
+}
