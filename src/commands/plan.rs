@@ -11,7 +11,7 @@ use crate::transport::{Limits, Size, Transport};
 pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, CommandError> {
     let environments = environments::load(session, wanted, InstallTrees::Configured)?;
     let caches = upkeep::open_all(session)?;
-    let transport = Transport::new(session.config.network.clone(), Limits::default());
+    let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
     let resolution =
         resolve::resolve(session, &environments, wanted, Scope::Job, &transport, Documents::Forget).await?;
     // Finds out, too, whether every mirror has a cache.

@@ -29,7 +29,7 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     let lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     folder.clear(&lock)?;
     upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
-    let transport = Transport::new(session.config.network.clone(), Limits::default());
+    let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
     let staging = folder.partial();
     let documents = Documents::Keep(&staging);
     let resolution = resolve::resolve(session, &environments, wanted, Scope::Job, &transport, documents);

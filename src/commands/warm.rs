@@ -18,7 +18,7 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     let _lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     let is_same_job = RestoredCaches::read(&folder).is_some_and(|note| note.is_of_this_job(&session.variables));
     upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
-    let transport = Transport::new(session.config.network.clone(), Limits::default());
+    let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
     let scope = Scope::WholeEnvironments;
     let resolution = resolve::resolve(session, &environments, wanted, scope, &transport, Documents::Forget);
     let resolution = session.unless_interrupted(resolution).await?;

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod http;
 mod limits;
+mod objects;
 mod retry;
 pub mod verifier;
 
@@ -21,9 +22,10 @@ use url::Url;
 pub use error::TransportError;
 pub(crate) use error::public;
 pub use limits::{Limits, NetworkSettings};
+pub use objects::{ObjectError, Refusal};
 pub use verifier::{Expected, Size, VerifiedBlob};
 
-use crate::types::{Access, PlainHttp};
+use crate::types::{Access, PlainHttp, Variables, is_object_store};
 
 /// A URL, and what its mirror allows.
 #[derive(Clone, Debug)]
@@ -40,6 +42,7 @@ pub struct Location {
 #[derive(Debug)]
 pub struct Transport {
     http: http::Http,
+    objects: objects::Objects,
     settings: NetworkSettings,
     limits: Limits,
     counters: Counters,
@@ -53,9 +56,21 @@ struct Counters {
 }
 
 impl Transport {
-    /// A transport that has not set up anything yet: TLS and connection pools come with the first request.
-    pub fn new(settings: NetworkSettings, limits: Limits) -> Self {
-        Self { http: http::Http::new(&settings), settings, limits, counters: Counters::default() }
+    /// A transport that has not set up anything yet: TLS and connection pools come with the first request. Credentials of
+    /// object stores are looked for in `variables`.
+    pub fn new(settings: NetworkSettings, limits: Limits, variables: &Variables) -> Self {
+        let http = http::Http::new(&settings);
+        let objects = objects::Objects::new(&settings, variables);
+        Self { http, objects, settings, limits, counters: Counters::default() }
+    }
+
+    /// What the server of a URL sends, or `None` where it says that there is no such file.
+    async fn open(&self, at: &Location, part: Option<&body::Part>) -> Result<Option<body::Body>, TransportError> {
+        if is_object_store(at.url.scheme()) {
+            self.objects.open(at, part).await
+        } else {
+            self.http.open(at, part).await
+        }
     }
 
     /// The settings it was made with.
@@ -72,7 +87,7 @@ impl Transport {
                 "file" => file::document(&at.url, limit),
                 _ => {
                     let opened = async {
-                        match self.http.open(at, None).await? {
+                        match self.open(at, None).await? {
                             Some(body) => body::collect(&self.settings, &at.url, body, limit).await.map(Some),
                             None => Ok(None),
                         }
@@ -109,7 +124,7 @@ impl Transport {
                 "file" => file::blob(&at.url, expected, staging, &advance).await,
                 _ => {
                     let verified = async {
-                        let body = self.http.open(at, None).await?;
+                        let body = self.open(at, None).await?;
                         let body = body.ok_or_else(|| TransportError::BlobMissing { url: public(&at.url) })?;
                         body::verify(&self.settings, &at.url, body, expected, staging, &advance).await
                     };

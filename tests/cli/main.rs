@@ -15,6 +15,7 @@ mod archives;
 mod authority;
 mod context;
 mod fixtures;
+mod s3_server;
 mod server;
 
 mod concurrent_jobs;
@@ -30,6 +31,7 @@ mod job_log;
 mod lockfiles;
 mod mirrors_unreachable;
 mod no_op;
+mod object_stores;
 mod output;
 mod path_safety;
 mod prune;

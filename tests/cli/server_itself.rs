@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use larder::transport::{Expected, Limits, Location, NetworkSettings, Size, Transport, TransportError};
-use larder::types::PlainHttp;
+use larder::types::{PlainHttp, Variables};
 use rstest::rstest;
 
 use crate::fixtures::{Blob, Mirror};
@@ -23,7 +23,7 @@ fn fetch(server: &Server) -> Option<TransportError> {
         connect_timeout: Duration::from_secs(5),
         ..NetworkSettings::default()
     };
-    let transport = Transport::new(settings, Limits::default());
+    let transport = Transport::new(settings, Limits::default(), &Variables::default());
     let url = format!("{}{}", server.url(), blob().path).parse().unwrap();
     let at = Location { url, plain_http: PlainHttp::LoopbackOnly, access: Arc::default() };
     let expected = Expected { digest: blob().digest.parse().unwrap(), size: Size::Exactly(blob().bytes) };

@@ -136,10 +136,10 @@ fn mirrors_that_can_not_be_used_are_shown_where_they_are() {
      2 |   - name: a
        |     ^
     ");
-    assert_snapshot!(refused("mirrors: [s3://bucket/x]\n"), @r"
-    error: `s3://` mirrors can't be read: expected `file://`, `https://` or `http://` in `s3://bucket/x`
+    assert_snapshot!(refused("mirrors: [ftp://bucket/x]\n"), @r"
+    error: `ftp://` mirrors can't be read: expected `file://`, `https://`, `http://`, `s3://`, `gs://` or `az://` in `ftp://bucket/x`
      --> larder.yaml:1:11
-     1 | mirrors: [s3://bucket/x]
+     1 | mirrors: [ftp://bucket/x]
        |           ^
     ");
     assert_snapshot!(refused("mirrors:\n  - name: a\n    url: http://host/x\n"), @r"
