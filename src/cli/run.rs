@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use larder::commands::{self, CommandError, InitOptions, Mode, OnCorrupt, Output, Session, Wanted, WriteFiles};
-use larder::config::{BuildDeps, CacheEntry, Config, ConfigError};
+use larder::commands::{
+    self, CommandError, InitOptions, Mode, OnCorrupt, Output, PruneOptions, Push, Session, Wanted, WriteFiles,
+};
+use larder::config::{BuildDeps, Config, ConfigError};
 use larder::plan::Selection;
 use larder::report::Report;
 use larder::reporter::Level;
@@ -15,7 +17,9 @@ use larder::types::{Mirror, PlainHttp, Signatures, Variables};
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::args::{BuildDepsOption, Cli, Command, GlobalOptions, PackOptions, SelectionOptions, SortOption};
+use super::args::{
+    BuildDepsOption, Cli, Command, FillOptions, GlobalOptions, PackOptions, SelectionOptions, SortOption,
+};
 use super::console::{self, Console, Palette};
 use super::logging::InvalidLogFilter;
 use super::progress::Progress;
@@ -111,7 +115,7 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     if let Command::Pack(options) = &cli.command
         && !options.names.is_empty()
     {
-        only(&mut config.caches, &options.names)?;
+        only(&mut config, &options.names)?;
     }
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
@@ -122,19 +126,23 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     }
     let report = match &cli.command {
         Command::Plan(options) => block_on(commands::plan(&session, &wanted(options)))?,
-        Command::Warm(options) => block_on(commands::warm(&session, &wanted(options)))?,
+        Command::Warm(options) => block_on(commands::warm(&session, &pushing(options)))?,
         Command::Prepare(options) => {
-            let prepared = block_on(commands::prepare(&session, &wanted(options)))?;
+            let prepared = block_on(commands::prepare(&session, &pushing(options)))?;
             if !cli.global.json {
                 console.tell_more(&summary::prepared(&prepared.report, console.err));
                 console.tell_more(&summary::how_to_use(&prepared.scope, &session.config.environments, &here()?));
             }
             prepared.report
         }
-        Command::Finish(options) => commands::finish(&session, mode(options.dry_run))?,
-        Command::Clean(options) => commands::clean(&session, mode(options.dry_run))?,
+        Command::Finish(options) => block_on(commands::finish(&session, mode(options.dry_run)))?,
+        Command::Prune(options) => {
+            let (max_age, max_size) = (options.max_age, options.max_size);
+            block_on(commands::prune(&session, &PruneOptions { max_age, max_size, mode: mode(options.dry_run) }))?
+        }
+        Command::Clean(options) => block_on(commands::clean(&session, mode(options.dry_run)))?,
         Command::Verify(options) => commands::verify(&session, on_corrupt(options.delete))?,
-        Command::List(_) => commands::list(&session)?,
+        Command::List(_) => block_on(commands::list(&session))?,
         // Has no configuration to start from: done above.
         Command::Init(_) => return Ok(Outcome::Done),
         Command::Pack(options) => commands::pack(&session, &output(options)?)?,
@@ -182,6 +190,9 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
         Command::Clean(options) => {
             console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
         }
+        Command::Prune(options) => {
+            console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
+        }
         Command::Pack(_) => console.tell_more(&summary::packed(report)),
         Command::Unpack(options) => {
             if options.dry_run {
@@ -204,8 +215,9 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
 
 fn outcome(command: &Command, report: &Report) -> Outcome {
     match command {
-        Command::Plan(options) | Command::Prepare(options) | Command::Warm(options)
-            if options.require_all && report.missing().next().is_some() =>
+        Command::Plan(options) if options.require_all && report.missing().next().is_some() => Outcome::Incomplete,
+        Command::Prepare(options) | Command::Warm(options)
+            if options.selection.require_all && report.missing().next().is_some() =>
         {
             Outcome::Incomplete
         }
@@ -242,23 +254,27 @@ fn configuration(options: &GlobalOptions, variables: &Variables) -> Result<Confi
         );
     }
     if !options.caches.is_empty() {
-        only(&mut config.caches, &options.caches)?;
+        only(&mut config, &options.caches)?;
     }
     Ok(config)
 }
 
 /// Act on these caches only. They then take the binaries of all mirrors, since there is no other to take them.
-fn only(caches: &mut Vec<CacheEntry>, names: &[String]) -> Result<(), CommandError> {
+fn only(config: &mut Config, names: &[String]) -> Result<(), CommandError> {
+    let known = config.caches.iter().map(|cache| &cache.name).chain(config.team_caches.iter().map(|cache| &cache.name));
+    let known: Vec<String> = known.map(ToString::to_string).collect();
     for name in names {
-        if !caches.iter().any(|cache| cache.name.as_str() == name) {
-            let known = caches.iter().map(|cache| format!("`{}`", cache.name)).collect();
+        if !known.contains(name) {
+            let known = known.iter().map(|name| format!("`{name}`")).collect();
             return Err(CommandError::NoSuchCache { name: name.clone(), known });
         }
     }
-    caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
-    if let [cache] = &mut caches[..] {
+    config.caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
+    config.team_caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
+    if let [cache] = &mut config.caches[..] {
         cache.prefixes.clear();
     }
+    config.provide_scratch();
     Ok(())
 }
 
@@ -273,6 +289,10 @@ fn environment(path: &Path, here: &Path, variables: &Variables) -> PathBuf {
     named.filter(|folder| folder.join("spack.lock").is_file()).unwrap_or(beside)
 }
 
+fn pushing(options: &FillOptions) -> Wanted {
+    Wanted { push: if options.push { Push::Now } else { Push::AtFinish }, ..wanted(&options.selection) }
+}
+
 fn wanted(options: &SelectionOptions) -> Wanted {
     Wanted {
         selection: Selection {
@@ -284,6 +304,7 @@ fn wanted(options: &SelectionOptions) -> Wanted {
             BuildDepsOption::All => BuildDeps::All,
             BuildDepsOption::None => BuildDeps::None,
         }),
+        push: Push::AtFinish,
         install_trees: options.installed.clone(),
     }
 }

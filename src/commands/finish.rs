@@ -10,13 +10,15 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::team_cache::{self, TeamCaches};
 use super::upload::Note;
 use super::{CommandError, Mode, Session, upkeep, upload};
 use crate::cache::prune::{Policy, choose};
 use crate::cache::{Cache, CacheError, CacheLock, RecordChanges};
-use crate::config::{CacheEntry, Slack};
+use crate::config::{CacheEntry, Kept, Slack};
 use crate::job::{JobFolder, RestoredCaches, State};
 use crate::report::{CacheReport, Report, Uploads};
+use crate::transport::{Limits, Transport};
 use crate::types::Sha256Digest;
 
 /// How long to wait for other jobs that use a cache, for all caches together. Pruning can wait for the next pipeline;
@@ -37,10 +39,16 @@ struct Pruning<'a> {
 }
 
 /// Prune each cache by its `keep:` policy, and say whether the runner will upload it.
-pub fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> {
+pub async fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> {
     let folder = JobFolder::of(&session.config.root);
     // Where what the job used is not known, nothing may be removed.
     let state = State::read(&folder)?;
+    let pushed = match state.clone() {
+        Some(state) if mode == Mode::Act && !session.config.team_caches.is_empty() => {
+            push(session, &folder, state).await?
+        }
+        _ => session.config.team_caches.iter().map(team_cache::report_of).collect(),
+    };
     let (used, prepared) = state.map(|state| (state.used.into_iter().collect(), state.prepared)).unwrap_or_default();
     upload::tell_job_status(session);
     let note = upload::note(session, &folder, Note::OfWhoeverBegan, mode)?;
@@ -51,7 +59,10 @@ pub fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError>
         session.go_on()?;
         match pruning.prune(entry) {
             Ok(mut cache) => {
-                upload::describe(session, entry, &pruning.note, &mut cache)?;
+                // The runner never sees a folder that nobody keeps.
+                if entry.kept == Kept::Yes {
+                    upload::describe(session, entry, &pruning.note, &mut cache)?;
+                }
                 report.caches.push(cache);
             }
             // One cache that is not larder's does not keep the others from being pruned.
@@ -61,12 +72,24 @@ pub fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError>
             Err(error) => return Err(error),
         }
     }
+    report.caches.extend(pushed);
     let report = session.conclude(report);
     if mode == Mode::Act && pruning.folder.root().is_dir() {
         pruning.folder.write_report(&report)?;
         pruning.folder.write_metrics(prepared.as_ref(), Some(&report))?;
     }
     Ok(report)
+}
+
+/// Add to the team caches what this job fetched, before anything is pruned. What is done is taken out of the state: a second
+/// `finish` has nothing left to do.
+async fn push(session: &Session<'_>, folder: &JobFolder, mut state: State) -> Result<Vec<CacheReport>, CommandError> {
+    let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
+    let teams = TeamCaches::new(session, &transport);
+    let caches = upkeep::open_all(session)?;
+    teams.push(&mut state.teams, &caches).await;
+    state.write(folder)?;
+    Ok(teams.reports().collect())
 }
 
 impl Pruning<'_> {

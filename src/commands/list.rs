@@ -1,10 +1,11 @@
 //! `larder list`: what the caches hold, for whom, how large, last used.
 
-use super::{CommandError, Session, upkeep};
+use super::{CommandError, Session, prune, upkeep};
 use crate::report::Report;
+use crate::transport::{Limits, Transport};
 
-/// Read the records. Nothing is hashed.
-pub fn list(session: &Session<'_>) -> Result<Report, CommandError> {
+/// Read the records. Nothing is hashed. Of a cache in an object store, only the totals are told.
+pub async fn list(session: &Session<'_>) -> Result<Report, CommandError> {
     let mut report = Report::new("list");
     for cache in upkeep::open_all(session)? {
         let (records, damage) = cache.records()?;
@@ -14,6 +15,10 @@ pub fn list(session: &Session<'_>) -> Result<Report, CommandError> {
         let mut entry = upkeep::state_of(session, &cache)?;
         entry.contents = upkeep::blobs_of(&cache.contents()?, &records);
         report.caches.push(entry);
+    }
+    let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
+    for entry in &session.config.team_caches {
+        report.caches.push(prune::state_of(entry, &transport).await?);
     }
     Ok(session.conclude(report))
 }

@@ -9,6 +9,7 @@ use futures::StreamExt as _;
 
 use super::error::FailedDownload;
 use super::resolve::{Found, Resolution, report_of};
+use super::team_cache::TeamCaches;
 use super::{CommandError, Session, upkeep};
 use crate::cache::{Cache, Claim, Exclusion, RecordChanges, StoredBlob, Use, Validation};
 use crate::mirror::PublishedBlob;
@@ -48,8 +49,10 @@ pub(super) struct Held {
     pub blob: StoredBlob,
     /// The cache that holds it, as a position in the list of caches.
     pub cache: usize,
-    /// Whether it was downloaded in this run.
+    /// Whether a mirror sent it in this run.
     pub fetched: bool,
+    /// The team cache that it was read from in this run, as a position in their list.
+    pub team: Option<usize>,
 }
 
 #[derive(Clone, Default)]
@@ -115,6 +118,7 @@ pub(super) async fn obtain<T>(
     session: &Session<'_>,
     needs: &[BlobNeed],
     caches: &[Cache],
+    teams: &TeamCaches<'_>,
     transport: &Transport,
     staging: &Path,
     use_held: impl FnOnce(&Obtained) -> Result<T, CommandError>,
@@ -130,7 +134,7 @@ pub(super) async fn obtain<T>(
     validate(session, needs, caches, &mut obtained)?;
     let missing: Vec<&BlobNeed> =
         needs.iter().filter(|need| !obtained.blobs.contains_key(&need.blob.expected.digest)).collect();
-    let fetched = fetch(session, &missing, caches, transport, staging, &mut obtained).await;
+    let fetched = fetch(session, &missing, caches, teams, transport, staging, &mut obtained).await;
     let used = fetched.and_then(|()| use_held(&obtained));
     drop(locks);
     // Recorded even where a download failed: what did arrive is there and must not look unused.
@@ -172,7 +176,7 @@ fn validate(
             let advance = |bytes| reporter.item_advanced(Phase::Validate, item, i64::try_from(bytes).unwrap_or(0));
             match cache.validate(need.blob.expected, &advance)? {
                 Validation::Intact(blob) => {
-                    held = Some(Held { blob, cache: position, fetched: false });
+                    held = Some(Held { blob, cache: position, fetched: false, team: None });
                     break;
                 }
                 Validation::Missing => {}
@@ -234,6 +238,7 @@ async fn fetch(
     session: &Session<'_>,
     missing: &[&BlobNeed],
     caches: &[Cache],
+    teams: &TeamCaches<'_>,
     transport: &Transport,
     staging: &Path,
     obtained: &mut Obtained,
@@ -256,7 +261,7 @@ async fn fetch(
             let size = Some(stated_size(need)).filter(|bytes| *bytes > 0);
             reporter.item_started(Phase::Fetch, item, &name_of(need), size);
             let advance = |bytes| reporter.item_advanced(Phase::Fetch, item, bytes);
-            let result = fetch_blob(need, &caches[need.cache], transport, staging, &advance).await;
+            let result = fetch_blob(need, &caches[need.cache], teams, transport, staging, &advance).await;
             reporter.item_finished(Phase::Fetch, item);
             has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
             Some((need, result))
@@ -280,12 +285,13 @@ async fn fetch(
         let Some(result) = result else { break };
         match result {
             Some((need, Ok(arrived))) => {
-                let (blob, fetched) = match arrived {
-                    Arrived::Downloaded(blob) => (blob, true),
-                    Arrived::ThroughAnotherJob(blob) => (blob, false),
+                let (blob, fetched, team) = match arrived {
+                    Arrived::Downloaded(blob) => (blob, true, None),
+                    Arrived::FromTeamCache(blob, team) => (blob, false, Some(team)),
+                    Arrived::ThroughAnotherJob(blob) => (blob, false, None),
                 };
-                obtained.tallies[need.cache].added += u64::from(fetched);
-                obtained.blobs.insert(blob.digest(), Held { blob, cache: need.cache, fetched });
+                obtained.tallies[need.cache].added += u64::from(fetched || team.is_some());
+                obtained.blobs.insert(blob.digest(), Held { blob, cache: need.cache, fetched, team });
             }
             Some((need, Err(FetchError::Transport(source)))) => {
                 failed.push(FailedDownload { name: name_of(need), source });
@@ -304,6 +310,8 @@ async fn fetch(
 enum Arrived {
     Downloaded(StoredBlob),
     ThroughAnotherJob(StoredBlob),
+    /// From the team cache at this position.
+    FromTeamCache(StoredBlob, usize),
 }
 
 enum FetchError {
@@ -314,6 +322,7 @@ enum FetchError {
 async fn fetch_blob(
     need: &BlobNeed,
     cache: &Cache,
+    teams: &TeamCaches<'_>,
     transport: &Transport,
     staging: &Path,
     progress: &(dyn Fn(i64) + Sync),
@@ -341,8 +350,12 @@ async fn fetch_blob(
         claim.iter().for_each(Claim::sign_of_life);
         progress(bytes);
     };
+    let stored = |blob| cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()));
+    if let Some(found) = teams.read(need, &folder, &advance).await {
+        return Ok(Arrived::FromTeamCache(stored(found.blob)?, found.cache));
+    }
     let blob = transport.blob(&location, expected, &folder, &advance).await.map_err(FetchError::Transport)?;
-    cache.insert(blob, staging).map(Arrived::Downloaded).map_err(|error| FetchError::Cache(error.into()))
+    stored(blob).map(Arrived::Downloaded)
 }
 
 /// Write down what each cache is for. A cache that can't be written is no reason to fail a job that has all it needs.
@@ -410,6 +423,7 @@ pub(super) fn report(
     resolution: &Resolution,
     obtained: &Obtained,
     caches: &[Cache],
+    teams: &TeamCaches<'_>,
     transport: &Transport,
 ) -> Result<Report, CommandError> {
     let mut report = Report::new(command);
@@ -417,7 +431,7 @@ pub(super) fn report(
         let found = resolution.found.get(&spec.binary).filter(|_| spec.need == Need::Binary);
         let mut entry = report_of(spec, found);
         if let Some(found) = found {
-            describe(&mut entry, found, obtained, caches);
+            describe(&mut entry, found, obtained, caches, teams);
         }
         report.specs.push(entry);
     }
@@ -444,15 +458,17 @@ pub(super) fn report(
             ..upkeep::state_of(session, cache)?
         });
     }
+    report.caches.extend(teams.reports());
     Ok(report)
 }
 
-fn describe(entry: &mut SpecReport, found: &Found, obtained: &Obtained, caches: &[Cache]) {
+fn describe(entry: &mut SpecReport, found: &Found, obtained: &Obtained, caches: &[Cache], teams: &TeamCaches<'_>) {
     let held: Vec<&Held> =
         found.published.blobs.iter().filter_map(|blob| obtained.blobs.get(&blob.expected.digest)).collect();
     entry.bytes = Some(held.iter().map(|held| held.blob.bytes()).sum());
     entry.status = if held.iter().any(|held| held.fetched) { Status::Fetched } else { Status::Cached };
-    entry.cache = held.first().map(|held| caches[held.cache].name().to_owned());
+    let name = |held: &&Held| held.team.map_or_else(|| caches[held.cache].name().to_owned(), |team| teams.name(team));
+    entry.cache = held.first().map(name);
 }
 
 /// What asking and fetching cost.

@@ -75,16 +75,19 @@ fn read(reader: &Reader<'_>, shape: FileShape) -> Result<Config, Problem> {
         None => default.environments,
     };
     let mirrors = shape.mirrors.map(|mirrors| Mirror::read_all(&reader.key("mirrors"), mirrors)).transpose()?;
-    let caches = match &shape.caches {
+    let (caches, team_caches) = match &shape.caches {
         Some(caches) => CacheEntry::read_all(&reader.key("caches"), caches, &environments)?,
-        None => default.caches,
+        None => (default.caches, Vec::new()),
     };
     let jobs = JobRule::read_all(&reader.key("jobs"), shape.jobs.unwrap_or_default())?;
     let build_deps = reader.read_key("build-deps", shape.build_deps.as_ref(), str::parse::<BuildDeps>)?;
     let network = network::read(&reader.key("network"), &shape.network.unwrap_or_default())?;
     let max_archive_size = reader.read_key("max-archive-size", shape.max_archive_size.as_ref(), size)?;
     let max_archive_size = max_archive_size.unwrap_or(default.max_archive_size);
-    Ok(Config { environments, mirrors, caches, jobs, build_deps, network, max_archive_size, ..default })
+    let mut config =
+        Config { environments, mirrors, caches, team_caches, jobs, build_deps, network, max_archive_size, ..default };
+    config.provide_scratch();
+    Ok(config)
 }
 
 fn read_environments(reader: &Reader<'_>, shape: &TextOr<Vec<Text>>) -> Result<Vec<PathBuf>, Problem> {

@@ -28,4 +28,4 @@ pub use error::JobError;
 pub use folder::{JobFolder, JobLock};
 pub use mirror::{Document, Entry, EntryBlob, JobMirror, build};
 pub use restored::RestoredCaches;
-pub use state::State;
+pub use state::{ForTeam, State};

@@ -22,15 +22,27 @@ pub struct State {
     pub used: Vec<Sha256Digest>,
     /// Blobs that `prepare` put into each cache, by the cache's name.
     pub added: BTreeMap<String, u64>,
+    /// For each team cache by its name: what it is to keep of this job.
+    #[serde(default)]
+    pub teams: BTreeMap<String, ForTeam>,
     /// What `prepare` found out; absent until it is done.
     #[serde(default)]
     pub prepared: Option<Prepared>,
 }
 
+/// What a team cache is to know of a job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ForTeam {
+    /// The blobs that the job needs and that are this cache's business.
+    pub used: Vec<Sha256Digest>,
+    /// Of those, the ones that were fetched from a mirror: the cache lacks them.
+    pub fetched: Vec<Sha256Digest>,
+}
+
 impl State {
     /// A state.
     pub fn new(used: Vec<Sha256Digest>) -> Self {
-        Self { version: FORMAT, used, added: BTreeMap::new(), prepared: None }
+        Self { version: FORMAT, used, added: BTreeMap::new(), teams: BTreeMap::new(), prepared: None }
     }
 
     /// Write it into the job folder.

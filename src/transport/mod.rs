@@ -22,7 +22,7 @@ use url::Url;
 pub use error::TransportError;
 pub(crate) use error::public;
 pub use limits::{Limits, NetworkSettings};
-pub use objects::{ObjectError, Refusal};
+pub use objects::{Listed, ObjectError, Refusal, UploadError, Written};
 pub use verifier::{Expected, Size, VerifiedBlob};
 
 use crate::types::{Access, PlainHttp, Variables, is_object_store};
@@ -112,8 +112,19 @@ impl Transport {
         staging: &Path,
         progress: &(dyn Fn(i64) + Sync),
     ) -> Result<VerifiedBlob, TransportError> {
+        self.blob_within(&self.settings, at, expected, staging, progress).await
+    }
+
+    async fn blob_within(
+        &self,
+        settings: &NetworkSettings,
+        at: &Location,
+        expected: Expected,
+        staging: &Path,
+        progress: &(dyn Fn(i64) + Sync),
+    ) -> Result<VerifiedBlob, TransportError> {
         let expected = expected.capped(self.limits.blob_bytes);
-        retry::retry(&self.settings, || async {
+        retry::retry(settings, || async {
             self.counters.requests.fetch_add(1, Ordering::Relaxed);
             let counted = AtomicU64::new(0);
             let advance = |bytes: usize| {
@@ -137,6 +148,54 @@ impl Transport {
             result
         })
         .await
+    }
+
+    /// Like [`Transport::blob`], from a place that is only asked because it is near: at most one more attempt.
+    pub async fn blob_nearby(
+        &self,
+        at: &Location,
+        expected: Expected,
+        staging: &Path,
+        progress: &(dyn Fn(i64) + Sync),
+    ) -> Result<VerifiedBlob, TransportError> {
+        let settings = NetworkSettings { retries: self.settings.retries.min(1), ..self.settings.clone() };
+        self.blob_within(&settings, at, expected, staging, progress).await
+    }
+
+    /// Put a blob into an object store under its name, unless it is there already. `go_on` is asked between its parts.
+    pub async fn upload(
+        &self,
+        at: &Location,
+        file: impl std::io::Read + Send,
+        expected: Expected,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Written, UploadError> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.objects.upload(at, file, expected.capped(self.limits.blob_bytes), go_on).await
+    }
+
+    /// Write a small object, unless there is one of this name.
+    pub async fn put(&self, at: &Location, bytes: Vec<u8>) -> Result<Written, TransportError> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.objects.put(at, bytes.into()).await
+    }
+
+    /// Every object below a place of an object store.
+    pub async fn list(&self, at: &Location) -> Result<Vec<Listed>, TransportError> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.objects.list(at).await
+    }
+
+    /// What an object store says of an object, or `None` where there is none.
+    pub async fn stat(&self, at: &Location) -> Result<Option<Listed>, TransportError> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.objects.stat(at).await
+    }
+
+    /// Remove an object. One that is gone already is as good as removed.
+    pub async fn delete(&self, at: &Location) -> Result<(), TransportError> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.objects.delete(at).await
     }
 
     /// How many requests were made, repeated ones included.

@@ -39,4 +39,5 @@ mod real_spack;
 mod secure_connections;
 mod selection;
 mod server_itself;
+mod team_cache;
 mod uploads;

@@ -10,6 +10,21 @@ fn refused(yaml: &str) -> String {
 }
 
 #[test]
+fn a_cache_in_an_object_store_is_no_folder_and_no_web_page() {
+    let of = |entry: &str| refused(&format!("caches: [{{ name: t, {entry} }}]\n"));
+    for (entry, said) in [
+        ("url: s3://b/x, path: y", "both a `path` and a `url`"),
+        ("url: https://host/x", "a cache can't be at"),
+        ("url: /srv/x", "a cache can't be at"),
+        ("url: s3://b/x, keep: lockfile", "one project's lockfiles"),
+        ("url: s3://b/x, keep: { max-age: 3d, slack: 10% }", "`slack` saves uploads"),
+        ("path: y, insecure: true", "there is no `url`"),
+    ] {
+        assert!(of(entry).contains(said), "{entry}: {}", of(entry));
+    }
+}
+
+#[test]
 fn unknown_and_repeated_keys_are_shown_where_they_are() {
     assert_snapshot!(refused("\n# mirrors\nmirrorrs:\n"), @r"
     error: unknown key `mirrorrs`

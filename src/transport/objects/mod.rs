@@ -14,6 +14,7 @@ mod google;
 mod profile;
 mod refusal;
 mod s3;
+mod write;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,6 +29,7 @@ use url::Url;
 
 pub use error::ObjectError;
 pub use refusal::Refusal;
+pub use write::{Listed, UploadError, Written};
 
 use self::client::{Clients, METADATA_PATIENCE};
 use self::error::{About, find};
