@@ -87,8 +87,9 @@ async fn push(session: &Session<'_>, folder: &JobFolder, mut state: State) -> Re
     let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
     let teams = TeamCaches::new(session, &transport);
     let caches = upkeep::open_all(session)?;
-    teams.push(&mut state.teams, &caches).await;
+    let pushed = teams.push(&mut state.teams, &caches).await;
     state.write(folder)?;
+    pushed?;
     Ok(teams.reports().collect())
 }
 

@@ -96,8 +96,8 @@ async fn prune_one(
         }
     }
     let changed = options.mode == Mode::Act && removed > 0;
-    let (blobs, bytes) = (listed.blobs - removed, listed.bytes - removed_bytes);
-    Ok(CacheReport { blobs, bytes, removed, removed_bytes, changed, ..listed })
+    let (bytes, blobs) = (listed.bytes - removed_bytes, listed.blobs - removed);
+    Ok(CacheReport { bytes, blobs, removed, removed_bytes, changed, ..listed })
 }
 
 /// Remove a blob that is still the one that was listed, and still old.
@@ -192,7 +192,7 @@ async fn uses_of(
     let ask = |(day, at): (Timestamp, Location)| async move { (day, transport.document(&at).await) };
     let mut answers = futures::stream::iter(read).map(ask).buffer_unordered(transport.settings().metadata_connections);
     while let Some((day, answer)) = answers.next().await {
-        // A file that can't be read could be what keeps a blob: nothing is removed in its stead.
+        // One that can't be read could be what keeps a blob: nothing is removed then. One that makes no sense says nothing.
         let Some(uses) = answer.map_err(|source| failed(entry, source))?.as_deref().and_then(Uses::parse) else {
             continue;
         };
@@ -212,16 +212,15 @@ fn use_file(object: &Listed) -> Option<(Timestamp, MirrorPath)> {
     let (file, day, uses) = (parts.next()?, parts.next()?, parts.next()?);
     let date: Date = day.parse().ok()?;
     let path = MirrorPath::new(["uses", day, file]);
-    let is_ours = uses == "uses" && file.ends_with(".json") && object.key.ends_with(&path.to_string());
+    let is_ours = uses == "uses" && object.key.ends_with(&path.to_string());
     is_ours.then(|| Some((TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?, path)))?
 }
 
 /// The command line's bounds, else those of `keep:`; `None` where everything stays.
 fn policy_of(entry: &TeamCacheEntry, options: &PruneOptions) -> Option<Policy> {
     let (max_age, max_size) = match (options.max_age, options.max_size, entry.keep) {
-        (None, None, Keep::Used { max_age, max_size, .. }) => (max_age, max_size),
         (None, None, Keep::All | Keep::Lockfile) => return None,
-        (max_age, max_size, _) => (max_age, max_size),
+        (None, None, Keep::Used { max_age, max_size, .. }) | (max_age, max_size, _) => (max_age, max_size),
     };
     let (max_age, max_bytes) = (max_age.map(MaxAge::as_duration), max_size.map(|size| size.as_u64()));
     Some(Policy { max_age, max_bytes, ..Policy::default() })

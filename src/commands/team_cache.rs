@@ -10,14 +10,15 @@
 //! fail: it is told once, and the job goes on without.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::Session;
 use super::obtain::BlobNeed;
+use super::{CommandError, Session};
 use crate::cache::Cache;
 use crate::config::TeamCacheEntry;
 use crate::job::ForTeam;
@@ -139,11 +140,18 @@ impl<'a> TeamCaches<'a> {
     }
 
     /// Send what was fetched, and tell what was used. What is done is taken out of `notes`.
-    pub async fn push(&self, notes: &mut BTreeMap<String, ForTeam>, caches: &[Cache]) {
+    pub async fn push(&self, notes: &mut BTreeMap<String, ForTeam>, caches: &[Cache]) -> Result<(), CommandError> {
         let end = Instant::now() + PATIENCE;
         for team in &self.caches {
             let Some(note) = notes.get_mut(team.entry.name.as_str()) else { continue };
-            self.send(team, note, caches, end).await;
+            // Asked to stop, it does so between two parts, and takes the upload back. A part that stalls is left where it is.
+            let sending = tokio::time::timeout(PATIENCE + PATIENCE / 10, self.send(team, note, caches, end));
+            if sending.await.is_err() {
+                let text =
+                    format!("cache `{}` takes no more blobs: what is left is added by a later job", team.entry.name);
+                self.session.warn(&text);
+            }
+            self.session.go_on()?;
             if team.is_off.load(Ordering::Relaxed) || note.used.is_empty() {
                 continue;
             }
@@ -154,6 +162,7 @@ impl<'a> TeamCaches<'a> {
                 Err(error) => self.give_up(team, &error, "it does not learn what this job used"),
             }
         }
+        Ok(())
     }
 
     async fn send(&self, team: &Team<'_>, note: &mut ForTeam, caches: &[Cache], end: Instant) {
@@ -204,7 +213,8 @@ impl<'a> TeamCaches<'a> {
             let mut text = format!("can't use cache `{}`: {error}", team.entry.name);
             let mut cause = std::error::Error::source(error);
             while let Some(error) = cause {
-                text.push_str(&format!(": {error}"));
+                // Writing to a string can't fail.
+                let _ = write!(text, ": {error}");
                 cause = error.source();
             }
             let hint = miette::Diagnostic::help(error).map(|hint| format!(" ({hint})")).unwrap_or_default();

@@ -35,7 +35,7 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     let (obtained, ()) = obtain::obtain(session, &needs, &caches, &teams, &transport, &staging, |_| Ok(())).await?;
     state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
     if wanted.push == Push::Now {
-        session.unless_interrupted(async { Ok(teams.push(&mut state.teams, &caches).await) }).await?;
+        teams.push(&mut state.teams, &caches).await?;
     }
     let report =
         session.conclude(obtain::report(session, "warm", &resolution, &obtained, &caches, &teams, &transport)?);
