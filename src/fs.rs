@@ -96,6 +96,39 @@ pub fn open_lock_file(path: &Path) -> io::Result<std::fs::File> {
     options.open(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
+/// Open or make a file that only this program writes, for reading and writing. What is not a regular file with a single name is
+/// replaced: through a link, symbolic or hard, anybody's file could be overwritten.
+pub fn open_own_file(path: &Path) -> io::Result<std::fs::File> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let is_own = match fs::symlink_metadata(path) {
+        Ok(meta) => meta.is_file() && has_one_name(&meta),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error),
+    };
+    if !is_own {
+        remove(path)?;
+    }
+    let mut options = std::fs::File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        options.mode(PUBLISHED_MODE);
+    }
+    options.open(path).map_err(named)
+}
+
+#[cfg(unix)]
+fn has_one_name(meta: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(meta) == 1
+}
+
+#[cfg(not(unix))]
+fn has_one_name(_: &std::fs::Metadata) -> bool {
+    true
+}
+
 /// Read a file that may be hostile: a regular file, not a link, of at most `limit` bytes, so that neither a pipe can hang
 /// the run nor a huge file fill the memory. `None` where there is no such file.
 pub fn read_capped(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {

@@ -9,6 +9,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`commands`] | the use cases, one file each; they take a [`reporter::Reporter`] and return a [`report::Report`] |
+//! | [`export`] | a mirror and environments in one folder, to be carried to another site |
 //! | [`plan`] [`job`] | which specs are needed, and what each is; the local mirror made of what a job needs |
 //! | [`lockfile`] [`mirror`] [`cache`] [`archive`] [`config`] [`spack_config`] [`install_tree`] | the domain: formats and folders |
 //! | [`transport`] | bytes from URLs, verified while they stream |
@@ -22,6 +23,7 @@ pub mod archive;
 pub mod cache;
 pub mod commands;
 pub mod config;
+pub mod export;
 pub mod fs;
 pub mod install_tree;
 pub mod interrupt;

@@ -192,6 +192,7 @@ mod tests {
             bytes_needed,
             bytes_reused: bytes_needed / 4 * 3,
             bytes_fetched: bytes_needed / 4,
+            bytes_resumed: 0,
             metadata_bytes: 5,
             requests: 6,
             seconds: 1.25,

@@ -30,6 +30,9 @@ pub struct Report {
     /// The archive that `pack` wrote or `unpack` read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub archive: Option<ArchiveReport>,
+    /// The folder that `export` wrote.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub export: Option<ExportReport>,
     /// Sums over the whole run.
     pub totals: Totals,
     /// What the run warned of, one sentence each.
@@ -90,6 +93,25 @@ pub struct ArchiveReport {
     pub bytes: u64,
     /// How many blobs of the configured caches it holds.
     pub blobs: u64,
+}
+
+/// A folder for a site without a network.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExportReport {
+    /// Where it is.
+    pub path: String,
+    /// The names of all environments in it, those of earlier runs too.
+    pub environments: Vec<String>,
+    /// How many blobs of the needed specs it holds.
+    pub blobs: u64,
+    /// Their size together.
+    pub bytes: u64,
+    /// How many of them this run added.
+    pub added: u64,
+    /// The size of what was added.
+    pub added_bytes: u64,
+    /// The fingerprints of the public keys in it.
+    pub keys: Vec<String>,
 }
 
 /// One cache.
@@ -235,6 +257,9 @@ pub struct Totals {
     pub bytes_reused: u64,
     /// Of those, what was downloaded.
     pub bytes_fetched: u64,
+    /// Bytes of unfinished blobs that an earlier, interrupted run had received: part of `bytes_fetched`, but not asked for again.
+    #[serde(default)]
+    pub bytes_resumed: u64,
     /// Downloaded metadata.
     pub metadata_bytes: u64,
     /// Requests to mirrors, repeated ones included.
@@ -252,6 +277,7 @@ impl Report {
             specs: Vec::new(),
             caches: Vec::new(),
             archive: None,
+            export: None,
             totals: Totals::default(),
             warnings: Vec::new(),
         }

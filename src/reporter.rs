@@ -11,6 +11,8 @@ pub enum Phase {
     Fetch,
     /// Copying blobs into an archive.
     Pack,
+    /// Copying blobs into an export.
+    Export,
     /// Checking the blobs of an archive.
     Unpack,
 }
@@ -29,7 +31,7 @@ pub type ItemId = u64;
 
 /// Receives progress. Called from several threads at once.
 pub trait Reporter: Send + Sync {
-    /// A phase begins: so many items, so many bytes where that is known.
+    /// A phase begins: so many items, 0 where that is not known before; so many bytes where that is known.
     fn phase_started(&self, phase: Phase, items: u64, bytes: Option<u64>);
     /// An item of the phase begins, such as a file of so many bytes.
     fn item_started(&self, phase: Phase, item: ItemId, name: &str, bytes: Option<u64>);

@@ -33,6 +33,7 @@ pub struct Entry {
 pub(super) struct Tree {
     nodes: HashMap<String, Node>,
     entries: u64,
+    bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +52,15 @@ impl Tree {
         if self.entries > limits.entries {
             return refuse(Problem::TooManyEntries { limit: limits.entries });
         }
+        if name.folders().count() > limits.depth {
+            return refuse(Problem::TooMuchTree("it leads through more folders than any cache has"));
+        }
         for folder in name.folders() {
             match self.nodes.get(folder) {
                 Some(Node::File) => return refuse(Problem::BelowFile { file: folder.to_owned() }),
                 Some(Node::Folder | Node::Implied) => {}
                 None => {
+                    self.bytes += folder.len() as u64;
                     self.nodes.insert(folder.to_owned(), Node::Implied);
                 }
             }
@@ -66,7 +71,12 @@ impl Tree {
             (Some(Node::File | Node::Folder), _) => return refuse(Problem::Duplicate),
         }
         let node = if kind == EntryKind::File { Node::File } else { Node::Folder };
-        self.nodes.insert(name.as_str().to_owned(), node);
+        if self.nodes.insert(name.as_str().to_owned(), node).is_none() {
+            self.bytes += name.as_str().len() as u64;
+        }
+        if self.bytes > limits.tree_bytes {
+            return refuse(Problem::TooMuchTree("all names together are longer than those of any cache"));
+        }
         Ok(())
     }
 }
@@ -147,6 +157,20 @@ mod tests {
         ] {
             assert_eq!(add_all(entries), Err(complaint.to_owned()));
         }
+    }
+
+    #[test]
+    fn names_take_no_more_memory_than_a_caches_would() {
+        let mut tree = Tree::default();
+        let limits = Limits { depth: 2, tree_bytes: 10, ..Limits::default() };
+        let mut add = |name: &str| {
+            let name = EntryName::parse(name.as_bytes(), 100).unwrap();
+            tree.add(&name, EntryKind::File, &limits).map_err(|fault| fault.problem.to_string())
+        };
+        assert!(add("a/b/c/d").unwrap_err().contains("more folders"));
+        // Two folders and a file: 1, 3 and 5 bytes. A folder that is known takes no more.
+        assert_eq!(add("a/b/c"), Ok(()));
+        assert!(add("a/b/d").unwrap_err().contains("all names together"));
     }
 
     #[test]

@@ -78,6 +78,9 @@ pub enum Problem {
         /// How many there may be.
         limit: u64,
     },
+    /// More folders in a name, or more bytes of names, than any cache has.
+    #[error("its name is too much: {0}")]
+    TooMuchTree(&'static str),
     /// A field that makes no sense.
     #[error("the archive is damaged: {0}")]
     Malformed(&'static str),

@@ -8,6 +8,11 @@ pub struct Limits {
     pub entries: u64,
     /// The most bytes of one name. Stops names that fill the memory, and those that no file system takes.
     pub name_bytes: usize,
+    /// The most folders that one name may lead through. Stops names of thousands of them: each is looked up for every entry.
+    pub depth: usize,
+    /// The most bytes of all names together, counting each folder once. Stops long names without a folder in common, which
+    /// the tree has to remember: 500,000 of them would take gigabytes. As many entries of a cache take 50 MB.
+    pub tree_bytes: u64,
     /// The most bytes that one archived byte may turn into. Stops bombs: blobs are compressed already and hardly shrink,
     /// records shrink to a tenth, while a bomb of zeros shrinks to a thousandth.
     pub ratio: u64,
@@ -26,6 +31,8 @@ impl Default for Limits {
         Self {
             entries: 500_000,
             name_bytes: 4096,
+            depth: 64,
+            tree_bytes: 64 << 20,
             ratio: 200,
             slack: 1 << 20,
             header_bytes: 64 << 10,

@@ -72,8 +72,9 @@ fn options(metadata: Metadata, bytes: u64) -> io::Result<FileOptions<'static, 's
         .unix_permissions(metadata.mode)
         .large_file(bytes >= ZIP64_FROM)
         .last_modified_time(dos_time(metadata.modified));
-    // 1: only the time of the last change follows. It has 32 bits; what they can't hold is left to the coarser time.
-    if let Ok(seconds) = i32::try_from(metadata.modified) {
+    // 1: only the time of the last change follows. The runner reads and writes its 32 bits without a sign, so that they last
+    // until 2106; what they can't hold is left to the coarser time.
+    if let Ok(seconds) = u32::try_from(metadata.modified) {
         let [a, b, c, d] = seconds.to_le_bytes();
         options.add_extra_field(TIMES, [1, a, b, c, d], false)?;
     }

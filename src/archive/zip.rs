@@ -43,6 +43,11 @@ pub(super) fn read<R: Read + Seek>(
         return Err(Fault { entry: last_entry(source, length), problem: Problem::Truncated });
     };
     let mut entries = directory(source, end, limits)?;
+    // Each entry may be a small text that shrinks well; half a million of them may not.
+    let unpacked = entries.iter().fold(0, |sum: u64, located| sum.saturating_add(located.entry.bytes));
+    if !limits.allow(unpacked, length) {
+        return Err(Fault::whole(Problem::Bomb { archived: length, limit: limits.most_from(length) }));
+    }
     entries.sort_by_key(|located| located.central.offset);
     check_headers(source, &mut entries, end.offset)?;
     for Located { entry, central, data, .. } in entries {

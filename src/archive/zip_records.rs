@@ -122,7 +122,7 @@ pub(super) fn extend_central(central: &mut Central, extra: &[u8]) -> Result<(), 
             }
             TIMES if data.0.first().is_some_and(|flags| flags & 1 != 0) => {
                 data.take(1)?;
-                central.modified = Some(i64::from(data.u32()?.cast_signed()));
+                central.modified = Some(i64::from(data.u32()?));
             }
             _ => {}
         }

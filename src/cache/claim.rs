@@ -14,10 +14,14 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
+use crate::transport::journal_of;
 use crate::types::Sha256Digest;
 
 /// How long the holder of a claim may receive nothing before others stop waiting for it.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The extension of a blob that is not complete.
+pub(super) const PARTIAL: &str = "partial";
 
 /// How often a holder says that it is receiving something.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
@@ -38,12 +42,16 @@ struct Held {
 impl Claim {
     /// Claim a blob of the cache at `root`, waiting for whoever has it and gets on with it. Blocks.
     pub(super) fn wait_for(root: &Path, digest: Sha256Digest) -> Self {
-        let mut folder = root.as_os_str().to_owned();
-        folder.push(".fetching");
-        let path = PathBuf::from(folder).join(digest.to_string());
+        let path = folder_of(root).join(digest.to_string());
         let file = path.parent().map(fs::create_dir_all).and_then(|_| crate::fs::open_lock_file(&path).ok());
         let file = file.filter(|file| is_won(file, digest));
         Self { held: file.map(|file| Held { file, path, last_sign: Mutex::new(Instant::now()) }) }
+    }
+
+    /// Where the blob may grow while it is claimed, for the next claim to go on with: beside the claim. `None` where there is no
+    /// claim, and somebody else may be writing.
+    pub(super) fn partial_file(&self) -> Option<PathBuf> {
+        self.held.as_ref().map(|held| held.path.with_extension(PARTIAL))
     }
 
     /// Tell those who wait that bytes are arriving.
@@ -56,6 +64,42 @@ impl Claim {
             let _ = (&held.file).write_all(b".");
         }
     }
+}
+
+/// Where the claims, and the blobs that are not complete, of the cache at `root` lie.
+pub(super) fn folder_of(root: &Path) -> PathBuf {
+    let mut folder = root.as_os_str().to_owned();
+    folder.push(".fetching");
+    PathBuf::from(folder)
+}
+
+/// Remove what was left of blobs that nobody has been fetching for as long as this.
+pub(super) fn remove_leftovers(root: &Path, unused_for: Duration) -> std::io::Result<()> {
+    let folder = folder_of(root);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let is_old = |path: &Path| {
+            let modified = fs::symlink_metadata(path).and_then(|meta| meta.modified());
+            modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= unused_for))
+        };
+        let is_partial = path.extension().is_some_and(|extension| extension == PARTIAL);
+        let digest = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        let (true, Some(digest)) = (is_partial && is_old(&path), digest) else { continue };
+        let claim_path = folder.join(Sha256Digest::to_string(&digest));
+        let Ok(file) = crate::fs::open_lock_file(&claim_path) else { continue };
+        if file.try_lock().is_ok() {
+            let _claim = Claim { held: Some(Held { file, path: claim_path, last_sign: Mutex::new(Instant::now()) }) };
+            crate::fs::remove(&path)?;
+            crate::fs::remove(&journal_of(&path))?;
+        }
+    }
+    // Fails while something is in it.
+    let _ = fs::remove_dir(&folder);
+    Ok(())
 }
 
 /// Wait for the lock, as long as its holder writes into the file now and then.

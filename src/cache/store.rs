@@ -2,15 +2,16 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fs_err as fs;
 
 use super::records::{FILE_NAME, FORMAT, MAX_BYTES, RecordChanges, Records};
 use super::scan::{Contents, entries, scan};
-use super::{CacheError, CacheLock, Claim, Exclusion};
+use super::{CacheError, CacheLock, Claim, Exclusion, claim};
 use crate::fs::{Kind, kind};
 use crate::transport::verifier::{BlobError, verify_reader};
-use crate::transport::{Expected, VerifiedBlob};
+use crate::transport::{Expected, Partial, VerifiedBlob};
 use crate::types::{MirrorPath, Sha256Digest};
 
 /// One cache folder.
@@ -300,6 +301,19 @@ impl Cache {
         };
         fs::create_dir_all(&folder)?;
         Ok(folder)
+    }
+
+    /// Where a blob is to grow: in a file that the next run can go on with if it is claimed, else in one without a future.
+    pub fn partial(&self, claim: Option<&Claim>, preferred: &Path) -> io::Result<Partial> {
+        let staging = self.staging(preferred)?;
+        let kept = claim.and_then(Claim::partial_file);
+        let kept = kept.filter(|path| path.parent().is_some_and(|folder| same_file_system(folder, &staging)));
+        Ok(kept.map_or(Partial::Scratch(staging), Partial::Kept))
+    }
+
+    /// Remove what was left of blobs that nobody has been fetching for as long as this.
+    pub fn remove_leftovers(&self, unused_for: Duration) -> Result<(), CacheError> {
+        claim::remove_leftovers(&self.root, unused_for).map_err(self.failed("remove unfinished blobs"))
     }
 
     pub(super) fn path_of(&self, digest: Sha256Digest) -> PathBuf {

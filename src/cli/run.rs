@@ -18,7 +18,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::args::{
-    BuildDepsOption, Cli, Command, FillOptions, GlobalOptions, PackOptions, SelectionOptions, SortOption,
+    BuildDepsOption, Cli, Command, ExportOptions, FillOptions, GlobalOptions, PackOptions, SelectionOptions, SortOption,
 };
 use super::console::{self, Console, Palette};
 use super::logging::InvalidLogFilter;
@@ -120,13 +120,17 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
     // The others change nothing that could be left half-done: a signal ends them on the spot.
-    if matches!(cli.command, Command::Prepare(_) | Command::Warm(_) | Command::Finish(_)) {
+    if matches!(cli.command, Command::Prepare(_) | Command::Warm(_) | Command::Export(_) | Command::Finish(_)) {
         signals::pass_on(&session.interrupt, progress.screen())
             .map_err(|source| Failure::System { what: "watch for signals", source })?;
     }
     let report = match &cli.command {
         Command::Plan(options) => block_on(commands::plan(&session, &wanted(options)))?,
         Command::Warm(options) => block_on(commands::warm(&session, &pushing(options)))?,
+        Command::Export(options) => {
+            let folder = here()?.join(&options.folder);
+            block_on(commands::export(&session, &wanted(&options.selection), &folder))?
+        }
         Command::Prepare(options) => {
             let prepared = block_on(commands::prepare(&session, &pushing(options)))?;
             if !cli.global.json {
@@ -184,6 +188,10 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
     match &cli.command {
         Command::Prepare(_) | Command::Init(_) => {}
         Command::Warm(_) => console.tell_more(&summary::prepared(report, console.err)),
+        Command::Export(_) => {
+            console.tell_more(&summary::prepared(report, console.err));
+            console.tell_more(&summary::exported(report));
+        }
         Command::Finish(options) => {
             console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
         }
@@ -216,8 +224,10 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
 fn outcome(command: &Command, report: &Report) -> Outcome {
     match command {
         Command::Plan(options) if options.require_all && report.missing().next().is_some() => Outcome::Incomplete,
-        Command::Prepare(options) | Command::Warm(options)
-            if options.selection.require_all && report.missing().next().is_some() =>
+        Command::Prepare(FillOptions { selection: options, .. })
+        | Command::Warm(FillOptions { selection: options, .. })
+        | Command::Export(ExportOptions { selection: options, .. })
+            if options.require_all && report.missing().next().is_some() =>
         {
             Outcome::Incomplete
         }

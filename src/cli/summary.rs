@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use larder::commands::Initialised;
+use larder::commands::{FileOutcome, Initialised, TEMPLATE};
 use larder::report::{CacheReport, Report, SpecReport, Status, Totals, UploadCause, UploadReason, Uploads};
 
 use super::console::{GOOD, PENDING, Palette, count, duration, printable, size};
@@ -70,18 +70,35 @@ pub struct InitText {
 pub fn initialised(made: &Initialised, here: &Path) -> InitText {
     let named = |path: &Path| path.strip_prefix(here).unwrap_or(path).display().to_string();
     let mut notes: Vec<_> = made.written.iter().map(|path| format!("wrote `{}`", named(path))).collect();
-    let result = match made.written.len() {
-        0 => format!("# larder.yaml\n{}\n# .gitlab-ci.yml\n{}", made.config, made.pipeline),
-        1 => {
+    let result = match made.pipeline_file {
+        FileOutcome::Printed => format!("# larder.yaml\n{}\n# .gitlab-ci.yml\n{}", made.config, made.pipeline),
+        FileOutcome::Kept => {
             notes.push("there is a `.gitlab-ci.yml` already; add this to it:".to_owned());
             made.pipeline.clone()
         }
-        _ => String::new(),
+        FileOutcome::Written | FileOutcome::Same => String::new(),
     };
-    if !made.written.is_empty() {
-        notes.push("the pipeline includes `ci-templates/larder.yml`: copy it here from larder's repository".to_owned());
+    if made.template_file == FileOutcome::Kept {
+        notes.push(format!("there is a `{TEMPLATE}` already, and it is not the one of this larder; it stays as it is"));
     }
     InitText { notes, result }
+}
+
+/// The end of `export`: what the folder holds.
+pub fn exported(report: &Report) -> String {
+    let Some(export) = &report.export else { return String::new() };
+    let mut out =
+        format!("`{}` holds {} ({})", printable(&export.path), count(export.blobs, "blob"), size(export.bytes));
+    // Writing to a string can't fail.
+    let _ = match export.added {
+        0 => writeln!(out, ", all of them from before"),
+        added => writeln!(out, ", {added} of them new ({})", size(export.added_bytes)),
+    };
+    for key in &export.keys {
+        line(&mut out, &format!("with the public key {}", printable(key)));
+    }
+    line(&mut out, "README.txt in it says how to install from it");
+    out
 }
 
 /// The end of `pack`: what the archive holds.
@@ -290,6 +307,7 @@ mod tests {
             bytes_needed: 24 * MIB,
             bytes_reused: 0,
             bytes_fetched: 24 * MIB,
+            bytes_resumed: 0,
             metadata_bytes: 812,
             requests: 1,
             seconds: 75.2,

@@ -1,5 +1,7 @@
 //! `larder clean`: empty the caches.
 
+use std::time::Duration;
+
 use super::{CommandError, Mode, Session, prune, upkeep};
 use crate::cache::Exclusion;
 use crate::job::JobFolder;
@@ -21,6 +23,7 @@ pub async fn clean(session: &Session<'_>, mode: Mode) -> Result<Report, CommandE
         let mut after = upkeep::report_of(&cache, &[]);
         if mode == Mode::Act {
             cache.empty()?;
+            cache.remove_leftovers(Duration::ZERO)?;
             after.changed = before.blobs > 0;
         }
         report.caches.push(CacheReport { removed: before.blobs, removed_bytes: before.bytes, ..after });

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::{InitError, PackError, UnpackError};
 use crate::archive::ArchiveError;
 use crate::cache::CacheError;
+use crate::export::ExportError;
 use crate::install_tree::InstallTreeError;
 use crate::interrupt::Signal;
 use crate::job::JobError;
@@ -61,6 +62,10 @@ pub enum CommandError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Job(#[from] JobError),
+    /// The folder to export to.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Export(#[from] ExportError),
     /// `init`.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -198,6 +203,9 @@ impl CommandError {
                 | Self::NoTeamCache
                 | Self::Pack(
                     PackError::OutputExists { .. } | PackError::OutputInCache { .. } | PackError::OutsideProject { .. }
+                )
+                | Self::Export(
+                    ExportError::Foreign { .. } | ExportError::NotAFolder { .. } | ExportError::InsideOwn { .. }
                 )
         )
     }

@@ -18,12 +18,14 @@ use crate::cache::{Cache, CacheError, CacheLock, RecordChanges};
 use crate::config::{CacheEntry, Kept, Slack};
 use crate::job::{JobFolder, RestoredCaches, State};
 use crate::report::{CacheReport, Report, Uploads};
-use crate::transport::{Limits, Transport};
 use crate::types::Sha256Digest;
 
 /// How long to wait for other jobs that use a cache, for all caches together. Pruning can wait for the next pipeline;
 /// `after_script` can not.
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How long what is left of an interrupted download may wait for somebody to go on with it.
+const LEFTOVERS: Duration = Duration::from_secs(24 * 3600);
 
 /// What pruning goes by.
 struct Pruning<'a> {
@@ -84,8 +86,7 @@ pub async fn finish(session: &Session<'_>, mode: Mode) -> Result<Report, Command
 /// Add to the team caches what this job fetched, before anything is pruned. What is done is taken out of the state: a second
 /// `finish` has nothing left to do.
 async fn push(session: &Session<'_>, folder: &JobFolder, mut state: State) -> Result<Vec<CacheReport>, CommandError> {
-    let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
-    let teams = TeamCaches::new(session, &transport);
+    let teams = TeamCaches::new(session);
     let caches = upkeep::open_all(session)?;
     let pushed = teams.push(&mut state.teams, &caches).await;
     state.write(folder)?;
@@ -97,6 +98,9 @@ impl Pruning<'_> {
     fn prune(&self, entry: &CacheEntry) -> Result<CacheReport, CommandError> {
         let session = self.session;
         let cache = upkeep::open(session, entry)?;
+        if self.mode == Mode::Act {
+            cache.remove_leftovers(LEFTOVERS)?;
+        }
         if !cache.is_marked() {
             // Nothing there, or a cache that was restored half-way and that no run has adopted.
             return upkeep::state_of(session, &cache);

@@ -1,12 +1,14 @@
 //! The use cases, one file each.
 //!
 //! Each takes a [`Session`] and returns a [`Report`]; none prints. What two of them share lies in `environments` (lockfiles,
-//! mirrors, install trees), `resolve` (asking mirrors), `obtain` (caches and downloads) and `upkeep` (caches without
+//! mirrors, install trees), `resolve` (asking mirrors), `obtain` and `fetch` (caches and downloads) and `upkeep` (caches without
 //! downloads).
 
 mod clean;
 mod environments;
 mod error;
+mod export;
+mod fetch;
 mod finish;
 mod init;
 mod list;
@@ -31,8 +33,9 @@ use jiff::Timestamp;
 
 pub use clean::clean;
 pub use error::CommandError;
+pub use export::export;
 pub use finish::finish;
-pub use init::{InitError, InitOptions, Initialised, WriteFiles, init};
+pub use init::{FileOutcome, InitError, InitOptions, Initialised, TEMPLATE, WriteFiles, init};
 pub use list::list;
 pub use pack::{Output, PackError, pack};
 pub use plan::plan;

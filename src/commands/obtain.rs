@@ -3,20 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::StreamExt as _;
-
-use super::error::FailedDownload;
 use super::resolve::{Found, Resolution, report_of};
 use super::team_cache::TeamCaches;
-use super::{CommandError, Session, upkeep};
-use crate::cache::{Cache, Claim, Exclusion, RecordChanges, StoredBlob, Use, Validation};
+use super::{CommandError, Session, fetch, upkeep};
+use crate::cache::{Cache, Exclusion, RecordChanges, StoredBlob, Use, Validation};
 use crate::mirror::PublishedBlob;
 use crate::plan::Need;
 use crate::report::{CacheReport, Report, SpecReport, Status, Totals};
 use crate::reporter::Phase;
-use crate::transport::{Size, Transport, TransportError};
+use crate::transport::{Size, Transport};
 use crate::types::{DagHash, Mirror, Sha256Digest, SpecId};
 
 /// A blob that the job needs. Several specs may need the same one.
@@ -27,6 +24,8 @@ pub(super) struct BlobNeed {
     pub spec: SpecId,
     /// The mirror that has it.
     pub mirror: Arc<Mirror>,
+    /// Other mirrors that would have the same blob under the same name, if they have it.
+    pub others: Vec<Arc<Mirror>>,
     /// The cache that is to keep it, as a position in the list of caches.
     pub cache: usize,
     /// Every spec and mirror for which it is the answer.
@@ -39,7 +38,7 @@ pub(super) struct Obtained {
     /// By digest; where each lies.
     pub blobs: HashMap<Sha256Digest, Held>,
     /// What happened to each cache, in the order of the caches.
-    tallies: Vec<Tally>,
+    pub tallies: Vec<Tally>,
 }
 
 /// A blob, verified in this run.
@@ -55,9 +54,11 @@ pub(super) struct Held {
     pub team: Option<usize>,
 }
 
+/// What happened to a cache.
 #[derive(Clone, Default)]
-struct Tally {
-    added: u64,
+pub(super) struct Tally {
+    /// Blobs that were downloaded into it.
+    pub added: u64,
     corrupt: u64,
     recorded: bool,
 }
@@ -82,6 +83,7 @@ pub(super) fn needs(
                 blob: blob.clone(),
                 spec: found.spec.clone(),
                 mirror: Arc::clone(mirror),
+                others: found.others.clone(),
                 cache,
                 uses: Vec::new(),
             });
@@ -94,7 +96,8 @@ pub(super) fn needs(
     Ok(needs)
 }
 
-fn stated_size(need: &BlobNeed) -> u64 {
+/// The size that the metadata states; 0 where it states none.
+pub(super) fn stated_size(need: &BlobNeed) -> u64 {
     match need.blob.expected.size {
         Size::Exactly(bytes) => bytes,
         Size::AtMost(_) => 0,
@@ -119,7 +122,7 @@ pub(super) async fn obtain<T>(
     needs: &[BlobNeed],
     caches: &[Cache],
     teams: &TeamCaches<'_>,
-    transport: &Transport,
+    transport: &Arc<Transport>,
     staging: &Path,
     use_held: impl FnOnce(&Obtained) -> Result<T, CommandError>,
 ) -> Result<(Obtained, T), CommandError> {
@@ -134,7 +137,7 @@ pub(super) async fn obtain<T>(
     validate(session, needs, caches, &mut obtained)?;
     let missing: Vec<&BlobNeed> =
         needs.iter().filter(|need| !obtained.blobs.contains_key(&need.blob.expected.digest)).collect();
-    let fetched = fetch(session, &missing, caches, teams, transport, staging, &mut obtained).await;
+    let fetched = fetch::fetch(session, &missing, caches, teams, transport, staging, &mut obtained).await;
     let used = fetched.and_then(|()| use_held(&obtained));
     drop(locks);
     // Recorded even where a download failed: what did arrive is there and must not look unused.
@@ -230,132 +233,6 @@ pub(super) fn in_parallel<T: Send>(count: usize, work: &(dyn Fn(usize) -> T + Sy
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         joined.flatten().collect()
     })
-}
-
-/// Download, many at once. After a failure no new download starts, and those under way are finished: what they bring stays
-/// in the cache for the next run.
-async fn fetch(
-    session: &Session<'_>,
-    missing: &[&BlobNeed],
-    caches: &[Cache],
-    teams: &TeamCaches<'_>,
-    transport: &Transport,
-    staging: &Path,
-    obtained: &mut Obtained,
-) -> Result<(), CommandError> {
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let reporter = session.reporter;
-    let sizes_are_known = missing.iter().all(|need| matches!(need.blob.expected.size, Size::Exactly(_)));
-    let bytes = sizes_are_known.then(|| missing.iter().map(|need| stated_size(need)).sum());
-    reporter.phase_started(Phase::Fetch, missing.len() as u64, bytes);
-    let has_failed = AtomicBool::new(false);
-    let has_failed = &has_failed;
-    let fetch_one = |(item, need)| {
-        let (item, need): (u64, &BlobNeed) = (item, need);
-        async move {
-            if has_failed.load(Ordering::Relaxed) {
-                return None;
-            }
-            let size = Some(stated_size(need)).filter(|bytes| *bytes > 0);
-            reporter.item_started(Phase::Fetch, item, &name_of(need), size);
-            let advance = |bytes| reporter.item_advanced(Phase::Fetch, item, bytes);
-            let result = fetch_blob(need, &caches[need.cache], teams, transport, staging, &advance).await;
-            reporter.item_finished(Phase::Fetch, item);
-            has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
-            Some((need, result))
-        }
-    };
-    let mut results = futures::stream::iter((0..).zip(missing.iter().copied()))
-        .map(fetch_one)
-        .buffer_unordered(transport.settings().connections);
-    let mut failed = Vec::new();
-    loop {
-        let result = tokio::select! {
-            biased;
-            // Downloads under way are dropped; their partial files go with them.
-            signal = session.interrupt.wait() => {
-                drop(results);
-                reporter.phase_finished(Phase::Fetch);
-                return Err(CommandError::Interrupted { signal });
-            }
-            result = results.next() => result,
-        };
-        let Some(result) = result else { break };
-        match result {
-            Some((need, Ok(arrived))) => {
-                let (blob, fetched, team) = match arrived {
-                    Arrived::Downloaded(blob) => (blob, true, None),
-                    Arrived::FromTeamCache(blob, team) => (blob, false, Some(team)),
-                    Arrived::ThroughAnotherJob(blob) => (blob, false, None),
-                };
-                obtained.tallies[need.cache].added += u64::from(fetched || team.is_some());
-                obtained.blobs.insert(blob.digest(), Held { blob, cache: need.cache, fetched, team });
-            }
-            Some((need, Err(FetchError::Transport(source)))) => {
-                failed.push(FailedDownload { name: name_of(need), source });
-            }
-            // A cache that takes nothing: no need to name every blob that it did not take.
-            Some((_, Err(FetchError::Cache(error)))) => return Err(error),
-            None => {}
-        }
-    }
-    drop(results);
-    reporter.phase_finished(Phase::Fetch);
-    if failed.is_empty() { Ok(()) } else { Err(CommandError::Fetch { wanted: missing.len(), failed }) }
-}
-
-/// How a blob that was missing came to be there.
-enum Arrived {
-    Downloaded(StoredBlob),
-    ThroughAnotherJob(StoredBlob),
-    /// From the team cache at this position.
-    FromTeamCache(StoredBlob, usize),
-}
-
-enum FetchError {
-    Transport(TransportError),
-    Cache(CommandError),
-}
-
-async fn fetch_blob(
-    need: &BlobNeed,
-    cache: &Cache,
-    teams: &TeamCaches<'_>,
-    transport: &Transport,
-    staging: &Path,
-    progress: &(dyn Fn(i64) + Sync),
-) -> Result<Arrived, FetchError> {
-    let expected = need.blob.expected;
-    let claiming = {
-        let cache = cache.clone();
-        tokio::task::spawn_blocking(move || cache.claim(expected.digest))
-    };
-    // Without a claim the worst is that two jobs download the same.
-    let claim = claiming.await.ok();
-    if cache.size_of(expected.digest).is_some() {
-        // Another job was faster.
-        let validation = tokio::task::block_in_place(|| cache.validate(expected, &|_| ()));
-        if let Validation::Intact(blob) = validation.map_err(|error| FetchError::Cache(error.into()))? {
-            return Ok(Arrived::ThroughAnotherJob(blob));
-        }
-    }
-    let location = need.mirror.location(&need.blob.path);
-    let folder = cache.staging(staging).map_err(|source| {
-        let (cache, what) = (cache.name().to_owned(), "make a folder for unfinished files");
-        FetchError::Cache(crate::cache::CacheError::Io { cache, what, source }.into())
-    })?;
-    let advance = |bytes| {
-        claim.iter().for_each(Claim::sign_of_life);
-        progress(bytes);
-    };
-    let stored = |blob| cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()));
-    if let Some(found) = teams.read(need, &folder, &advance).await {
-        return Ok(Arrived::FromTeamCache(stored(found.blob)?, found.cache));
-    }
-    let blob = transport.blob(&location, expected, &folder, &advance).await.map_err(FetchError::Transport)?;
-    stored(blob).map(Arrived::Downloaded)
 }
 
 /// Write down what each cache is for. A cache that can't be written is no reason to fail a job that has all it needs.
@@ -475,4 +352,5 @@ fn describe(entry: &mut SpecReport, found: &Found, obtained: &Obtained, caches: 
 pub(super) fn count_requests(totals: &mut Totals, transport: &Transport) {
     totals.metadata_bytes = transport.document_bytes();
     totals.requests = transport.requests();
+    totals.bytes_resumed = transport.resumed_bytes();
 }

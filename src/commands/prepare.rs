@@ -1,6 +1,7 @@
 //! `larder prepare`: before the job.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::environments::{self, InstallTrees};
 use super::obtain::{self, Obtained};
@@ -30,8 +31,8 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     let lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     folder.clear(&lock)?;
     upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
-    let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
-    let teams = TeamCaches::new(session, &transport);
+    let teams = TeamCaches::new(session);
+    let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
     let staging = folder.partial();
     let documents = Documents::Keep(&staging);
     let resolution = resolve::resolve(session, &environments, wanted, Scope::Job, &transport, documents);

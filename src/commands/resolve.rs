@@ -14,7 +14,7 @@ use super::environments::Environments;
 use super::{CommandError, Session, Wanted};
 use crate::job::{Document, JobError};
 use crate::lockfile::ConcreteSpec;
-use crate::mirror::{Answer, Published};
+use crate::mirror::{Answer, Layout, Published};
 use crate::plan::{BuildReason, Graph, Need, Question, Selection, Unknown, select, walk};
 use crate::report::{SpecReport, Status};
 use crate::reporter::Phase;
@@ -47,6 +47,8 @@ pub(super) struct Found {
     pub published: Published,
     /// The metadata, byte for byte. Kept only where somebody asked for it.
     pub document: Option<Document>,
+    /// The mirrors that would have been asked next, for blobs that are named alike everywhere.
+    pub others: Vec<Arc<Mirror>>,
     signature: Signature,
 }
 
@@ -186,9 +188,12 @@ impl Asker<'_> {
     async fn ask_for(&self, hash: DagHash) -> Result<Option<Found>, CommandError> {
         let Some(spec) = self.graph.spec(hash) else { return Ok(None) };
         let mut unsigned = None;
-        for mirror in self.mirrors_for(hash) {
+        let mirrors = self.mirrors_for(hash);
+        for mirror in &mirrors {
             match mirror.find(&spec.id, self.transport).await? {
-                Answer::Has(published) => return self.keep(&spec.id, *published, Signature::AsDemanded).map(Some),
+                Answer::Has(published) => {
+                    return self.keep(&spec.id, *published, Signature::AsDemanded, &mirrors).map(Some);
+                }
                 Answer::Lacks => {}
                 // Spack goes on to the next mirror. Only where no other has it is this one better than nothing: Spack can
                 // be told not to check, and goes on checking where it is not.
@@ -197,10 +202,19 @@ impl Asker<'_> {
                 }
             }
         }
-        unsigned.map(|published| self.keep(&spec.id, *published, Signature::Missing)).transpose()
+        unsigned.map(|published| self.keep(&spec.id, *published, Signature::Missing, &mirrors)).transpose()
     }
 
-    fn keep(&self, spec: &SpecId, mut published: Published, signature: Signature) -> Result<Found, CommandError> {
+    fn keep(
+        &self,
+        spec: &SpecId,
+        mut published: Published,
+        signature: Signature,
+        mirrors: &[&Arc<Mirror>],
+    ) -> Result<Found, CommandError> {
+        // The blobs of layout v3 have the same name everywhere.
+        let others = mirrors.iter().filter(|mirror| published.layout == Layout::V3 && ***mirror != published.mirror);
+        let others = others.map(|mirror| Arc::clone(mirror)).collect();
         let document = std::mem::take(&mut published.document);
         let document = match self.documents {
             Documents::Forget => None,
@@ -209,7 +223,7 @@ impl Asker<'_> {
                 Some(Document::new(document, spool).map_err(failed)?)
             }
         };
-        Ok(Found { spec: spec.clone(), published, document, signature })
+        Ok(Found { spec: spec.clone(), published, document, others, signature })
     }
 
     /// The mirrors of the environments that hold the spec, in order, each once.

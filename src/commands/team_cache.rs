@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,10 @@ use crate::cache::Cache;
 use crate::config::TeamCacheEntry;
 use crate::job::ForTeam;
 use crate::report::CacheReport;
-use crate::transport::{Expected, Location, Size, Transport, TransportError, UploadError, VerifiedBlob, Written};
+use crate::transport::{
+    Expected, Limits, Location, NetworkSettings, Order, Partial, Size, Transport, TransportError, UploadError,
+    VerifiedBlob, Written,
+};
 use crate::types::{MirrorPath, Sha256Digest};
 
 /// How many blobs are sent at once: each has a part of 16 MiB in memory.
@@ -39,7 +43,8 @@ const FORMAT: u64 = 1;
 /// The team caches in one run.
 pub(super) struct TeamCaches<'a> {
     session: &'a Session<'a>,
-    transport: &'a Transport,
+    /// Its own, so that what is near is not asked as patiently as a mirror is, and its requests are not taken for a mirror's.
+    transport: Arc<Transport>,
     caches: Vec<Team<'a>>,
 }
 
@@ -76,25 +81,25 @@ pub(super) struct FromTeam {
 }
 
 impl<'a> TeamCaches<'a> {
-    pub fn new(session: &'a Session<'a>, transport: &'a Transport) -> Self {
+    pub fn new(session: &'a Session<'a>) -> Self {
+        let network = &session.config.network;
+        let settings = NetworkSettings { retries: network.retries.min(1), ..network.clone() };
+        let transport = Arc::new(Transport::new(settings, Limits::default(), &session.variables));
         let team = |entry| Team { entry, is_off: AtomicBool::new(false), tally: Tally::default() };
         Self { session, transport, caches: session.config.team_caches.iter().map(team).collect() }
     }
 
     /// A blob, if one of the caches for its mirror has it whole.
-    pub async fn read(
-        &self,
-        need: &BlobNeed,
-        staging: &std::path::Path,
-        advance: &(dyn Fn(i64) + Sync),
-    ) -> Option<FromTeam> {
+    pub async fn read(&self, need: &BlobNeed, partial: &Partial, advance: &(dyn Fn(i64) + Sync)) -> Option<FromTeam> {
         let expected = need.blob.expected;
         for (cache, team) in self.caches.iter().enumerate() {
             if team.is_off.load(Ordering::Relaxed) || !team.entry.matches(&need.mirror.url) {
                 continue;
             }
             let at = blob_location(team.entry, expected.digest);
-            match self.transport.blob_nearby(&at, expected, staging, advance).await {
+            let slot = self.transport.slot(&at).await;
+            let order = Order { sources: vec![at.clone()], expected, partial: partial.clone() };
+            match self.transport.blob(slot, &order, advance).await {
                 Ok(blob) => {
                     add(&team.tally.read, 1);
                     add(&team.tally.read_bytes, blob.verified().bytes());
@@ -269,7 +274,7 @@ pub(super) fn report_of(entry: &TeamCacheEntry) -> CacheReport {
 
 /// A place in the cache.
 pub(super) fn location(entry: &TeamCacheEntry, path: &MirrorPath) -> Location {
-    Location { url: entry.url.join(path), plain_http: entry.plain_http, access: std::sync::Arc::clone(&entry.access) }
+    Location { url: entry.url.join(path), plain_http: entry.plain_http, access: Arc::clone(&entry.access) }
 }
 
 /// Where a blob lies in the cache.

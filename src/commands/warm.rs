@@ -1,5 +1,7 @@
 //! `larder warm`: fill the caches for whole environments, by hand.
 
+use std::sync::Arc;
+
 use super::environments::{self, InstallTrees};
 use super::resolve::{self, Documents, Scope};
 use super::team_cache::TeamCaches;
@@ -19,7 +21,7 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     let _lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     let is_same_job = RestoredCaches::read(&folder).is_some_and(|note| note.is_of_this_job(&session.variables));
     upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
-    let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
+    let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
     let scope = Scope::WholeEnvironments;
     let resolution = resolve::resolve(session, &environments, wanted, scope, &transport, Documents::Forget);
     let resolution = session.unless_interrupted(resolution).await?;
@@ -30,7 +32,7 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
         state.used.extend(earlier.used);
     }
     state.write(&folder)?;
-    let teams = TeamCaches::new(session, &transport);
+    let teams = TeamCaches::new(session);
     let staging = folder.partial();
     let (obtained, ()) = obtain::obtain(session, &needs, &caches, &teams, &transport, &staging, |_| Ok(())).await?;
     state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));

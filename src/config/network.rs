@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::complaint::Complaint;
-use super::reader::{Problem, Reader};
+use super::keep::size;
+use super::reader::{Problem, Reader, flag};
 use super::shape::{Text, shape};
 use crate::transport::NetworkSettings;
 use crate::types::{MaxAge, shorten};
@@ -25,6 +26,8 @@ shape! {
         "total-timeout" => total_timeout: Text,
         "connections" => connections: Text,
         "metadata-connections" => metadata_connections: Text,
+        "bandwidth" => bandwidth: Text,
+        "several-mirrors" => several_mirrors: Text,
     }
 }
 
@@ -47,6 +50,8 @@ pub(super) fn read(reader: &Reader<'_>, shape: &NetworkShape) -> Result<NetworkS
         total_timeout: time("total-timeout", &shape.total_timeout, default.total_timeout)?,
         connections: count("connections", &shape.connections, CONNECTIONS, default.connections)?,
         metadata_connections: count("metadata-connections", metadata, CONNECTIONS, default.metadata_connections)?,
+        bandwidth: reader.read_key("bandwidth", shape.bandwidth.as_ref(), bandwidth)?,
+        several_mirrors: reader.read_key("several-mirrors", shape.several_mirrors.as_ref(), flag)?.unwrap_or_default(),
     })
 }
 
@@ -55,6 +60,16 @@ fn duration(text: &str) -> Result<Duration, Complaint> {
         Complaint::new(format!("`{}` is not a length of time", shorten(text)))
             .help("expected a number with a unit, such as `500ms`, `30s` or `1h`")
     })
+}
+
+/// A size, with or without the `/s` that is meant.
+fn bandwidth(text: &str) -> Result<u64, Complaint> {
+    let complaint = || {
+        Complaint::new(format!("`{}` is not a bandwidth", shorten(text)))
+            .help("expected bytes a second, such as `50MB/s` or `800KiB/s`")
+    };
+    let rate = size(text.trim_end().trim_end_matches("/s").trim_end()).map_err(|_| complaint())?.as_u64();
+    if rate == 0 { Err(complaint()) } else { Ok(rate) }
 }
 
 fn timeout(text: &str) -> Result<Duration, Complaint> {

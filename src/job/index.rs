@@ -18,7 +18,7 @@ use crate::types::DagHash;
 const MAX_SPEC_BYTES: u64 = 64 << 20;
 
 /// The nodes of one spec's metadata.
-pub(super) struct SpecNodes {
+pub(crate) struct SpecNodes {
     /// The version of the nodes' format.
     pub version: u32,
     /// The nodes; the first is the spec itself.
@@ -27,11 +27,20 @@ pub(super) struct SpecNodes {
 
 /// The version of the index database, and of the nodes in it.
 #[derive(Clone, Copy)]
-pub(super) enum IndexFormat {
+pub(crate) enum IndexFormat {
     /// `application/vnd.spack.db.v8+json`, nodes of format 5.
     V8,
     /// `index.json` of layout v2, nodes of format 4.
     V7,
+}
+
+impl IndexFormat {
+    fn version(self) -> &'static str {
+        match self {
+            Self::V8 => "8",
+            Self::V7 => "7",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -52,7 +61,7 @@ struct Meta {
 }
 
 /// Read the spec blob of a v3 mirror: JSON, usually compressed.
-pub(super) fn read_spec_blob(bytes: &[u8]) -> Result<SpecNodes, String> {
+pub(crate) fn read_spec_blob(bytes: &[u8]) -> Result<SpecNodes, String> {
     let mut text = Vec::new();
     if bytes.starts_with(&[0x1f, 0x8b]) {
         let unpacked = flate2::read::MultiGzDecoder::new(bytes).take(MAX_SPEC_BYTES + 1).read_to_end(&mut text);
@@ -68,7 +77,7 @@ pub(super) fn read_spec_blob(bytes: &[u8]) -> Result<SpecNodes, String> {
 }
 
 /// Read nodes as the metadata has them.
-pub(super) fn spec_nodes(version: u32, nodes: &[Box<RawValue>]) -> Result<SpecNodes, String> {
+pub(crate) fn spec_nodes(version: u32, nodes: &[Box<RawValue>]) -> Result<SpecNodes, String> {
     let read = |node: &RawValue| -> Result<(DagHash, Value), String> {
         let node: Value = serde_json::from_str(node.get()).map_err(|error| error.to_string())?;
         let hash = node.get("hash").and_then(Value::as_str).ok_or("a node has no hash")?;
@@ -78,8 +87,33 @@ pub(super) fn spec_nodes(version: u32, nodes: &[Box<RawValue>]) -> Result<SpecNo
     if nodes.is_empty() { Err("it holds no spec".to_owned()) } else { Ok(SpecNodes { version, nodes }) }
 }
 
-/// The index of these entries, as JSON.
-pub(super) fn index(entries: &[SpecNodes], format: IndexFormat) -> Vec<u8> {
+/// What an earlier index of the same mirror lists.
+#[derive(Debug, Default)]
+pub(crate) struct Listed(Vec<(DagHash, Value, Publication)>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Publication {
+    Published,
+    ReferredTo,
+}
+
+impl Listed {
+    /// Read an index of this format. What can't be read counts as nothing: everything in an index is also in the metadata.
+    pub(crate) fn read(index: &[u8], format: IndexFormat) -> Self {
+        let index: Value = serde_json::from_slice(index).unwrap_or_default();
+        let database = &index["database"];
+        let installs = database["installs"].as_object().filter(|_| database["version"] == format.version());
+        let listed = installs.into_iter().flatten().filter_map(|(hash, entry)| {
+            let is_published = entry["in_buildcache"].as_bool()?;
+            let publication = if is_published { Publication::Published } else { Publication::ReferredTo };
+            Some((hash.parse().ok()?, entry.get("spec")?.clone(), publication))
+        });
+        Self(listed.collect())
+    }
+}
+
+/// The index of these entries, as JSON, and of what was listed before.
+pub(crate) fn index(entries: &[SpecNodes], earlier: &Listed, format: IndexFormat) -> Vec<u8> {
     let mut nodes: BTreeMap<DagHash, Value> = BTreeMap::new();
     let mut published: HashSet<DagHash> = HashSet::new();
     for entry in entries {
@@ -91,6 +125,12 @@ pub(super) fn index(entries: &[SpecNodes], format: IndexFormat) -> Vec<u8> {
     for entry in entries {
         for (hash, node) in entry.nodes.iter().skip(1) {
             nodes.entry(*hash).or_insert_with(|| convert(node.clone(), entry.version, format));
+        }
+    }
+    for (hash, node, publication) in &earlier.0 {
+        nodes.entry(*hash).or_insert_with(|| node.clone());
+        if *publication == Publication::Published {
+            published.insert(*hash);
         }
     }
     let mut references: BTreeMap<DagHash, u64> = BTreeMap::new();
@@ -107,11 +147,7 @@ pub(super) fn index(entries: &[SpecNodes], format: IndexFormat) -> Vec<u8> {
             (hash.to_string(), entry)
         })
         .collect();
-    let version = match format {
-        IndexFormat::V8 => "8",
-        IndexFormat::V7 => "7",
-    };
-    json!({"database": {"version": version, "installs": installs}}).to_string().into_bytes()
+    json!({"database": {"version": format.version(), "installs": installs}}).to_string().into_bytes()
 }
 
 fn dependencies(node: &Value) -> HashSet<DagHash> {
@@ -160,7 +196,7 @@ mod tests {
     #[test]
     fn an_index_lists_its_entries_and_marks_the_others() {
         let entries = [spec_file(&[('a', "app", &['b']), ('b', "lib", &[])])];
-        let index: Value = serde_json::from_slice(&index(&entries, IndexFormat::V8)).unwrap();
+        let index: Value = serde_json::from_slice(&index(&entries, &Listed::default(), IndexFormat::V8)).unwrap();
         let installs = &index["database"]["installs"];
         assert_eq!(installs[hash('a')]["in_buildcache"], true);
         assert_eq!(installs[hash('b')]["in_buildcache"], false);
@@ -170,8 +206,24 @@ mod tests {
     #[test]
     fn no_spec_can_describe_another_entry() {
         let entries = [spec_file(&[('a', "app", &['b']), ('b', "evil", &[])]), spec_file(&[('b', "lib", &[])])];
-        let index: Value = serde_json::from_slice(&index(&entries, IndexFormat::V8)).unwrap();
+        let index: Value = serde_json::from_slice(&index(&entries, &Listed::default(), IndexFormat::V8)).unwrap();
         assert_eq!(index["database"]["installs"][hash('b')]["spec"]["name"], "lib");
+    }
+
+    #[test]
+    fn what_was_listed_before_stays_unless_an_entry_says_better() {
+        let first =
+            index(&[spec_file(&[('a', "app", &['b']), ('b', "evil", &[])])], &Listed::default(), IndexFormat::V8);
+        let earlier = Listed::read(&first, IndexFormat::V8);
+        let second: Value =
+            serde_json::from_slice(&index(&[spec_file(&[('b', "lib", &[])])], &earlier, IndexFormat::V8)).unwrap();
+        let installs = &second["database"]["installs"];
+        assert_eq!(
+            (&installs[hash('a')]["in_buildcache"], &installs[hash('b')]["in_buildcache"]),
+            (&true.into(), &true.into())
+        );
+        assert_eq!(installs[hash('b')]["spec"]["name"], "lib");
+        assert!(Listed::read(&first, IndexFormat::V7).0.is_empty() && Listed::read(b"x", IndexFormat::V8).0.is_empty());
     }
 
     #[test]

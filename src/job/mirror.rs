@@ -9,7 +9,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 
-use super::index::{IndexFormat, SpecNodes, index, read_spec_blob, spec_nodes};
+use super::index::{IndexFormat, Listed, SpecNodes, index, read_spec_blob, spec_nodes};
 use super::scope;
 use super::{JobError, JobFolder};
 use crate::cache::StoredBlob;
@@ -78,7 +78,8 @@ impl Document {
         Ok(Self::Spooled(file.into_temp_path()))
     }
 
-    fn read(&self) -> io::Result<Vec<u8>> {
+    /// The bytes.
+    pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
         match self {
             Self::Kept(bytes) => Ok(bytes.clone()),
             Self::Spooled(path) => fs::read(path),
@@ -129,6 +130,7 @@ pub fn build(folder: &JobFolder, entries: Vec<Entry>) -> Result<JobMirror, JobEr
 fn build_one(folder: &JobFolder, root: &Path, entries: Vec<Entry>) -> Result<(), JobError> {
     let failed = folder.failed("build the job mirror");
     fs::create_dir_all(root).map_err(&failed)?;
+    let place = |path: &MirrorPath| path.below(root);
     let mut v3: Vec<SpecNodes> = Vec::new();
     let mut v2: Vec<SpecNodes> = Vec::new();
     for entry in entries {
@@ -138,7 +140,6 @@ fn build_one(folder: &JobFolder, root: &Path, entries: Vec<Entry>) -> Result<(),
             Layout::V2 => v2.push(nodes),
         }
         // The mirror is built in `partial/` and lies one level higher in the end, which the links must allow for.
-        let place = |path: &MirrorPath| path.below(root);
         let write = || -> io::Result<()> {
             for blob in &entry.blobs {
                 link(&place(&blob.path), root, folder, &blob.path, blob.blob.path())?;
@@ -152,10 +153,12 @@ fn build_one(folder: &JobFolder, root: &Path, entries: Vec<Entry>) -> Result<(),
     let write = || -> io::Result<()> {
         // An empty mirror is a v3 mirror: Spack complains about one without any index.
         if !v3.is_empty() || v2.is_empty() {
-            write_v3_index(root, &index(&v3, IndexFormat::V8))?;
+            let files = v3_index_files(index(&v3, &Listed::default(), IndexFormat::V8));
+            files.iter().try_for_each(|(path, bytes)| write(&place(path), bytes))?;
         }
         if !v2.is_empty() {
-            write_v2_index(root, &index(&v2, IndexFormat::V7))?;
+            let files = v2_index_files(index(&v2, &Listed::default(), IndexFormat::V7));
+            files.iter().try_for_each(|(path, bytes)| write(&place(path), bytes))?;
         }
         Ok(())
     };
@@ -165,35 +168,45 @@ fn build_one(folder: &JobFolder, root: &Path, entries: Vec<Entry>) -> Result<(),
 impl Entry {
     /// The nodes that the metadata describes, the spec itself first.
     fn nodes(&self) -> Result<SpecNodes, JobError> {
-        let wrong = |reason: String| JobError::SpecFile {
-            mirror: self.mirror.name.clone(),
-            spec: self.spec.to_string(),
-            reason,
-        };
-        let nodes = match self.layout {
-            Layout::V3 => {
-                let blob = self.blobs.iter().find(|blob| blob.role == BlobRole::Spec);
-                let blob = blob.ok_or_else(|| wrong("there is none".to_owned()))?;
-                let mut bytes = Vec::new();
-                fs::File::open(blob.blob.path())
-                    .and_then(|file| file.take(blob.blob.bytes()).read_to_end(&mut bytes))
-                    .map_err(|error| wrong(error.to_string()))?;
-                read_spec_blob(&bytes)
-            }
-            Layout::V2 => {
-                let document = self.document.read().map_err(|error| wrong(error.to_string()))?;
-                let url = self.mirror.url.join(&self.path);
-                parse_v2(&document, &url)
-                    .map_err(|error| error.to_string())
-                    .and_then(|metadata| spec_nodes(metadata.spec.meta.version, &metadata.spec.nodes))
-            }
-        };
-        let nodes = nodes.map_err(wrong)?;
-        match nodes.nodes.first() {
-            Some((hash, _)) if *hash == self.spec.hash => Ok(nodes),
-            Some((hash, _)) => Err(wrong(format!("it describes {hash}"))),
-            None => Err(wrong("it holds no spec".to_owned())),
+        let spec_blob = self.blobs.iter().find(|blob| blob.role == BlobRole::Spec);
+        let spec_blob = spec_blob.map(|blob| (blob.blob.path(), blob.blob.bytes()));
+        nodes_of(&self.spec, &self.mirror, self.layout, &self.path, &self.document, spec_blob)
+    }
+}
+
+/// The nodes that a spec's metadata describes, the spec itself first. Layout v3 keeps them in a blob: a verified file of so
+/// many bytes.
+pub(crate) fn nodes_of(
+    spec: &SpecId,
+    mirror: &Mirror,
+    layout: Layout,
+    path: &MirrorPath,
+    document: &Document,
+    spec_blob: Option<(&Path, u64)>,
+) -> Result<SpecNodes, JobError> {
+    let wrong = |reason: String| JobError::SpecFile { mirror: mirror.name.clone(), spec: spec.to_string(), reason };
+    let nodes = match layout {
+        Layout::V3 => {
+            let (file, length) = spec_blob.ok_or_else(|| wrong("there is none".to_owned()))?;
+            let mut bytes = Vec::new();
+            fs::File::open(file)
+                .and_then(|file| file.take(length).read_to_end(&mut bytes))
+                .map_err(|error| wrong(error.to_string()))?;
+            read_spec_blob(&bytes)
         }
+        Layout::V2 => {
+            let document = document.read().map_err(|error| wrong(error.to_string()))?;
+            let url = mirror.url.join(path);
+            parse_v2(&document, &url)
+                .map_err(|error| error.to_string())
+                .and_then(|metadata| spec_nodes(metadata.spec.meta.version, &metadata.spec.nodes))
+        }
+    };
+    let nodes = nodes.map_err(wrong)?;
+    match nodes.nodes.first() {
+        Some((hash, _)) if *hash == spec.hash => Ok(nodes),
+        Some((hash, _)) => Err(wrong(format!("it describes {hash}"))),
+        None => Err(wrong("it holds no spec".to_owned())),
     }
 }
 
@@ -223,8 +236,9 @@ fn make_link(target: &Path, at: &Path) -> io::Result<()> {
     fs_err::os::windows::fs::symlink_file(target, at)
 }
 
-fn write_v3_index(root: &Path, index: &[u8]) -> io::Result<()> {
-    let digest = Sha256Digest::from_bytes(Sha256::digest(index).into());
+/// The files of an index in layout v3, below the mirror, in the order in which they may appear.
+pub(crate) fn v3_index_files(index: Vec<u8>) -> [(MirrorPath, Vec<u8>); 3] {
+    let digest = Sha256Digest::from_bytes(Sha256::digest(&index).into());
     let manifest = json!({"version": 3, "data": [{
         "contentLength": index.len(),
         "mediaType": "application/vnd.spack.db.v8+json",
@@ -232,15 +246,25 @@ fn write_v3_index(root: &Path, index: &[u8]) -> io::Result<()> {
         "checksumAlgorithm": "sha256",
         "checksum": digest,
     }]});
-    write(&MirrorPath::of_blob(digest).below(root), index)?;
-    write(&root.join("v3/manifests/index/index.manifest.json"), manifest.to_string().as_bytes())?;
-    write(&root.join("v3/layout.json"), br#"{"signing": "gpg"}"#)
+    [
+        (MirrorPath::of_blob(digest), index),
+        (MirrorPath::new(["v3", "layout.json"]), br#"{"signing": "gpg"}"#.to_vec()),
+        (v3_index_manifest(), manifest.to_string().into_bytes()),
+    ]
 }
 
-fn write_v2_index(root: &Path, index: &[u8]) -> io::Result<()> {
-    let digest = Sha256Digest::from_bytes(Sha256::digest(index).into());
-    write(&root.join("build_cache/index.json"), index)?;
-    write(&root.join("build_cache/index.json.hash"), digest.to_string().as_bytes())
+/// Where the manifest of the index lies.
+pub(crate) fn v3_index_manifest() -> MirrorPath {
+    MirrorPath::new(["v3", "manifests", "index", "index.manifest.json"])
+}
+
+/// The files of an index in layout v2, below the mirror, in the order in which they may appear.
+pub(crate) fn v2_index_files(index: Vec<u8>) -> [(MirrorPath, Vec<u8>); 2] {
+    let digest = Sha256Digest::from_bytes(Sha256::digest(&index).into());
+    [
+        (MirrorPath::new(["build_cache", "index.json"]), index),
+        (MirrorPath::new(["build_cache", "index.json.hash"]), digest.to_string().into_bytes()),
+    ]
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -10,38 +10,40 @@ use serde::Serialize;
 use crate::types::Signatures;
 
 /// The file's name in the scope.
-pub(super) const FILE_NAME: &str = "mirrors.yaml";
+pub(crate) const FILE_NAME: &str = "mirrors.yaml";
 
 #[derive(Serialize)]
 struct File {
     mirrors: serde_yaml::Mapping,
 }
 
+/// An entry of `mirrors:` for binaries only.
 #[derive(Serialize)]
-struct MirrorEntry {
+pub(crate) struct MirrorEntry {
     url: String,
     signed: bool,
     binary: bool,
     source: bool,
 }
 
+impl MirrorEntry {
+    /// The mirror at this URL, or at this path relative to the file.
+    pub(crate) fn new(url: String, signatures: Signatures) -> Self {
+        Self { url, signed: signatures == Signatures::Required, binary: true, source: false }
+    }
+}
+
 /// The file's text for these mirrors, in the order in which Spack is to look into them.
 pub(super) fn text(mirrors: &[(&str, PathBuf, Signatures)]) -> String {
-    let entries = mirrors.iter().filter_map(|(name, path, signatures)| {
-        let entry = MirrorEntry {
-            url: file_url(path),
-            signed: *signatures == Signatures::Required,
-            binary: true,
-            source: false,
-        };
-        Some(((*name).into(), serde_yaml::to_value(entry).ok()?))
-    });
+    let entries = mirrors.iter().map(|(name, path, signatures)| (*name, MirrorEntry::new(file_url(path), *signatures)));
+    scope_text("Written by larder for one job; use it with `spack -C .larder/job/spack`.", entries)
+}
+
+/// The text of `mirrors.yaml` with these entries, in their order, below a line that says what it is.
+pub(crate) fn scope_text<'a>(about: &str, entries: impl Iterator<Item = (&'a str, MirrorEntry)>) -> String {
+    let entries = entries.filter_map(|(name, entry)| Some((name.into(), serde_yaml::to_value(entry).ok()?)));
     let file = File { mirrors: entries.collect() };
-    format!(
-        "# Written by larder for one job; use it with `spack -C {}`.\n{}",
-        ".larder/job/spack",
-        serde_yaml::to_string(&file).unwrap_or_default()
-    )
+    format!("# {about}\n{}", serde_yaml::to_string(&file).unwrap_or_default())
 }
 
 fn file_url(path: &Path) -> String {

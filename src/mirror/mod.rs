@@ -7,6 +7,7 @@
 
 mod clearsign;
 mod error;
+mod keys;
 mod v2;
 mod v3;
 
@@ -14,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 
 pub use error::MirrorError;
+pub use keys::{Fingerprint, InvalidFingerprint, Keys, PublicKey, keys_in, v2_key_files, v3_key_files};
 pub use v2::{V2Metadata, parse as parse_v2};
 
 use crate::report::BlobRole;

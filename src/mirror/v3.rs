@@ -21,16 +21,16 @@ const SPEC_PREFIX: &str = "application/vnd.spack.spec.v";
 const MAX_SPEC_BYTES: u64 = 16 << 20;
 
 #[derive(Deserialize)]
-struct Manifest {
-    version: u64,
-    data: Vec<Record>,
+pub(super) struct Manifest {
+    pub(super) version: u64,
+    pub(super) data: Vec<Record>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Record {
+pub(super) struct Record {
     content_length: u64,
-    media_type: String,
+    pub(super) media_type: String,
     checksum_algorithm: String,
     checksum: String,
 }
@@ -78,7 +78,7 @@ fn parse(document: &[u8], url: &url::Url) -> Result<(bool, Vec<PublishedBlob>), 
 }
 
 impl Record {
-    fn promise(&self, url: &url::Url, document: &[u8]) -> Result<Expected, MirrorError> {
+    pub(super) fn promise(&self, url: &url::Url, document: &[u8]) -> Result<Expected, MirrorError> {
         if self.checksum_algorithm != "sha256" {
             let algorithm = self.checksum_algorithm.escape_debug().to_string();
             return Err(MirrorError::WeakDigest { url: public(url), algorithm });

@@ -71,11 +71,6 @@ pub fn discover(
     };
     let generation = instance.as_ref().map_or(Generation::Unknown, |instance| instance.generation);
     let mut stack = Stack::new(generation, &substitution, &job_folder);
-    if instance.is_none() {
-        stack.note(
-            "no Spack was found through `SPACK_ROOT` or `PATH`: the scopes in its own folder are not known".to_owned(),
-        );
-    }
     instance::push_scopes(&mut stack, instance.as_ref())?;
     if let Some(folder) = environment {
         let path = folder.join("spack.yaml");
@@ -84,6 +79,12 @@ pub fn discover(
     }
 
     let (mirrors, mirror_notes) = mirrors::binary_mirrors(&merged(&mut stack, "mirrors")?, &substitution, &job_folder);
+    // Where some scope names mirrors, a site's own could only add to them. Without any, this is likely why.
+    if instance.is_none() && mirrors.is_empty() {
+        stack.note(
+            "no Spack was found through `SPACK_ROOT` or `PATH`: the scopes in its own folder are not known".to_owned(),
+        );
+    }
     let (config, upstreams) = (merged(&mut stack, "config")?, merged(&mut stack, "upstreams")?);
     let (install_trees, tree_notes) = store::install_trees(&config, &upstreams, &substitution);
     for note in mirror_notes.into_iter().chain(tree_notes) {

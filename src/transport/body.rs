@@ -69,6 +69,20 @@ impl Body {
             Extent::Part { range, .. } => Some(range.end - range.start),
         }
     }
+
+    /// The error for a file that has another size than its metadata promises.
+    pub fn wrong_size(&self, url: &Url, announced: u64, expected: Expected) -> TransportError {
+        let expected = match expected.size {
+            Size::Exactly(size) => format!("the metadata says {size}"),
+            Size::AtMost(limit) => format!("at most {limit} are accepted"),
+        };
+        let hint = if self.content_type.as_ref().is_some_and(|kind| kind.starts_with("text/html")) {
+            "it is a web page: a login page, or a captive portal between here and the mirror?"
+        } else {
+            "the binary on the mirror is damaged or was replaced: push it again"
+        };
+        TransportError::WrongSize { url: public(url), announced, expected, hint }
+    }
 }
 
 /// Give up on a server that says nothing for `idle`.
@@ -161,16 +175,9 @@ pub(super) async fn verify(
 
 /// Refuse, before a byte arrives, a body that can't be the right one.
 fn check_announced_size(url: &Url, body: &Body, expected: Expected) -> Result<(), TransportError> {
-    let wrong = match (body.length(), expected.size) {
-        (Some(found), Size::Exactly(size)) if found != size => Some((found, format!("the metadata says {size}"))),
-        (Some(found), Size::AtMost(limit)) if found > limit => Some((found, format!("at most {limit} are accepted"))),
-        _ => None,
-    };
-    let Some((announced, expected)) = wrong else { return Ok(()) };
-    let hint = if body.content_type.as_ref().is_some_and(|kind| kind.starts_with("text/html")) {
-        "it is a web page: a login page, or a captive portal between here and the mirror?"
-    } else {
-        "the binary on the mirror is damaged or was replaced: push it again"
-    };
-    Err(TransportError::WrongSize { url: public(url), announced, expected, hint })
+    match (body.length(), expected.size) {
+        (Some(found), Size::Exactly(size)) if found != size => Err(body.wrong_size(url, found, expected)),
+        (Some(found), Size::AtMost(limit)) if found > limit => Err(body.wrong_size(url, found, expected)),
+        _ => Ok(()),
+    }
 }

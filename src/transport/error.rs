@@ -184,8 +184,9 @@ impl TransportError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connection { source, .. } => !is_certificate_trouble(source),
-            // A body can break on its way: one that is wrong is as good as a broken connection.
-            Self::Stalled { .. } | Self::TooSlow { .. } | Self::Mismatch { .. } => true,
+            // A body can break on its way. Wrong bytes are another thing: a mirror that sends them is not asked again.
+            Self::Stalled { .. } | Self::TooSlow { .. } => true,
+            Self::Mismatch { mismatch, .. } => matches!(mismatch, Mismatch::TooShort { .. }),
             Self::Status { status, .. } => {
                 status.is_server_error()
                     || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)

@@ -9,38 +9,44 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
-use super::Location;
 use super::body::{Body, Extent, Part, Tag, within_idle};
 use super::error::{TransportError, public};
 use super::limits::{MAX_REDIRECTS, NetworkSettings};
+use super::{Location, Purpose};
 use crate::types::PlainHttp;
 use crate::types::is_loopback;
 
-/// Two connection pools, made when first needed: loading certificate authorities takes longer than a whole run over a
+/// Connection pools, made when first needed: loading certificate authorities takes longer than a whole run over a
 /// `file://` mirror, and a container without any must not stop such a run.
 #[derive(Debug)]
 pub(super) struct Http {
     settings: NetworkSettings,
-    strict: OnceLock<Client>,
-    insecure: OnceLock<Client>,
+    clients: [OnceLock<Client>; 4],
 }
 
 impl Http {
     pub(super) fn new(settings: &NetworkSettings) -> Self {
-        Self { settings: settings.clone(), strict: OnceLock::new(), insecure: OnceLock::new() }
+        Self { settings: settings.clone(), clients: Default::default() }
     }
 
-    fn client(&self, policy: PlainHttp) -> Result<&Client, TransportError> {
-        let slot = match policy {
-            PlainHttp::LoopbackOnly => &self.strict,
-            PlainHttp::Anywhere => &self.insecure,
+    fn client(&self, policy: PlainHttp, purpose: Purpose) -> Result<&Client, TransportError> {
+        let slot = match (policy, purpose) {
+            (PlainHttp::LoopbackOnly, Purpose::Document) => &self.clients[0],
+            (PlainHttp::LoopbackOnly, Purpose::Blob) => &self.clients[1],
+            (PlainHttp::Anywhere, Purpose::Document) => &self.clients[2],
+            (PlainHttp::Anywhere, Purpose::Blob) => &self.clients[3],
         };
         if let Some(client) = slot.get() {
             return Ok(client);
         }
         // An error only says that another thread installed it first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
+        let mut client = Client::builder();
+        if purpose == Purpose::Blob {
+            // HTTP/2 would put all downloads on one connection.
+            client = client.http1_only();
+        }
+        let client = client
             .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.settings.connect_timeout)
             .redirect(redirects(policy))
@@ -51,11 +57,16 @@ impl Http {
 
     /// The response to a GET, or `None` where the server says that there is no such file. A server may answer with the whole
     /// file where a part was asked for.
-    pub(super) async fn open(&self, at: &Location, part: Option<&Part>) -> Result<Option<Body>, TransportError> {
+    pub(super) async fn open(
+        &self,
+        at: &Location,
+        part: Option<&Part>,
+        purpose: Purpose,
+    ) -> Result<Option<Body>, TransportError> {
         if at.url.scheme() == "http" && at.plain_http == PlainHttp::LoopbackOnly && !is_loopback(&at.url) {
             return Err(TransportError::Insecure { url: public(&at.url) });
         }
-        let mut request = self.client(at.plain_http)?.get(at.url.clone());
+        let mut request = self.client(at.plain_http, purpose)?.get(at.url.clone());
         if let Some(Part { range, tag }) = part {
             request = request.header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
             if let Some(Tag(tag)) = tag {

@@ -43,10 +43,14 @@ pub struct NetworkSettings {
     pub idle_timeout: Duration,
     /// How long one attempt at one file may take. Stops one that sends a byte now and then.
     pub total_timeout: Duration,
-    /// How many blobs are downloaded at once.
+    /// How many connections are open at once for blobs: each has its own, and a large one several while there are some free.
     pub connections: usize,
     /// How many documents are asked for at once.
     pub metadata_connections: usize,
+    /// The most bytes of blobs a second, all connections together.
+    pub bandwidth: Option<u64>,
+    /// Whether a large blob is fetched from all mirrors that have it, and not only from the first.
+    pub several_mirrors: bool,
 }
 
 impl Default for NetworkSettings {
@@ -59,6 +63,8 @@ impl Default for NetworkSettings {
             total_timeout: Duration::from_secs(3600),
             connections: 8,
             metadata_connections: 32,
+            bandwidth: None,
+            several_mirrors: false,
         }
     }
 }

@@ -133,6 +133,14 @@ impl Verifier {
     }
 }
 
+impl Verifier {
+    /// Decide as [`Verifier::finish`] does, and vouch for a file. For writers in [`super`] only: they promise that the bytes
+    /// given to this verifier are those of the file, in order. Where the bytes are wrong, the file goes.
+    pub(super) fn seal(self, file: TempPath) -> Result<VerifiedBlob, Mismatch> {
+        Ok(VerifiedBlob { verified: self.finish()?, file })
+    }
+}
+
 impl Verified {
     /// The digest of the bytes.
     pub fn digest(&self) -> Sha256Digest {
@@ -193,8 +201,7 @@ impl BlobWriter {
     /// Check the digest. Nothing is left in `staging` where it is wrong.
     pub fn finish(mut self) -> Result<VerifiedBlob, BlobError> {
         self.file.flush()?;
-        let verified = self.verifier.finish()?;
-        Ok(VerifiedBlob { verified, file: self.file.into_temp_path() })
+        Ok(self.verifier.seal(self.file.into_temp_path())?)
     }
 }
 
@@ -214,7 +221,7 @@ pub fn verify_reader(
 }
 
 /// Call `take` with pieces of at most 128 KiB: large enough for the disk, small enough that sixteen at once do not matter.
-pub(super) fn for_each_piece(
+pub(crate) fn for_each_piece(
     reader: &mut impl Read,
     mut take: impl FnMut(&[u8]) -> Result<(), BlobError>,
 ) -> Result<(), BlobError> {

@@ -94,6 +94,39 @@ fn what_was_packed_is_unpacked_as_the_same_tree_times_included() {
     assert_eq!(server.blob_requests(), [] as [&str; 0]);
 }
 
+/// The runner makes the archive anew where anything is younger than its own, which is as old as the job at most.
+#[test]
+fn in_a_job_the_runner_sees_what_was_unpacked_where_no_folder_was() {
+    let (_project, server, archive) = packed();
+    let other = another(&server);
+    let before = SystemTime::now() - Duration::from_secs(1);
+    other.larder_with(&["unpack", archive.to_str().unwrap()], &[("CI_JOB_ID", "1")]).succeeds();
+    let time = |path: PathBuf| fs::metadata(path).unwrap().modified().unwrap();
+    assert!(time(other.path(CACHE)) > before);
+    // Blobs are as old as they were: where records are lost, that is how long ago they were of use.
+    assert!(time(other.cached(&MIRROR.needed_blobs()[0].digest)) < before);
+}
+
+/// Else each job would upload, and what is from the future never grows too old to keep.
+#[test]
+fn times_that_are_still_to_come_become_now() {
+    let (project, server) = filled();
+    walk(&project.path(CACHE), &mut |path| {
+        let time = SystemTime::now() + Duration::from_secs(30 * 365 * 86_400);
+        fs::File::open(path).unwrap().set_modified(time).unwrap();
+    });
+    run("sh", &project.root(), &["-c", "tar --format=pax -c .larder/shared | zstd -q > tar.zip"]);
+    project.larder(&["pack", "-o", "cache.zip"]).succeeds();
+    for archive in ["tar.zip", "cache.zip"] {
+        let other = another(&server);
+        other.larder(&["unpack", project.path(archive).to_str().unwrap()]).succeeds();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+        for (path, entry) in other.entries(CACHE) {
+            assert!(entry.modified <= i128::try_from(now).unwrap(), "{archive}: {}", path.display());
+        }
+    }
+}
+
 #[test]
 fn info_zip_and_python_unpack_the_same_tree() {
     let (project, server, archive) = packed();

@@ -29,8 +29,6 @@ fn assert_clean_after_failure(project: &Project, blob: &Blob) {
 #[case::an_overloaded_gateway(Fault::Status(503, vec![]))]
 #[case::too_many_requests(Fault::Status(429, vec![("retry-after", "0".to_owned())]))]
 #[case::a_broken_connection(Fault::Broken)]
-#[case::a_wrong_byte(Fault::WrongByte)]
-#[case::half_of_it(Fault::Half)]
 fn what_goes_wrong_twice_and_then_well_is_no_error(
     #[case] fault: Fault,
     #[values(Mirror::V3Unsigned, Mirror::V2Unsigned)] mirror: Mirror,
@@ -43,6 +41,29 @@ fn what_goes_wrong_twice_and_then_well_is_no_error(
     project.assert_cache_holds_exactly(&mirror.needed_blobs());
     let needed: u64 = mirror.needed_blobs().iter().map(|blob| blob.bytes).sum();
     assert_eq!(total(&report, "bytes_fetched"), needed, "what was thrown away does not count");
+}
+
+#[test]
+fn half_of_it_under_the_right_name_is_asked_for_again() {
+    let (project, server) = Project::with_server(MIRROR);
+    let blob = victim(MIRROR);
+    server.fault(&blob.path, Times::First(2), Fault::Half);
+    project.prepare();
+    assert_eq!(server.count(&blob.path), 3);
+}
+
+#[test]
+fn a_mirror_whose_bytes_are_wrong_is_not_asked_again_and_the_next_one_is() {
+    let (project, server) = Project::with_server(MIRROR);
+    let other = Server::start(&MIRROR.folder());
+    let blob = victim(MIRROR);
+    server.fault(&blob.path, Times::Always, Fault::WrongByte);
+    let entry = format!("  - {{ name: other, url: \"{}\", signed: false }}\n", other.url());
+    project.configure(&(mirror_entry(&server.url(), false) + &entry));
+    project.prepare();
+    assert_eq!((server.count(&blob.path), other.count(&blob.path)), (1, 1));
+    assert_eq!(other.log().len(), 1, "nothing else is asked of it");
+    project.assert_cache_holds_exactly(&MIRROR.needed_blobs());
 }
 
 #[rstest]
@@ -97,7 +118,7 @@ fn a_wrong_layout_v2_binary_is_never_visible_under_the_right_name() {
     server.fault(&blob.path, Times::Always, Fault::WrongByte);
     project.larder(&["prepare"]).fails_saying(1, &[&blob.path]);
     assert_clean_after_failure(&project, &blob);
-    assert_eq!(server.count(&blob.path), 3, "once, and two retries");
+    assert_eq!(server.count(&blob.path), 1, "a mirror whose bytes are wrong is not asked again");
 }
 
 #[test]

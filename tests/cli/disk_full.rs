@@ -52,6 +52,32 @@ fn a_full_disk_is_said_and_the_next_run_goes_on_from_there() {
 }
 
 #[test]
+fn a_full_stick_is_said_and_the_next_export_adds_what_is_missing() {
+    for mirror in [Mirror::V3Unsigned, Mirror::V2Signed] {
+        let (project, server) = Project::with_server(mirror);
+        let stick = project.outside().join("stick");
+        let Some(disk) = SmallDisk::mount(&stick, "256k") else {
+            eprintln!("skipped: a file system can't be mounted here");
+            return;
+        };
+        project.larder(&["export", "../stick"]).fails_saying(1, &["the disk is full", "hint"]);
+        assert!(!stick.join("larder.yaml").exists(), "it does not promise anything yet");
+        assert!(stick.join("mirror").exists(), "it was not the first file that was too much");
+
+        disk.grow("16m");
+        server.clear_log();
+        let report = project.larder(&["export", "../stick", "--json"]).report();
+        assert_eq!(server.blob_requests().iter().filter(|path| mirror.needed_paths().contains(path)).count(), 0);
+        assert!(report["export"]["added"].as_u64() < report["export"]["blobs"].as_u64(), "{report:#}");
+        let moved = project.outside().join("moved");
+        crate::fixtures::copy_folder(&stick, &moved);
+        server.stop();
+        let prepare = project.command(&["prepare", "--require-all"]).current_dir(&moved).spawn().unwrap();
+        crate::context::Run::wait(prepare, &["prepare"]).succeeds();
+    }
+}
+
+#[test]
 fn a_full_disk_does_not_keep_finish_from_making_room() {
     let (project, _server) = Project::with_server(Mirror::V3Unsigned);
     let Some(disk) = SmallDisk::mount(&project.path(".larder"), "16m") else {

@@ -286,6 +286,24 @@ fn a_bomb() {
     assert_refused(&tar(&[good_tar(), tar_entry("elsewhere", b'0', "", &zeros)]), &["`elsewhere`", "bomb"]);
 }
 
+/// Each of them would be a small text that happens to shrink well.
+#[test]
+fn a_bomb_of_many_small_entries() {
+    let zeros = vec![0; 1 << 20];
+    let mut deflated = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut deflated, &zeros).unwrap();
+    let deflated = deflated.finish().unwrap();
+    let entry = |number: i32| ZipEntry::compressed(&format!("elsewhere/{number}"), 8, &zeros, deflated.clone());
+    let zip = (0..8).fold(Zip::new().entry(good()), |zip, number| zip.entry(entry(number)));
+    assert_refused(&zip.finish(), &["it is a bomb"]);
+}
+
+#[test]
+fn a_name_of_more_folders_than_any_cache_has() {
+    let name = format!("{}x", "a/".repeat(1000));
+    assert_refused(&Zip::new().entry(good()).entry(ZipEntry::file(&name, b"")).finish(), &["more folders"]);
+}
+
 #[test]
 fn a_bomb_of_entries_that_share_their_data() {
     // The first one's data is the header and the data of the second one.

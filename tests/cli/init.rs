@@ -28,8 +28,11 @@ fn project(server: &Server) -> Project {
 fn what_it_writes_is_a_configuration_with_which_the_next_command_works() {
     let server = Server::start(&MIRROR.folder());
     let project = project(&server);
-    let run =
-        project.larder(&["init"]).succeeds().says(&["wrote `larder.yaml`", "wrote `.gitlab-ci.yml`", "copy it here"]);
+    let run = project.larder(&["init"]).succeeds().says(&[
+        "wrote `larder.yaml`",
+        "wrote `.gitlab-ci.yml`",
+        "wrote `ci-templates/larder.yml`",
+    ]);
     assert!(run.stdout.is_empty(), "{run}");
     let text = fs::read_to_string(project.path("larder.yaml")).unwrap();
     assert!(text.contains("- \"envs/app\"\n"), "{text}");
@@ -42,6 +45,23 @@ fn what_it_writes_is_a_configuration_with_which_the_next_command_works() {
         pipeline.contains("- local: ci-templates/larder.yml\n") && pipeline.contains("-e envs/app install"),
         "{pipeline}"
     );
+    // What the pipeline includes is there, as this repository has it.
+    let template = concat!(env!("CARGO_MANIFEST_DIR"), "/ci-templates/larder.yml");
+    let included = fs::read(project.path("ci-templates/larder.yml")).unwrap();
+    assert_eq!(included, fs::read(template).unwrap());
+    // With the pipeline and the template of this version, only the configuration is written again.
+    fs::remove_file(project.path("larder.yaml")).unwrap();
+    let again = project.larder(&["init"]).succeeds();
+    assert!(!again.stderr.contains("already") && again.stdout.is_empty(), "{again}");
+}
+
+#[test]
+fn a_template_of_another_version_stays_and_is_named() {
+    let server = Server::start(&MIRROR.folder());
+    let project = project(&server);
+    project.write("ci-templates/larder.yml", "mine: {}\n");
+    project.larder(&["init"]).succeeds().says(&["there is a `ci-templates/larder.yml` already", "stays as it is"]);
+    assert_eq!(fs::read_to_string(project.path("ci-templates/larder.yml")).unwrap(), "mine: {}\n");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::context::{NETWORK, Project, total};
 use crate::fixtures::{Mirror, read_json};
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
-const COMMANDS: [&str; 7] = ["plan", "prepare", "finish", "warm", "verify", "list", "clean"];
+const COMMANDS: [&str; 8] = ["plan", "prepare", "finish", "warm", "export", "verify", "list", "clean"];
 
 /// A run's text without what differs between runs.
 macro_rules! assert_snapshot {
@@ -49,7 +49,8 @@ fn the_help_of_each_command_shows_an_example_of_it() {
 fn json_is_all_that_is_on_standard_output_and_names_its_version_and_command() {
     let (project, _server) = Project::with_server(MIRROR);
     for command in COMMANDS {
-        let run = project.larder(&[command, "--json"]).succeeds();
+        let folder: &[&str] = if command == "export" { &["../out"] } else { &[] };
+        let run = project.larder(&[&[command, "--json"], folder].concat()).succeeds();
         let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}\n{run}"));
         assert_eq!(report["version"], 1, "{run}");
         assert_eq!(report["command"], command);

@@ -5,6 +5,7 @@
 //! no Spack, the tests say that they skipped.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -79,7 +80,7 @@ impl Spack {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        // The wrappers read CACHE, Spack itself the other variables.
+        // The wrappers read CACHE and GNUPG, Spack itself the other variables.
         command
             .env("CACHE", self.folder.path().join("cache"))
             .env("SPACK_USER_CACHE_PATH", self.folder.path().join("cache"))
@@ -198,5 +199,72 @@ fn spack_finds_the_job_mirror_through_an_optional_include() {
         let environment = project.root();
         spack.run(&[], &["-e", environment.to_str().unwrap(), "install", "--cache-only"]);
         assert_eq!(spack.installed(), NEEDED);
+    }
+}
+
+/// Who signed the fixtures.
+fn signer(is_new: bool) -> &'static str {
+    if is_new { "937F2EBC11DEF221996D1B275B991DD117D848D9" } else { "330CECE7ECE349EDA4787F79BCEA2B40C3CC7E1C" }
+}
+
+#[test]
+fn spack_installs_from_an_export_with_the_keys_in_it_and_the_server_off() {
+    for spack in Spack::all() {
+        let mirror = spack.mirrors()[0];
+        let (project, server) = Project::with_server(mirror);
+        project.larder(&["export", "../out", "--require-all"]).succeeds();
+        server.stop();
+        let moved = project.outside().join("carried");
+        fs::rename(project.outside().join("out"), &moved).unwrap();
+        fs::remove_dir_all(project.root()).unwrap();
+
+        // Nobody is trusted here but those whose keys the export brings.
+        let empty = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap();
+        let run = |arguments: &[&str]| {
+            let mut command = spack.command();
+            command.env("GNUPG", empty.path()).env("SPACK_GNUPGHOME", empty.path());
+            command.arg("-C").arg(spack.scope()).args(["-C", "spack"]).args(arguments).current_dir(&moved);
+            let output = command.output().unwrap();
+            let text = [output.stdout, output.stderr].concat();
+            (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+        };
+        let install = ["-e", "environments/project", "install", "--cache-only"];
+        let (_, before) = run(&["gpg", "list"]);
+        let is_trusted_anyway = before.contains(signer(spack.is_new()));
+        if is_trusted_anyway {
+            eprintln!("skipped: this wrapper ignores GNUPG, so the key is trusted already; make it anew with `setup`");
+        } else {
+            let (succeeded, text) = run(&install);
+            assert!(!succeeded && spack.installed().is_empty(), "signature checks are on\n{text}");
+        }
+        let (succeeded, text) = run(&["buildcache", "keys", "--install", "--trust", "--force"]);
+        assert!(succeeded, "{text}");
+        let (_, text) = run(&["gpg", "list"]);
+        assert!(text.contains(signer(spack.is_new())), "{text}");
+        let (succeeded, text) = run(&install);
+        assert!(succeeded, "{text}");
+        assert_eq!(spack.installed(), NEEDED);
+    }
+}
+
+#[test]
+fn a_plain_install_from_an_export_builds_nothing_and_needs_no_larder() {
+    for spack in Spack::all() {
+        let mirror = spack.mirrors()[1];
+        let (project, server) = Project::with_server(mirror);
+        project.larder(&["export", "../out", "--require-all"]).succeeds();
+        server.stop();
+        let (out, elsewhere) = (project.outside().join("out"), project.root());
+        let environment = out.join("environments/project");
+        let scope = out.join("spack");
+        let mut command = spack.command();
+        command.arg("-C").arg(spack.scope()).arg("-C").arg(scope).arg("-e").arg(environment).arg("install");
+        let output = command.current_dir(elsewhere).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+        assert!(!text.contains("Executing phase"), "nothing is built\n{text}");
+        for name in NEEDED {
+            assert!(spack.installed().contains(&name.to_owned()), "{name}\n{text}");
+        }
     }
 }

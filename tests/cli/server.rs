@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,6 +49,14 @@ pub enum Fault {
     Html,
     /// A redirect to this address; `{path}` in it stands for the path asked for.
     Redirect(String),
+    /// The whole file, whatever part of it is asked for.
+    WholeFile,
+    /// The whole file likewise, and the connection breaks half-way.
+    WholeFileBroken,
+    /// Another part of the file than the one asked for.
+    OtherPart,
+    /// The file, under an entity tag that differs each time.
+    NewTag,
 }
 
 /// How often a fault happens to each path that it is for.
@@ -204,6 +213,7 @@ impl Drop for Server {
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
+    let headers = request.headers().clone();
     let number = {
         let mut log = shared.log.lock().unwrap();
         log.push(Logged {
@@ -211,14 +221,14 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             path: path.clone(),
             status: 0,
             bytes: 0,
-            headers: request.headers().clone(),
+            headers: headers.clone(),
             version: request.version(),
         });
         log.len() - 1
     };
     let response = match shared.next_fault(&path, number + 1) {
-        Some(fault) => shared.misbehave(&path, fault).await,
-        None => shared.file(&path),
+        Some(fault) => shared.misbehave(&path, &headers, fault, number).await,
+        None => shared.file(&path, &headers),
     };
     shared.log.lock().unwrap()[number].status = response.status().as_u16();
     let (head, body) = response.into_parts();
@@ -255,22 +265,34 @@ impl Shared {
         fs::read(self.root.join(relative)).ok()
     }
 
-    fn file(&self, path: &str) -> Response<Body> {
-        match self.bytes(path) {
-            Some(bytes) => with_length(bytes.len(), vec![bytes]),
-            None => plain(404, &[], "there is no such file\n"),
+    /// The file, or the part of it that is asked for, as nginx sends it.
+    fn file(&self, path: &str, headers: &HeaderMap) -> Response<Body> {
+        let Some(bytes) = self.bytes(path) else { return plain(404, &[], "there is no such file\n") };
+        let tag = format!("\"{}\"", bytes.len());
+        if headers.get(header::IF_MATCH).is_some_and(|wanted| wanted.to_str().unwrap() != tag) {
+            return plain(412, &[], "it is another file by now\n");
         }
+        let mut response = match asked_for(headers, bytes.len()) {
+            Some(range) => part(&bytes, range),
+            None => with_length(bytes.len(), vec![bytes]),
+        };
+        response.headers_mut().insert(header::ETAG, tag.parse().unwrap());
+        response
     }
 
-    async fn misbehave(&self, path: &str, fault: Fault) -> Response<Body> {
+    async fn misbehave(&self, path: &str, headers: &HeaderMap, fault: Fault, number: usize) -> Response<Body> {
         let mut bytes = self.bytes(path).unwrap_or_default();
         let length = bytes.len();
         match fault {
             Fault::Status(status, headers) => plain(status, &headers, "no\n"),
             Fault::Broken => {
-                bytes.truncate(length / 2);
-                let broken = stream::iter([Ok(Bytes::from(bytes)), Err(std::io::Error::other("cut"))]);
-                ok().header(header::CONTENT_LENGTH, length).body(Body::from_stream(broken)).unwrap()
+                let range = asked_for(headers, length);
+                let mut response = range.clone().map_or_else(|| self.file(path, headers), |range| part(&bytes, range));
+                let sent = range.unwrap_or(0..length);
+                let half = bytes[sent.start..sent.start + sent.len() / 2].to_vec();
+                let broken = stream::iter([Ok(Bytes::from(half)), Err(std::io::Error::other("cut"))]);
+                *response.body_mut() = Body::from_stream(broken);
+                response
             }
             Fault::Half => {
                 bytes.truncate(length / 2);
@@ -278,7 +300,10 @@ impl Shared {
             }
             Fault::WrongByte => {
                 bytes[length / 2] ^= 1;
-                with_length(length, vec![bytes])
+                match asked_for(headers, length) {
+                    Some(range) => part(&bytes, range),
+                    None => with_length(length, vec![bytes]),
+                }
             }
             Fault::TooLong(more) => {
                 let piece = Bytes::from(vec![b' '; 64 << 10]);
@@ -292,16 +317,35 @@ impl Shared {
                 std::future::pending().await
             }
             Fault::StallHalfWay => {
-                bytes.truncate(length / 2);
+                let range = asked_for(headers, length);
+                let mut response = range.clone().map_or_else(|| self.file(path, headers), |range| part(&bytes, range));
+                let sent = range.unwrap_or(0..length);
+                let half = bytes[sent.start..sent.start + sent.len() / 2].to_vec();
                 self.announce_stall();
-                let body = stream::iter([Ok::<_, Infallible>(Bytes::from(bytes))]).chain(stream::pending());
-                ok().header(header::CONTENT_LENGTH, length).body(Body::from_stream(body)).unwrap()
+                let body = stream::iter([Ok::<_, Infallible>(Bytes::from(half))]).chain(stream::pending());
+                *response.body_mut() = Body::from_stream(body);
+                response
             }
             Fault::Html => {
                 let page = b"<!doctype html><title>Welcome to the airport</title>".to_vec();
                 let length = page.len();
                 let mut response = with_length(length, vec![page]);
                 response.headers_mut().insert(header::CONTENT_TYPE, "text/html".parse().unwrap());
+                response
+            }
+            Fault::WholeFile => self.file(path, &HeaderMap::new()),
+            Fault::WholeFileBroken => {
+                bytes.truncate(length / 2);
+                let broken = stream::iter([Ok(Bytes::from(bytes)), Err(std::io::Error::other("cut"))]);
+                ok().header(header::CONTENT_LENGTH, length).body(Body::from_stream(broken)).unwrap()
+            }
+            Fault::OtherPart => {
+                let range = asked_for(headers, length).unwrap();
+                part(&bytes, range.start + 1..range.end)
+            }
+            Fault::NewTag => {
+                let mut response = self.file(path, headers);
+                response.headers_mut().insert(header::ETAG, format!("\"{number}\"").parse().unwrap());
                 response
             }
             Fault::Redirect(target) => plain(302, &[("location", target.replace("{path}", path))], ""),
@@ -312,6 +356,20 @@ impl Shared {
         *self.stalled.lock().unwrap() = true;
         self.stall_began.notify_all();
     }
+}
+
+/// `Range: bytes=FIRST-LAST`, as far as the file goes.
+fn asked_for(headers: &HeaderMap, length: usize) -> Option<Range<usize>> {
+    let (first, last) = headers.get(header::RANGE)?.to_str().unwrap().strip_prefix("bytes=")?.split_once('-')?;
+    Some(first.parse().unwrap()..length.min(last.parse::<usize>().unwrap() + 1))
+}
+
+fn part(bytes: &[u8], range: Range<usize>) -> Response<Body> {
+    let mut response = with_length(range.len(), vec![bytes[range.clone()].to_vec()]);
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    let stated = format!("bytes {}-{}/{}", range.start, range.end - 1, bytes.len());
+    response.headers_mut().insert(header::CONTENT_RANGE, stated.parse().unwrap());
+    response
 }
 
 fn ok() -> axum::http::response::Builder {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::transport::{Expected, Limits, Location, NetworkSettings, Size, Transport, TransportError};
+use larder::transport::{Expected, Limits, Location, NetworkSettings, Order, Partial, Size, Transport, TransportError};
 use larder::types::{PlainHttp, Variables};
 use rstest::rstest;
 
@@ -23,13 +23,14 @@ fn fetch(server: &Server) -> Option<TransportError> {
         connect_timeout: Duration::from_secs(5),
         ..NetworkSettings::default()
     };
-    let transport = Transport::new(settings, Limits::default(), &Variables::default());
+    let transport = Arc::new(Transport::new(settings, Limits::default(), &Variables::default()));
     let url = format!("{}{}", server.url(), blob().path).parse().unwrap();
     let at = Location { url, plain_http: PlainHttp::LoopbackOnly, access: Arc::default() };
     let expected = Expected { digest: blob().digest.parse().unwrap(), size: Size::Exactly(blob().bytes) };
     let staging = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(transport.blob(&at, expected, staging.path(), &|_| {})).err()
+    let order = Order { sources: vec![at.clone()], expected, partial: Partial::Scratch(staging.path().to_owned()) };
+    runtime.block_on(async { transport.blob(transport.slot(&at).await, &order, &|_| {}).await }).err()
 }
 
 #[test]

@@ -57,6 +57,15 @@ Examples:
   larder warm -e envs/app -e envs/docs --build-deps all
   larder warm --cache shared --mirror https://binaries.example.org/develop";
 
+pub const EXPORT: &str = "\
+Without `--build-deps`, and where larder.yaml says nothing, all build dependencies go along, as a plain `spack install` wants them. \
+The folder has a README.txt for the other site.
+
+Examples:
+  larder export /mnt/stick/app
+  larder export out -e envs/app -e envs/docs --require-all
+  larder export out --spec app --build-deps none";
+
 pub const VERIFY: &str = "\
 Exits with 1 where a blob is corrupt.
 

@@ -62,6 +62,9 @@ pub enum Command {
     /// Fill the caches by hand, for whole environments
     #[command(after_help = help::WARM)]
     Warm(FillOptions),
+    /// Write the environments and their binaries to a folder for a site without a network
+    #[command(after_help = help::EXPORT)]
+    Export(ExportOptions),
     /// Hash every blob of the caches and say which ones are corrupt
     #[command(after_help = help::VERIFY)]
     Verify(VerifyOptions),
@@ -188,6 +191,17 @@ pub struct FinishOptions {
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Options of `export`.
+#[derive(Clone, Debug, Args)]
+pub struct ExportOptions {
+    /// The folder: a new or empty one, or an earlier export, to which what is missing is added
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Which specs.
+    #[command(flatten)]
+    pub selection: SelectionOptions,
 }
 
 /// Options of `verify`.

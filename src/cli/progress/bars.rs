@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use larder::reporter::{ItemId, Phase};
 
-use super::{View, advance, doing, items, rate_text, time_left};
+use super::{View, advance, doing, items_text, rate_text, time_left};
 use crate::cli::console::{Palette, size};
 
 /// How often rate and time left are drawn anew where nothing arrives, so that a stall can be seen.
@@ -54,6 +54,14 @@ impl Bars {
         }
     }
 
+    fn phase_bars(&self, phase: Phase, unit: Unit, items: u64, bar: ProgressBar) -> PhaseBars {
+        let total = self.screen.add(bar.with_prefix(doing(phase)));
+        let state = PhaseBars { total, unit, items, items_done: 0, bytes_done: 0, in_flight: HashMap::new() };
+        state.refresh(phase);
+        state.total.enable_steady_tick(TICK);
+        state
+    }
+
     fn style(&self, coloured: &str, plain: &str) -> ProgressStyle {
         let template = match self.palette {
             Palette::Coloured => coloured,
@@ -82,7 +90,7 @@ impl Bars {
 impl PhaseBars {
     /// What the bar's length does not tell.
     fn message(&self, phase: Phase) -> String {
-        let files = format!("{} of {} {}", self.items_done, self.items, items(phase));
+        let files = items_text(phase, self.items_done, self.items);
         match self.unit {
             Unit::Items if self.bytes_done > 0 => format!("{files}, {}", size(self.bytes_done)),
             Unit::Items | Unit::Bytes => files,
@@ -100,7 +108,7 @@ impl PhaseBars {
 
 impl View for Bars {
     fn phase_started(&self, phase: Phase, items: u64, bytes: Option<u64>) {
-        // A phase without work would only flicker.
+        // A phase without work would only flicker. Where the number of items is not known, the first of them brings the bar.
         if items == 0 {
             return;
         }
@@ -119,11 +127,7 @@ impl View for Bars {
                 self.style("{prefix:14} {wide_bar:.green/dim} {msg}", "{prefix:14} {wide_bar} {msg}"),
             ),
         };
-        let total = self.screen.add(ProgressBar::new(length).with_style(style).with_prefix(doing(phase)));
-        let in_flight = HashMap::new();
-        let state = PhaseBars { total, unit, items, items_done: 0, bytes_done: 0, in_flight };
-        state.refresh(phase);
-        state.total.enable_steady_tick(TICK);
+        let state = self.phase_bars(phase, unit, items, ProgressBar::new(length).with_style(style));
         self.phases.lock().unwrap_or_else(PoisonError::into_inner).insert(phase, state);
     }
 
@@ -132,6 +136,13 @@ impl View for Bars {
         if phase == Phase::Metadata {
             return;
         }
+        let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
+        phases.entry(phase).or_insert_with(|| {
+            let bar =
+                ProgressBar::no_length().with_style(self.style("{prefix:14} {wide_msg}", "{prefix:14} {wide_msg}"));
+            self.phase_bars(phase, Unit::Items, 0, bar)
+        });
+        drop(phases);
         self.with_phase(phase, |state| {
             let style = match bytes {
                 Some(_) => self.style(
@@ -252,6 +263,21 @@ mod tests {
         screen.bars.item_finished(Phase::Fetch, 1);
         screen.bars.item_finished(Phase::Fetch, 2);
         screen.bars.phase_finished(Phase::Fetch);
+        assert_eq!(screen.shown(), "");
+    }
+
+    #[test]
+    fn an_archive_whose_files_nobody_counted_shows_those_that_are_done() {
+        let screen = Fixture::new(Palette::Plain);
+        screen.bars.phase_started(Phase::Unpack, 0, None);
+        assert_eq!(screen.shown(), "");
+        for item in 0..2 {
+            screen.bars.item_started(Phase::Unpack, item, "x", Some(MIB));
+            screen.bars.item_advanced(Phase::Unpack, item, mib(1));
+            screen.bars.item_finished(Phase::Unpack, item);
+        }
+        assert_eq!(screen.shown(), "unpacking      2 files, 2.0 MiB");
+        screen.bars.phase_finished(Phase::Unpack);
         assert_eq!(screen.shown(), "");
     }
 

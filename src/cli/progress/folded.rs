@@ -25,6 +25,7 @@ fn topic(phase: Phase) -> Option<&'static str> {
         Phase::Metadata => None,
         Phase::Validate => Some("validate"),
         Phase::Fetch => Some("fetch"),
+        Phase::Export => Some("export"),
         Phase::Pack => Some("pack"),
         Phase::Unpack => Some("unpack"),
     }
@@ -34,7 +35,8 @@ impl View for Folded {
     fn phase_started(&self, phase: Phase, count: u64, bytes: Option<u64>) {
         if let Some(topic) = topic(phase) {
             let bytes = bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
-            self.sections.begin(topic, &format!("{} {count} {}{bytes}", doing(phase), items(phase)));
+            let count = if count == 0 { String::new() } else { format!("{count} ") };
+            self.sections.begin(topic, &format!("{} {count}{}{bytes}", doing(phase), items(phase)));
         }
         self.lines.phase_started(phase, count, bytes);
     }

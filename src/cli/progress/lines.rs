@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use larder::reporter::{ItemId, Phase};
 
-use super::{Screen, View, advance, doing, items, per_second, rate_text, time_left};
+use super::{Screen, View, advance, doing, items_text, per_second, rate_text, time_left};
 use crate::cli::console::{duration, size};
 
 /// Between two lines of a phase.
@@ -108,7 +108,7 @@ impl State {
     }
 
     fn items_line(&self, phase: Phase) -> String {
-        format!("{}: {} of {} {}", doing(phase), self.items_done, self.items, items(phase))
+        format!("{}: {}", doing(phase), items_text(phase, self.items_done, self.items))
     }
 
     fn has_bytes(&self) -> bool {
@@ -139,7 +139,7 @@ impl View for Lines {
         let now = (self.clock)();
         let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
         if let Some(state) = state
-            && state.items > 0
+            && state.items.max(state.items_done) > 0
             && (now.duration_since(state.started) >= SHORT || self.short_ones == ShortPhases::SayTheEnd)
         {
             (self.sink)(&state.last_line(phase, now));
@@ -239,6 +239,20 @@ mod tests {
         log.wait(5.0);
         log.lines.item_advanced(Phase::Fetch, 1, 0);
         insta::assert_snapshot!(log.said(), @"fetching: 0 of 2 files, 500.0 MiB, 50.0 MiB/s");
+    }
+
+    #[test]
+    fn files_whose_number_is_not_known_before_are_only_counted() {
+        let log = Fixture::new();
+        log.lines.phase_started(Phase::Unpack, 0, None);
+        log.wait(11.0);
+        log.lines.item_started(Phase::Unpack, 1, "x", Some(MIB));
+        log.lines.item_finished(Phase::Unpack, 1);
+        log.lines.phase_finished(Phase::Unpack);
+        insta::assert_snapshot!(log.said(), @"
+        unpacking: 0 files
+        unpacking: 1 files in 11 s
+        ");
     }
 
     #[test]

@@ -156,6 +156,7 @@ fn doing(phase: Phase) -> &'static str {
         Phase::Metadata => "asking mirrors",
         Phase::Validate => "validating",
         Phase::Fetch => "fetching",
+        Phase::Export => "exporting",
         Phase::Pack => "packing",
         Phase::Unpack => "unpacking",
     }
@@ -165,8 +166,14 @@ fn doing(phase: Phase) -> &'static str {
 fn items(phase: Phase) -> &'static str {
     match phase {
         Phase::Metadata => "specs",
-        Phase::Validate | Phase::Fetch | Phase::Pack | Phase::Unpack => "files",
+        Phase::Validate | Phase::Fetch | Phase::Export | Phase::Pack | Phase::Unpack => "files",
     }
+}
+
+/// How many items are done: of all, where their number is known before.
+fn items_text(phase: Phase, done: u64, all: u64) -> String {
+    let items = items(phase);
+    if all == 0 { format!("{done} {items}") } else { format!("{done} of {all} {items}") }
 }
 
 /// A number that broken downloads take back from, never below zero.

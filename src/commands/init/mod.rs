@@ -29,6 +29,12 @@ const MAX_FOLDERS: usize = 20_000;
 /// The file of a pipeline.
 const PIPELINE: &str = ".gitlab-ci.yml";
 
+/// The template that the pipeline includes, by the path that it includes it by.
+pub const TEMPLATE: &str = "ci-templates/larder.yml";
+
+/// Its text: that of this very version, whose commands it calls.
+const TEMPLATE_TEXT: &str = include_str!("../../../ci-templates/larder.yml");
+
 /// What `init` is to do.
 #[derive(Clone, Debug)]
 pub struct InitOptions {
@@ -60,8 +66,25 @@ pub struct Initialised {
     pub config: String,
     /// The lines for the pipeline.
     pub pipeline: String,
-    /// The files that were written, as a person would name them from the current folder.
+    /// The files that were written.
     pub written: Vec<PathBuf>,
+    /// What became of the file for the pipeline.
+    pub pipeline_file: FileOutcome,
+    /// What became of the template that the pipeline includes.
+    pub template_file: FileOutcome,
+}
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileOutcome {
+    /// It was not there, and now it is.
+    Written,
+    /// It was there, with the text that it was to get.
+    Same,
+    /// It was there, with another text, and stays as it is.
+    Kept,
+    /// No file was to be written.
+    Printed,
 }
 
 /// Why nothing was made.
@@ -124,17 +147,27 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
     let config = text::configuration(root, &environments, &mirrors, source);
     let pipeline = text::pipeline(root, &environments);
     let mut written = Vec::new();
+    let (mut pipeline_file, mut template_file) = (FileOutcome::Printed, FileOutcome::Printed);
     if options.write == WriteFiles::New {
         if !write_new(&options.file, &config).map_err(failed("write the configuration"))? {
             return Err(InitError::Exists { path: options.file.clone() }.into());
         }
         written.push(options.file.clone());
-        let file = root.join(PIPELINE);
-        if write_new(&file, &pipeline).map_err(failed("write the pipeline"))? {
-            written.push(file);
-        }
+        let mut write = |name: &str, text: &str| -> io::Result<FileOutcome> {
+            let file = root.join(name);
+            fs::create_dir_all(file.parent().unwrap_or(root))?;
+            if write_new(&file, text)? {
+                written.push(file);
+                return Ok(FileOutcome::Written);
+            }
+            let is_same = crate::fs::read_capped(&file, text.len() as u64)
+                .is_ok_and(|found| found.as_deref() == Some(text.as_bytes()));
+            Ok(if is_same { FileOutcome::Same } else { FileOutcome::Kept })
+        };
+        pipeline_file = write(PIPELINE, &pipeline).map_err(failed("write the pipeline"))?;
+        template_file = write(TEMPLATE, TEMPLATE_TEXT).map_err(failed("write the template"))?;
     }
-    Ok(Initialised { config, pipeline, written })
+    Ok(Initialised { config, pipeline, written, pipeline_file, template_file })
 }
 
 fn failed(what: &'static str) -> impl Fn(io::Error) -> InitError {

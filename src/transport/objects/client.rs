@@ -52,8 +52,13 @@ impl Clients {
     ) -> Result<Connection, TransportError> {
         // An error only says that another thread installed it first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder =
-            || Client::builder().user_agent(concat!("larder/", env!("CARGO_PKG_VERSION"))).redirect(Policy::none());
+        // HTTP/2 would put all downloads on one connection.
+        let builder = || {
+            Client::builder()
+                .http1_only()
+                .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
+                .redirect(Policy::none())
+        };
         let make = |slot: &OnceLock<Client>, builder: reqwest::ClientBuilder| -> Result<Client, TransportError> {
             if let Some(client) = slot.get() {
                 return Ok(client.clone());

@@ -4,8 +4,11 @@
 //! a folder for unfinished files; what goes wrong anywhere drops them all. Nothing is written outside of the configured
 //! caches, since no path is made of a name in the archive: a name only says which blob, of which cache, it claims to be.
 
+mod target;
+mod workplace;
+
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -13,14 +16,17 @@ use fs_err as fs;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use self::target::Target;
+use self::workplace::Workplace;
 use super::{CommandError, Mode, Session, pack, upkeep};
 use crate::archive::{self, Entry, EntryKind, Limits, Problem};
-use crate::cache::{ArchivedRecords, Cache, Exclusion, FoundBlob, Place, Validation};
-use crate::job::{JobFolder, JobLock};
-use crate::report::{ArchiveReport, BlobReport, CacheReport, Report};
+use crate::cache::{ArchivedRecords, FoundBlob, Place, Validation};
+use crate::job::JobFolder;
+use crate::report::{ArchiveReport, Report};
 use crate::reporter::Phase;
 use crate::transport::verifier::{BlobError, BlobWriter, verify_reader};
-use crate::transport::{Expected, Size, VerifiedBlob};
+use crate::transport::{Expected, Size};
+use crate::types::Sha256Digest;
 
 /// An archive that does not fit to the configured caches.
 #[derive(Debug, Error, Diagnostic)]
@@ -48,34 +54,6 @@ pub enum UnpackError {
         /// The cache.
         cache: String,
     },
-}
-
-/// A cache, and what the archive has for it.
-struct Target {
-    cache: Cache,
-    /// Its path in archives.
-    prefix: String,
-    /// Verified blobs that the cache lacks, with their times.
-    staged: Vec<(VerifiedBlob, Option<i64>)>,
-    /// Blobs that the cache has, and that were read and found right.
-    present: Vec<FoundBlob>,
-    /// Folders of the archive and their times.
-    folders: Vec<(String, i64)>,
-    records: Option<ArchivedRecords>,
-    records_modified: Option<i64>,
-    /// All blobs that the archive has for it.
-    blobs: Vec<FoundBlob>,
-    corrupt: u64,
-    is_named: bool,
-}
-
-/// Where blobs wait: made when the first one comes, so that an archive that is refused before leaves no trace at all.
-struct Workplace {
-    folder: JobFolder,
-    /// Whether this run made `.larder` and the job folder, and is to take them away again after a failure.
-    made: (bool, bool),
-    areas: Vec<tempfile::TempDir>,
-    _lock: JobLock,
 }
 
 /// Unpack, or, with [`Mode::Pretend`], check everything and say what is in it.
@@ -172,7 +150,7 @@ impl Unpacking<'_> {
     fn take_blob(
         &mut self,
         position: usize,
-        digest: crate::types::Sha256Digest,
+        digest: Sha256Digest,
         entry: &Entry,
         data: &mut dyn Read,
     ) -> Result<(), Refusal> {
@@ -198,7 +176,11 @@ impl Unpacking<'_> {
                 self.targets[position].present.push(blob);
             }
         } else {
-            let area = self.area(position)?;
+            let workplace = match &mut self.workplace {
+                Some(workplace) => workplace,
+                none => none.insert(Workplace::enter(self.session)?),
+            };
+            let area = workplace.area(&self.targets[position].cache)?;
             let mut writer = BlobWriter::new(expected, &area)?;
             let mut buffer = vec![0; 128 << 10];
             loop {
@@ -213,32 +195,6 @@ impl Unpacking<'_> {
         }
         reporter.item_finished(Phase::Unpack, item);
         Ok(())
-    }
-
-    /// A folder for verified blobs on the file system of a cache.
-    fn area(&mut self, position: usize) -> Result<PathBuf, CommandError> {
-        if self.workplace.is_none() {
-            let folder = JobFolder::of(&self.session.config.root);
-            let own = folder.root().parent().is_some_and(Path::exists);
-            let made = (!own, !folder.root().exists());
-            let waiting = || self.session.inform("waiting for another larder in this project folder");
-            let lock = folder.enter(waiting)?;
-            self.workplace = Some(Workplace { folder, made, areas: Vec::new(), _lock: lock });
-        }
-        let Some(workplace) = &mut self.workplace else { return Ok(PathBuf::new()) };
-        let cache = &self.targets[position].cache;
-        let mut make = || -> io::Result<PathBuf> {
-            let parent = cache.staging(&workplace.folder.partial())?;
-            if let Some(area) = workplace.areas.iter().find(|area| area.path().parent() == Some(&parent)) {
-                return Ok(area.path().to_owned());
-            }
-            let area = tempfile::Builder::new().prefix("unpack-").tempdir_in(parent)?;
-            let path = area.path().to_owned();
-            workplace.areas.push(area);
-            Ok(path)
-        };
-        let (name, what) = (cache.name().to_owned(), "make a folder for unfinished files");
-        make().map_err(|source| crate::cache::CacheError::Io { cache: name, what, source }.into())
     }
 
     /// Remember what is for no cache, by the folder that a person would recognize.
@@ -278,95 +234,9 @@ impl Unpacking<'_> {
         }
         let report = self.session.conclude(report);
         if let Some(workplace) = &self.workplace {
-            workplace.folder.write_report(&report)?;
+            workplace.folder().write_report(&report)?;
         }
         Ok(report)
-    }
-}
-
-impl Target {
-    fn new(cache: Cache, prefix: String) -> Self {
-        let (staged, present, folders, blobs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (records, records_modified) = (None, None);
-        Self { cache, prefix, staged, present, folders, records, records_modified, blobs, corrupt: 0, is_named: false }
-    }
-
-    /// Give the blobs their names, and folders and records that are new the times that they had.
-    fn bring_in(&mut self, session: &Session<'_>, staging: &Path) -> Result<CacheReport, CommandError> {
-        let cache = &self.cache;
-        if self.staged.is_empty() && self.records.is_none() {
-            return upkeep::state_of(session, cache);
-        }
-        let waiting = || session.inform(&format!("waiting for a job that uses cache `{}`", cache.name()));
-        let nothing_here = self.staged.is_empty() && !cache.existing("");
-        let _lock = if nothing_here { None } else { Some(cache.lock(Exclusion::Exclusive, waiting)?) };
-        if self.present.iter().any(|blob| cache.size_of(blob.digest) != Some(blob.bytes)) {
-            return Err(UnpackError::Pruned { cache: cache.name().to_owned() }.into());
-        }
-        // What is there already has a time of its own, and gets a new one where something is added to it: the runner is to
-        // see that.
-        let mut dates: Vec<(String, i64)> = std::mem::take(&mut self.folders);
-        dates.extend(self.records_modified.map(|modified| ("larder.json".to_owned(), modified)));
-        dates.retain(|(below, _)| !cache.existing(below));
-        let added = self.staged.len() as u64;
-        for (blob, modified) in self.staged.drain(..) {
-            let stored = cache.insert(blob, staging)?;
-            if let Some(modified) = modified {
-                cache.date_blob(&stored, modified)?;
-            }
-        }
-        let recorded = match &self.records {
-            Some(records) => cache.merge_records(records, session.now, staging)?,
-            None => false,
-        };
-        for (below, modified) in &dates {
-            cache.date(below, *modified)?;
-        }
-        let state = upkeep::state_of(session, cache)?;
-        Ok(CacheReport { added, corrupt: self.corrupt, changed: added > 0 || recorded, ..state })
-    }
-
-    /// What would come in, and all that the archive has.
-    fn describe(&self, session: &Session<'_>) -> Result<CacheReport, CommandError> {
-        let before = upkeep::state_of(session, &self.cache)?;
-        let present: HashSet<_> = self.present.iter().map(|blob| blob.digest).collect();
-        let new: Vec<&FoundBlob> = self.blobs.iter().filter(|blob| !present.contains(&blob.digest)).collect();
-        let bytes: u64 = new.iter().map(|blob| blob.bytes).sum();
-        let describe = |blob: &FoundBlob| {
-            let record = self.records.as_ref().and_then(|records| records.records().get(blob.digest));
-            BlobReport {
-                digest: blob.digest,
-                bytes: blob.bytes,
-                intact: Some(true),
-                last_used: record.map_or(blob.modified, |record| record.last_used),
-                requests: record.map(|record| record.requests.clone()).unwrap_or_default(),
-            }
-        };
-        Ok(CacheReport {
-            added: new.len() as u64,
-            blobs: before.blobs + new.len() as u64 - self.corrupt,
-            bytes: before.bytes + bytes,
-            corrupt: self.corrupt,
-            contents: self.blobs.iter().map(describe).collect(),
-            ..before
-        })
-    }
-}
-
-impl Workplace {
-    /// After a failure: leave nothing that was not there before.
-    fn vanish(self) {
-        drop(self.areas);
-        let (own, job) = self.made;
-        // Where even this fails, what is left is scratch that the next run clears.
-        if job {
-            let _ = self.folder.remove();
-        }
-        if own && let Some(parent) = self.folder.root().parent() {
-            // Nobody else was at work here when this run began, or `.larder` had been there.
-            let _ = fs::remove_file(self.folder.root().with_extension("lock"));
-            let _ = fs::remove_dir(parent);
-        }
     }
 }
 

@@ -1,0 +1,27 @@
+//! A folder that a person carries to a site without a network: a mirror, environments, and what larder and Spack have to know.
+//!
+//! ```text
+//! README.txt                      for the person at the other site
+//! larder-export.json              larder's mark, and what the folder holds
+//! larder.yaml                     names the environments and the mirrors, by relative paths
+//! environments/<name>/            spack.yaml and spack.lock, byte for byte
+//! mirror/                         v3/… and/or build_cache/…: metadata as published, blobs, index, public keys
+//! mirror-unsigned/                the same for mirrors without signatures, where both kinds occur (docs/adr/0003)
+//! spack/mirrors.yaml              a configuration scope for `spack -C`
+//! .larder-partial/                unfinished files; gone at the end
+//! ```
+//!
+//! Everything is a real file: a stick may have a file system without links, and a hard link into a cache would let whoever
+//! edits the export edit the cache. A file appears under its name when it is whole, and what refers to others comes after them:
+//! blobs, keys, metadata, index, environments, `larder.yaml`. So a folder whose making was interrupted promises nothing that it
+//! does not hold, and the next run adds what is missing. Nothing is ever removed but an index that was replaced.
+
+mod error;
+mod folder;
+mod record;
+mod texts;
+
+pub use error::ExportError;
+pub use folder::ExportFolder;
+pub use record::{ExportRecord, ExportedMirror};
+pub use texts::{Contents, larder_yaml, mirrors_yaml, readme};

@@ -1,0 +1,180 @@
+//! What an export says of itself: `larder.yaml`, the scope for Spack, and the text for the person who unpacks it.
+//!
+//! All paths are relative, so that the folder works wherever it is carried. Spack takes a relative URL of a mirror for a path
+//! from the file that names it (tried with 0.23.1 and 1.1.0).
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::ExportRecord;
+use crate::config::BuildDeps;
+use crate::job::{MirrorEntry, scope_text};
+use crate::types::Signatures;
+
+/// What one run exported, for [`readme`].
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// The fingerprints of the public keys in the folder.
+    pub keys: Vec<String>,
+    /// How many specs have their binary in it.
+    pub specs: usize,
+    /// The specs that no mirror had.
+    pub missing: Vec<String>,
+    /// The specs that were asked for, where it was not everything.
+    pub selection: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct LarderYaml {
+    environments: Vec<String>,
+    mirrors: Vec<Entry>,
+    build_deps: &'static str,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    name: String,
+    url: String,
+    signed: bool,
+}
+
+/// `larder.yaml` of an export.
+pub fn larder_yaml(record: &ExportRecord, build_deps: BuildDeps) -> String {
+    let mirror = |mirror: &super::ExportedMirror| {
+        let (name, url) = (mirror.name.clone(), mirror.folder.clone());
+        Entry { name, url, signed: mirror.signed }
+    };
+    let file = LarderYaml {
+        environments: record.environments.iter().map(|name| format!("environments/{name}")).collect(),
+        mirrors: record.mirrors.iter().map(mirror).collect(),
+        build_deps: match build_deps {
+            BuildDeps::Missing => "missing",
+            BuildDeps::All => "all",
+            BuildDeps::None => "none",
+        },
+    };
+    let about = "# Written by `larder export`. Paths are relative to this file, so the folder works wherever it lies.";
+    format!("{about}\n{}", serde_yaml::to_string(&file).unwrap_or_default())
+}
+
+/// `spack/mirrors.yaml` of an export.
+pub fn mirrors_yaml(record: &ExportRecord) -> String {
+    let entries = record.mirrors.iter().map(|mirror| {
+        let signatures = if mirror.signed { Signatures::Required } else { Signatures::NotRequired };
+        (mirror.name.as_str(), MirrorEntry::new(format!("../{}", mirror.folder), signatures))
+    });
+    scope_text("Written by `larder export`; use it with `spack -C` and the path of this folder.", entries)
+}
+
+/// `README.txt` of an export.
+pub fn readme(record: &ExportRecord, contents: &Contents) -> String {
+    let mut out = String::from(
+        "Spack binaries for a site without a network\n===========================================\n\n\
+         Made by `larder export`. Everything below works wherever this folder lies.\nRun it inside of this folder.\n",
+    );
+    // Writing to a string can't fail.
+    if contents.keys.is_empty() {
+        if record.mirrors.iter().any(|mirror| mirror.signed) {
+            out.push_str(
+                "\nThe mirror is signed, but published no keys. Trust the signer's key first:\n\n    spack gpg trust KEY.asc\n",
+            );
+        }
+    } else {
+        out.push_str("\nOnce, trust the keys that the binaries are signed with:\n\n");
+        out.push_str("    spack -C spack buildcache keys --install --trust --force\n\n");
+        out.push_str("Compare them with what the signer told you; nobody has vouched for them on the way:\n\n");
+        for key in &contents.keys {
+            let _ = writeln!(out, "    {key}");
+        }
+    }
+    out.push_str("\nInstall with Spack alone:\n\n");
+    for name in &record.environments {
+        let _ = writeln!(out, "    spack -C spack -e environments/{name} install");
+    }
+    out.push_str(
+        "\nWith larder, which checks every binary first (it keeps a copy in .larder/,\nso this folder has to be writable):\n\n    \
+         larder prepare\n",
+    );
+    for name in &record.environments {
+        let _ = writeln!(out, "    spack -C .larder/job/spack -e environments/{name} install");
+    }
+    out.push_str("\nFor every environment of this user, and for mirrors of your own:\n\n");
+    for mirror in &record.mirrors {
+        let flag = if mirror.signed { "--signed" } else { "--unsigned" };
+        let _ = writeln!(out, "    spack mirror add {flag} {} \"$PWD/{}\"", mirror.name, mirror.folder);
+    }
+    let _ = writeln!(out, "\nThe last export held the binaries of {} specs.", contents.specs);
+    if !contents.selection.is_empty() {
+        let _ = writeln!(out, "It was asked for these only: {}.", contents.selection.join(", "));
+    }
+    if !contents.missing.is_empty() {
+        out.push_str("No mirror had these, so Spack has to build them, which needs their sources:\n\n");
+        for spec in &contents.missing {
+            let _ = writeln!(out, "    {spec}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> ExportRecord {
+        let mut record = ExportRecord::default();
+        record.folder_for(Signatures::Required);
+        record.folder_for(Signatures::NotRequired);
+        record.add_environment("app");
+        record
+    }
+
+    #[test]
+    fn configurations_have_relative_paths_only() {
+        insta::assert_snapshot!(larder_yaml(&record(), BuildDeps::All), @r"
+        # Written by `larder export`. Paths are relative to this file, so the folder works wherever it lies.
+        environments:
+        - environments/app
+        mirrors:
+        - name: larder-export
+          url: mirror
+          signed: true
+        - name: larder-export-unsigned
+          url: mirror-unsigned
+          signed: false
+        build-deps: all
+        ");
+        insta::assert_snapshot!(mirrors_yaml(&record()), @r"
+        # Written by `larder export`; use it with `spack -C` and the path of this folder.
+        mirrors:
+          larder-export:
+            url: ../mirror
+            signed: true
+            binary: true
+            source: false
+          larder-export-unsigned:
+            url: ../mirror-unsigned
+            signed: false
+            binary: true
+            source: false
+        ");
+    }
+
+    #[test]
+    fn the_text_for_the_other_site_names_keys_commands_and_what_is_missing() {
+        let contents =
+            Contents { keys: vec!["ABCD".to_owned()], missing: vec!["x@1/abcdefg".to_owned()], ..Contents::default() };
+        let text = readme(&record(), &contents);
+        for part in [
+            "buildcache keys",
+            "    ABCD\n",
+            "-e environments/app install",
+            "    x@1/abcdefg\n",
+            "--unsigned larder-export-unsigned",
+        ] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 90), "{text}");
+    }
+}
