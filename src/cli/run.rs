@@ -12,7 +12,7 @@ use larder::commands::{
 use larder::config::{BuildDeps, Config, ConfigError};
 use larder::plan::Selection;
 use larder::report::Report;
-use larder::reporter::Level;
+use larder::reporter::{Level, Reporter as _};
 use larder::types::{Mirror, PlainHttp, Signatures, Variables};
 use miette::Diagnostic;
 use thiserror::Error;
@@ -116,6 +116,13 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
         && !options.names.is_empty()
     {
         only(&mut config, &options.names)?;
+    }
+    if matches!(cli.command, Command::Clean(_)) && cli.global.caches.is_empty() {
+        for cache in std::mem::take(&mut config.team_caches) {
+            let text =
+                format!("cache `{0}` is others' as well: `--cache {0}` empties it, and nothing else does", cache.name);
+            progress.note(Level::Info, &text);
+        }
     }
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);

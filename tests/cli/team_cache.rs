@@ -320,10 +320,11 @@ fn clean_empties_what_is_larders_and_nothing_else() {
         fs::write(path, "x").unwrap();
     }
     let job = team.job();
-    team.report(&job, &["clean", "--dry-run"]);
+    team.run(&job, &["clean"]).succeeds().says(&["`--cache team` empties it"]);
+    team.report(&job, &["clean", "--dry-run", "--cache", "team"]);
     let before = digests(&MIRROR.needed_blobs()).len() as u64;
     assert_eq!(in_cache(&team.report(&job, &["list"]), "team", "blobs"), before);
-    assert_eq!(in_cache(&team.report(&job, &["clean"]), "team", "removed"), before);
+    assert_eq!(in_cache(&team.report(&job, &["clean", "--cache", "team"]), "team", "removed"), before);
     assert_eq!(in_cache(&team.report(&job, &["list"]), "team", "blobs"), 0);
     assert!(others.iter().all(|key| team.store.object(key).exists()));
     team.run(&job, &["verify"]).succeeds().says(&["cache `team` is in an object store"]);
