@@ -37,6 +37,7 @@ pub mod reporter;
 pub mod spack_config;
 pub mod transport;
 pub mod types;
+mod yaml;
 
 /// The version of this program, as it appears in the `User-Agent` header and in reports.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -171,9 +171,13 @@ fn traffic(totals: &Totals) -> String {
     if totals.bytes_needed > 0 {
         let _ = write!(out, "reused {} of {}, ", size(totals.bytes_reused), size(totals.bytes_needed));
     }
+    let resumed = match totals.bytes_resumed {
+        0 => String::new(),
+        bytes => format!(" (of it {} by a run before)", size(bytes)),
+    };
     let _ = write!(
         out,
-        "fetched {} and {} of metadata in {}, {}",
+        "fetched {}{resumed} and {} of metadata in {}, {}",
         size(totals.bytes_fetched),
         size(totals.metadata_bytes),
         count(totals.requests, "request"),

@@ -32,6 +32,7 @@ pub(super) enum Step {
 
 /// Check that the text is YAML and, aliases replaced, not beyond all measure.
 pub(super) fn check(yaml: &str) -> Result<(), serde_yaml::Error> {
+    crate::yaml::refuse_depth::<serde_yaml::Error>(yaml)?;
     walk(yaml, None)
 }
 

@@ -168,6 +168,7 @@ pub(super) fn parse(text: &str, file: &Rc<Path>, kind: Kind) -> Result<Map, serd
     if text.lines().all(|line| line.trim_start().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Map::default());
     }
+    crate::yaml::refuse_depth::<serde_yaml::Error>(text)?;
     let node = Place { shape, file }.deserialize(serde_yaml::Deserializer::from_str(text))?;
     let section = |key| node.get(key).filter(|_| kind == Kind::Manifest).cloned();
     Ok(match section("spack").or_else(|| section("env")).unwrap_or(node) {

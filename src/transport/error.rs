@@ -196,6 +196,11 @@ impl TransportError {
         }
     }
 
+    /// Whether the server says that it has too much to do.
+    pub(super) fn is_overload(&self) -> bool {
+        matches!(self, Self::Status { status: StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, .. })
+    }
+
     /// How long the server asked to be left alone.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {

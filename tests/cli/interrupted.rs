@@ -65,15 +65,15 @@ fn killed_in_the_middle_of_a_blob() {
 #[case::a_cancelled_job("TERM")]
 #[case::a_person_at_the_keyboard("INT")]
 #[case::a_lost_terminal("HUP")]
-fn a_signal_ends_it_and_the_state_is_good(#[case] signal: &str) {
+fn a_signal_ends_it_and_the_state_is_good(#[case] signal: &str, #[values("prepare", "warm")] command: &str) {
     let (project, server) = Project::with_server(MIRROR);
     let blob = &MIRROR.published("app").blobs[0];
     server.fault(&blob.path, Times::Always, Fault::StallHalfWay);
-    let child = start(&project);
+    let child = project.command(&[command]).spawn().unwrap();
     server.wait_until_stalled();
     let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
-    let run = Run::wait(child, &["prepare"]);
+    let run = Run::wait(child, &[command]);
     assert_ne!(run.code, Some(0), "{run}");
     assert_the_next_run_comes_out_right(&project, &server);
 }

@@ -25,15 +25,16 @@ struct Large {
     bytes: usize,
 }
 
-fn large(bytes: usize) -> Large {
+/// A mirror in which the binary of `app` has so many bytes, and their digest.
+pub fn large_mirror(bytes: usize) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     copy_folder(&MIRROR.folder(), folder.path());
     // Bytes that differ from place to place, so that a stretch in a wrong place is noticed.
     let content: Vec<u8> = (0..bytes / 4).flat_map(|number| u32::try_from(number).unwrap().to_le_bytes()).collect();
     let digest = sha256(&content);
-    let path = format!("/blobs/sha256/{}/{digest}", &digest[..2]);
-    fs::create_dir_all(folder.path().join(&path[1..]).parent().unwrap()).unwrap();
-    fs::write(folder.path().join(&path[1..]), &content).unwrap();
+    let path = folder.path().join(&path_of(&digest)[1..]);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, &content).unwrap();
     let published = MIRROR.published("app");
     let manifest = folder.path().join(&published.metadata[1..]);
     let mut json: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
@@ -44,10 +45,20 @@ fn large(bytes: usize) -> Large {
         }
     }
     fs::write(&manifest, json.to_string()).unwrap();
+    (folder, digest)
+}
+
+fn path_of(digest: &str) -> String {
+    format!("/blobs/sha256/{}/{digest}", &digest[..2])
+}
+
+fn large(bytes: usize) -> Large {
+    let (folder, digest) = large_mirror(bytes);
     let server = Server::start(folder.path());
     let project = Project::new(MIRROR.environment());
     project.configure(&mirror_entry(&server.url(), false));
-    Large { folder, server, project, path, digest, bytes: content.len() }
+    let path = path_of(&digest);
+    Large { folder, server, project, path, digest, bytes }
 }
 
 impl Large {

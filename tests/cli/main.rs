@@ -32,6 +32,7 @@ mod job_log;
 mod large_blobs;
 mod lockfiles;
 mod mirrors_unreachable;
+mod nginx;
 mod no_op;
 mod object_stores;
 mod output;

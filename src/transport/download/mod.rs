@@ -175,7 +175,7 @@ impl Transport {
             return self.copy(first, order, expected, progress).await;
         }
         if matches!(expected.size, Size::Exactly(size) if size < SMALL) {
-            let blob = self.small_blob(first, order, expected, progress).await;
+            let blob = self.small_blob(&slot, first, order, expected, progress).await;
             return blob.inspect_err(|error| self.remember(first, error));
         }
         // At most twice: bytes of an earlier run that are wrong say nothing of the mirror.
@@ -286,6 +286,7 @@ impl Transport {
     /// One request, repeated where that may help.
     async fn small_blob(
         &self,
+        slot: &Slot,
         at: &Location,
         order: &Order,
         expected: Expected,
@@ -301,7 +302,12 @@ impl Transport {
                 body::verify(&self.settings, &at.url, body, expected, folder, &advance(&counted, progress)).await
             };
             let verified = body::within_total(self.settings.total_timeout, &at.url, verified).await;
-            verified.inspect_err(|_| take_back(&counted, progress))
+            verified.inspect_err(|error| {
+                if error.is_overload() {
+                    slot.is_one_too_many();
+                }
+                take_back(&counted, progress);
+            })
         };
         retry::retry(&self.settings, attempt).await
     }

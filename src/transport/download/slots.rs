@@ -2,7 +2,7 @@
 //!
 //! Who starts on a blob waits for a slot in line. A large blob takes further slots, spare ones, as long as nobody waits to
 //! start. A free slot goes to the host that has the fewest, so that blobs of a slow mirror can't occupy all of them while those
-//! of a fast one wait.
+//! of a fast one wait. A host that says that it has too many connections gets fewer from then on.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +40,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Host {
     in_use: usize,
+    /// No more than this, since the host said so.
+    at_most: Option<usize>,
     starting: VecDeque<oneshot::Sender<Slot>>,
     helping: VecDeque<oneshot::Sender<Slot>>,
 }
@@ -85,6 +87,22 @@ impl Slot {
     pub(super) fn is_wanted(&self) -> bool {
         self.slots.are_wanted()
     }
+
+    /// The host refused this connection because there are too many: it gets no more than the others that are open. Says
+    /// whether there are any.
+    pub(super) fn is_one_too_many(&self) -> bool {
+        let mut state = self.slots.lock();
+        let Some(host) = state.hosts.get_mut(&self.host) else { return false };
+        let others = host.in_use - 1;
+        if others > 0 {
+            let at_most = host.at_most.map_or(others, |at_most| at_most.min(others));
+            if host.at_most != Some(at_most) {
+                tracing::info!("`{}` takes no more than {at_most} connections", self.host);
+            }
+            host.at_most = Some(at_most);
+        }
+        others > 0
+    }
 }
 
 impl State {
@@ -108,7 +126,8 @@ impl State {
             host.helping.retain(|waiting| !waiting.is_closed());
         }
         let fewest = |line: fn(&Host) -> &VecDeque<oneshot::Sender<Slot>>| {
-            let waiting = self.hosts.iter().filter(|(_, host)| !line(host).is_empty());
+            let may_have = |host: &Host| host.at_most.is_none_or(|at_most| host.in_use < at_most);
+            let waiting = self.hosts.iter().filter(|(_, host)| may_have(host) && !line(host).is_empty());
             waiting.min_by_key(|(name, host)| (host.in_use, *name)).map(|(name, _)| name.clone())
         };
         let starting = fewest(|host| &host.starting);
@@ -183,6 +202,20 @@ mod tests {
         assert!(begun.is_some() && !slots.are_wanted());
         drop(begun);
         assert!(helper.as_mut().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_host_that_has_too_many_gets_fewer() {
+        let slots = Slots::new(8);
+        let mut held: Vec<_> = (0..4).filter_map(|_| take(&slots, "a", Purpose::Start)).collect();
+        let refused = held.pop().unwrap();
+        assert!(refused.is_one_too_many());
+        drop(refused);
+        assert!(take(&slots, "a", Purpose::Start).is_none() && take(&slots, "b", Purpose::Start).is_some());
+        let last = held.pop().unwrap();
+        drop(held);
+        assert!(!last.is_one_too_many(), "one is the least");
+        assert!(take(&slots, "a", Purpose::Start).is_some());
     }
 
     #[tokio::test]

@@ -132,6 +132,8 @@ impl Worker {
                 Ok(Fetched::WriterIsGone) => return Ended::WriterIsGone,
                 Ok(Fetched::OfNoHelp) => return Ended::Done,
                 Err(error) if !error.is_transient() => return Ended::Failed(error),
+                // Others get on: that is a limit of the server's, not a failure.
+                Err(error) if error.is_overload() && self.slot.is_one_too_many() => return Ended::Done,
                 Err(error) => {
                     let Some(pause) = pause_after(&error, pauses.next()) else { return Ended::Failed(error) };
                     tracing::info!("{error}; trying again in {:.1} s", pause.as_secs_f64());
