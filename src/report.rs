@@ -128,8 +128,20 @@ pub struct ExportReport {
 pub struct CacheReport {
     /// Its name in the configuration.
     pub name: String,
-    /// Its folder.
+    /// Its folder; empty for a cache in an object store.
     pub path: String,
+    /// Where it is, for a cache in an object store.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url: Option<String>,
+    /// Blobs that this command read from it, for a cache in an object store.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub read: u64,
+    /// The size of what was read.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub read_bytes: u64,
+    /// The size of what was put into it, for a cache in an object store.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub added_bytes: u64,
     /// The size of its blobs together, after the command.
     pub bytes: u64,
     /// How many blobs it holds, after the command.
@@ -156,6 +168,11 @@ pub struct CacheReport {
     /// What it holds. Only `list` and `verify` say so; for `unpack --dry-run`, what the archive holds for it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub contents: Vec<BlobReport>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Whether the runner will upload a cache.

@@ -165,6 +165,15 @@ impl Cache {
         }
     }
 
+    /// The file of a blob, to be copied elsewhere by somebody who hashes it; `None` where there is no regular file.
+    pub fn read(&self, digest: Sha256Digest) -> Result<Option<(fs::File, u64)>, CacheError> {
+        let failed = self.failed("read a blob");
+        match self.kind_of(digest).map_err(&failed)? {
+            Kind::File(bytes) => Ok(Some((fs::File::open(self.path_of(digest)).map_err(&failed)?, bytes))),
+            _ => Ok(None),
+        }
+    }
+
     /// Give a verified blob its name. The folder is made, and marked as larder's, if this is its first.
     pub fn insert(&self, blob: VerifiedBlob, staging: &Path) -> Result<StoredBlob, CacheError> {
         let verified = blob.verified();

@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use larder::commands::{
-    self, CollectOptions, CommandError, InitOptions, Mode, OnCorrupt, Output, Session, Wanted, WriteFiles,
+    self, CollectOptions, CommandError, InitOptions, Mode, OnCorrupt, Output, PruneOptions, Push, Session, Wanted,
+    WriteFiles,
 };
 use larder::config::{BuildDeps, Config, ConfigError, Upkeep};
 use larder::plan::Selection;
 use larder::report::Report;
-use larder::reporter::Level;
+use larder::reporter::{Level, Reporter as _};
 use larder::types::{Mirror, PlainHttp, Signatures, Variables};
 use miette::Diagnostic;
 use thiserror::Error;
 
 use super::args::{
-    BuildDepsOption, Cli, Command, ExportOptions, GlobalOptions, PackOptions, SelectionOptions, SortOption,
+    BuildDepsOption, Cli, Command, ExportOptions, FillOptions, GlobalOptions, PackOptions, SelectionOptions, SortOption,
 };
 use super::console::{self, Console, Palette};
 use super::logging::InvalidLogFilter;
@@ -117,6 +118,13 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     {
         only(&mut config, &options.names)?;
     }
+    if matches!(cli.command, Command::Clean(_)) && cli.global.caches.is_empty() {
+        for cache in std::mem::take(&mut config.team_caches) {
+            let text =
+                format!("cache `{0}` is others' as well: `--cache {0}` empties it, and nothing else does", cache.name);
+            progress.note(Level::Info, &text);
+        }
+    }
     let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let session = Session::new(config, variables, home, &progress);
     // The others change nothing that could be left half-done: a signal ends them on the spot.
@@ -129,13 +137,13 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
     }
     let report = match &cli.command {
         Command::Plan(options) => block_on(commands::plan(&session, &wanted(options)))?,
-        Command::Warm(options) => block_on(commands::warm(&session, &wanted(options)))?,
+        Command::Warm(options) => block_on(commands::warm(&session, &pushing(options)))?,
         Command::Export(options) => {
             let folder = here()?.join(&options.folder);
             block_on(commands::export(&session, &wanted(&options.selection), &folder))?
         }
         Command::Prepare(options) => {
-            let prepared = block_on(commands::prepare(&session, &wanted(options)))?;
+            let prepared = block_on(commands::prepare(&session, &pushing(options)))?;
             if !cli.global.json {
                 console.tell_more(&summary::prepared(&prepared.report, console.err));
                 console.tell_more(&summary::how_to_use(&prepared.scope, &session.config.environments, &here()?));
@@ -144,15 +152,19 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
         }
         Command::Finish(options) => {
             let collect = options.collect.then(|| collect_options(options.spack.as_deref(), &options.installed));
-            commands::finish(&session, collect.transpose()?.as_ref(), mode(options.dry_run))?
+            block_on(commands::finish(&session, collect.transpose()?.as_ref(), mode(options.dry_run)))?
         }
         Command::Collect(options) => {
             let how = collect_options(options.spack.as_deref(), &options.installed)?;
             commands::collect(&session, &how, mode(options.dry_run))?
         }
-        Command::Clean(options) => commands::clean(&session, mode(options.dry_run))?,
+        Command::Prune(options) => {
+            let (max_age, max_size) = (options.max_age, options.max_size);
+            block_on(commands::prune(&session, &PruneOptions { max_age, max_size, mode: mode(options.dry_run) }))?
+        }
+        Command::Clean(options) => block_on(commands::clean(&session, mode(options.dry_run)))?,
         Command::Verify(options) => commands::verify(&session, on_corrupt(options.delete))?,
-        Command::List(_) => commands::list(&session)?,
+        Command::List(_) => block_on(commands::list(&session))?,
         // Has no configuration to start from: done above.
         Command::Init(_) => return Ok(Outcome::Done),
         Command::Pack(options) => commands::pack(&session, &output(options)?)?,
@@ -205,6 +217,9 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
             console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
         }
         Command::Collect(options) => console.tell_more(&summary::collected(report, dry(options.dry_run), console.err)),
+        Command::Prune(options) => {
+            console.tell_more(&summary::pruned(report, dry(options.dry_run), console.err));
+        }
         Command::Pack(_) => console.tell_more(&summary::packed(report)),
         Command::Unpack(options) => {
             if options.dry_run {
@@ -227,9 +242,9 @@ fn show(cli: &Cli, report: &Report, console: &Console) -> io::Result<()> {
 
 fn outcome(command: &Command, report: &Report) -> Outcome {
     match command {
-        Command::Plan(options)
-        | Command::Prepare(options)
-        | Command::Warm(options)
+        Command::Plan(options) if options.require_all && report.missing().next().is_some() => Outcome::Incomplete,
+        Command::Prepare(FillOptions { selection: options, .. })
+        | Command::Warm(FillOptions { selection: options, .. })
         | Command::Export(ExportOptions { selection: options, .. })
             if options.require_all && report.missing().next().is_some() =>
         {
@@ -275,12 +290,13 @@ fn configuration(options: &GlobalOptions, variables: &Variables) -> Result<Confi
 
 /// Act on these caches only. They then take the binaries of all mirrors, since there is no other to take them.
 fn only(config: &mut Config, names: &[String]) -> Result<(), CommandError> {
-    let Config { caches, collect, .. } = config;
+    let Config { caches, team_caches, collect, .. } = config;
+    let of_caches = caches.iter().map(|cache| &cache.name).chain(team_caches.iter().map(|cache| &cache.name));
+    let folder = collect.iter().map(|entry| entry.name.clone());
+    let known: Vec<String> = of_caches.map(ToString::to_string).chain(folder).collect();
     for name in names {
-        let is_folder = collect.as_ref().is_some_and(|entry| entry.name == *name);
-        if !is_folder && !caches.iter().any(|cache| cache.name.as_str() == name) {
-            let folder = collect.iter().map(|entry| format!("`{}`", entry.name));
-            let known = caches.iter().map(|cache| format!("`{}`", cache.name)).chain(folder).collect();
+        if !known.contains(name) {
+            let known = known.iter().map(|name| format!("`{name}`")).collect();
             return Err(CommandError::NoSuchCache { name: name.clone(), known });
         }
     }
@@ -291,9 +307,11 @@ fn only(config: &mut Config, names: &[String]) -> Result<(), CommandError> {
         entry.upkeep = Upkeep::LeftAlone;
     }
     caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
+    team_caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
     if let [cache] = &mut caches[..] {
         cache.prefixes.clear();
     }
+    config.provide_scratch();
     Ok(())
 }
 
@@ -308,6 +326,10 @@ fn environment(path: &Path, here: &Path, variables: &Variables) -> PathBuf {
     named.filter(|folder| folder.join("spack.lock").is_file()).unwrap_or(beside)
 }
 
+fn pushing(options: &FillOptions) -> Wanted {
+    Wanted { push: if options.push { Push::Now } else { Push::AtFinish }, ..wanted(&options.selection) }
+}
+
 fn wanted(options: &SelectionOptions) -> Wanted {
     Wanted {
         selection: Selection {
@@ -319,6 +341,7 @@ fn wanted(options: &SelectionOptions) -> Wanted {
             BuildDepsOption::All => BuildDeps::All,
             BuildDepsOption::None => BuildDeps::None,
         }),
+        push: Push::AtFinish,
         install_trees: options.installed.clone(),
     }
 }

@@ -247,6 +247,15 @@ fn pruned_cache(cache: &CacheReport, run: Run, palette: Palette) -> String {
         return format!("{name}: {}; {}", upload(cache, uploads, run, palette), archive(cache, run));
     }
     let removed = format!("{} ({})", count(cache.removed, "blob"), size(cache.removed_bytes));
+    if let Some(url) = &cache.url {
+        let deed = match (cache.removed, cache.added, run) {
+            (0, 0, _) => palette.paint(GOOD, "nothing to add, nothing to remove"),
+            (0, added, _) => format!("added {} ({})", count(added, "blob"), size(cache.added_bytes)),
+            (_, _, Run::Real) => format!("removed {removed}"),
+            (_, _, Run::Dry) => palette.paint(PENDING, &format!("would remove {removed}")),
+        };
+        return format!("{name}: {deed}; at {}", printable(url));
+    }
     let deed = match (cache.removed, run, cache.changed) {
         (0, _, false) => palette.paint(GOOD, "nothing to remove, nothing changed"),
         (0, _, true) => match cache.added {

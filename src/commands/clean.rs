@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::{CommandError, Mode, Session, collected, upkeep};
+use super::{CommandError, Mode, Session, collected, prune, upkeep};
 use crate::cache::Exclusion;
 use crate::job::JobFolder;
 use crate::report::{CacheReport, Report};
+use crate::transport::{Limits, Transport};
 
 /// Remove every blob and record, and the job mirror, whose links would lead nowhere. What larder did not put into a cache
 /// folder stays.
-pub fn clean(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> {
+pub async fn clean(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> {
     let mut report = Report::new("clean");
     for cache in upkeep::open_all(session)? {
         let waiting = || session.inform(&format!("waiting for a job that uses cache `{}`", cache.name()));
@@ -28,6 +29,10 @@ pub fn clean(session: &Session<'_>, mode: Mode) -> Result<Report, CommandError> 
         report.caches.push(CacheReport { removed: before.blobs, removed_bytes: before.bytes, ..after });
     }
     report.caches.extend(collected::clean(session, mode)?);
+    let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
+    for entry in &session.config.team_caches {
+        report.caches.push(prune::empty(entry, &transport, mode).await?);
+    }
     if mode == Mode::Act {
         JobFolder::of(&session.config.root).remove()?;
     }

@@ -138,6 +138,20 @@ pub enum CommandError {
         /// Its URL.
         url: String,
     },
+    /// A cache in an object store.
+    #[error("can't work on cache `{cache}`")]
+    TeamCache {
+        /// Its name.
+        cache: String,
+        /// Why.
+        #[source]
+        #[diagnostic_source]
+        source: TransportError,
+    },
+    /// Nothing to prune.
+    #[error("there is no cache in an object store")]
+    #[diagnostic(help("`larder prune` is for caches with a `url`; folders are pruned by `larder finish`"))]
+    NoTeamCache,
     /// A name that no cache has.
     #[error("there is no cache `{name}`")]
     #[diagnostic(help("the configured caches are {}", known.join(", ")))]
@@ -201,6 +215,7 @@ impl CommandError {
                 | Self::NoCache { .. }
                 | Self::NoSuchCache { .. }
                 | Self::Collect(CollectError::NoFolder | CollectError::NoKey { .. })
+                | Self::NoTeamCache
                 | Self::Pack(
                     PackError::OutputExists { .. } | PackError::OutputInCache { .. } | PackError::OutsideProject { .. }
                 )

@@ -9,6 +9,7 @@ use futures::stream::FuturesUnordered;
 
 use super::error::FailedDownload;
 use super::obtain::{BlobNeed, Held, Obtained, name_of, stated_size};
+use super::team_cache::TeamCaches;
 use super::{CommandError, Session};
 use crate::cache::{Cache, Claim, StoredBlob, Validation};
 use crate::reporter::Phase;
@@ -20,6 +21,7 @@ pub(super) async fn fetch(
     session: &Session<'_>,
     missing: &[&BlobNeed],
     caches: &[Cache],
+    teams: &TeamCaches<'_>,
     transport: &Arc<Transport>,
     staging: &Path,
     obtained: &mut Obtained,
@@ -43,7 +45,7 @@ pub(super) async fn fetch(
             let size = Some(stated_size(need)).filter(|bytes| *bytes > 0);
             reporter.item_started(Phase::Fetch, item, &name_of(need), size);
             let advance = |bytes| reporter.item_advanced(Phase::Fetch, item, bytes);
-            let result = fetch_blob(slot, need, &caches[need.cache], transport, staging, &advance).await;
+            let result = fetch_blob(slot, need, &caches[need.cache], teams, transport, staging, &advance).await;
             reporter.item_finished(Phase::Fetch, item);
             has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
             Some((need, result))
@@ -66,12 +68,13 @@ pub(super) async fn fetch(
         let Some(result) = result else { break };
         match result {
             Some((need, Ok(arrived))) => {
-                let (blob, fetched) = match arrived {
-                    Arrived::Downloaded(blob) => (blob, true),
-                    Arrived::ThroughAnotherJob(blob) => (blob, false),
+                let (blob, fetched, team) = match arrived {
+                    Arrived::Downloaded(blob) => (blob, true, None),
+                    Arrived::FromTeamCache(blob, team) => (blob, false, Some(team)),
+                    Arrived::ThroughAnotherJob(blob) => (blob, false, None),
                 };
-                obtained.tallies[need.cache].added += u64::from(fetched);
-                obtained.blobs.insert(blob.digest(), Held { blob, cache: need.cache, fetched });
+                obtained.tallies[need.cache].added += u64::from(fetched || team.is_some());
+                obtained.blobs.insert(blob.digest(), Held { blob, cache: need.cache, fetched, team });
             }
             Some((need, Err(FetchError::Transport(source)))) => {
                 failed.push(FailedDownload { name: name_of(need), source });
@@ -90,6 +93,8 @@ pub(super) async fn fetch(
 enum Arrived {
     Downloaded(StoredBlob),
     ThroughAnotherJob(StoredBlob),
+    /// From the team cache at this position.
+    FromTeamCache(StoredBlob, usize),
 }
 
 enum FetchError {
@@ -101,6 +106,7 @@ async fn fetch_blob(
     slot: Slot,
     need: &BlobNeed,
     cache: &Cache,
+    teams: &TeamCaches<'_>,
     transport: &Arc<Transport>,
     staging: &Path,
     progress: &(dyn Fn(i64) + Sync),
@@ -123,13 +129,17 @@ async fn fetch_blob(
         let (cache, what) = (cache.name().to_owned(), "make a folder for unfinished files");
         FetchError::Cache(crate::cache::CacheError::Io { cache, what, source }.into())
     })?;
-    let mirrors = std::iter::once(&need.mirror).chain(&need.others);
-    let sources = mirrors.map(|mirror| mirror.location(&need.blob.path)).collect();
-    let order = Order { sources, expected, partial };
     let advance = |bytes| {
         claim.iter().for_each(Claim::sign_of_life);
         progress(bytes);
     };
+    let stored = |blob| cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()));
+    if let Some(found) = teams.read(need, &partial, &advance).await {
+        return Ok(Arrived::FromTeamCache(stored(found.blob)?, found.cache));
+    }
+    let mirrors = std::iter::once(&need.mirror).chain(&need.others);
+    let sources = mirrors.map(|mirror| mirror.location(&need.blob.path)).collect();
+    let order = Order { sources, expected, partial };
     let blob = transport.blob(slot, &order, &advance).await.map_err(FetchError::Transport)?;
-    cache.insert(blob, staging).map(Arrived::Downloaded).map_err(|error| FetchError::Cache(error.into()))
+    stored(blob).map(Arrived::Downloaded)
 }

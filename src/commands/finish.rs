@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use miette::Diagnostic as _;
 
 use super::collect::{self, CollectError, CollectOptions};
+use super::team_cache::{self, TeamCaches};
 use super::upload::Note;
 use super::{CommandError, Mode, Session, collected, upkeep, upload};
 use crate::cache::prune::{Policy, choose};
 use crate::cache::{Cache, CacheError, CacheLock, RecordChanges};
-use crate::config::{CacheEntry, Slack};
+use crate::config::{CacheEntry, Kept, Slack};
 use crate::job::{JobFolder, RestoredCaches, State};
 use crate::report::{CacheReport, Report, Uploads};
 use crate::types::{DagHash, Sha256Digest};
@@ -45,18 +46,28 @@ struct Pruning<'a> {
 }
 
 /// Prune each cache by its `keep:` policy, and say whether the runner will upload it.
-/// With `collect`, what this job built is pushed before.
-pub fn finish(session: &Session<'_>, collect: Option<&CollectOptions>, mode: Mode) -> Result<Report, CommandError> {
+/// With `collect`, what this job built is collected before.
+pub async fn finish(
+    session: &Session<'_>,
+    collect: Option<&CollectOptions>,
+    mode: Mode,
+) -> Result<Report, CommandError> {
     let folder = JobFolder::of(&session.config.root);
     // Where what the job used is not known, nothing may be removed.
     let state = State::read(&folder)?;
     let specs: HashSet<DagHash> =
         state.iter().flat_map(|state| state.to_build.iter().chain(&state.collected)).copied().collect();
+    let pushed = match state.clone() {
+        Some(state) if mode == Mode::Act && !session.config.team_caches.is_empty() => {
+            push(session, &folder, state).await?
+        }
+        _ => session.config.team_caches.iter().map(team_cache::report_of).collect(),
+    };
     let (used, prepared) = state.map(|state| (state.used.into_iter().collect(), state.prepared)).unwrap_or_default();
     upload::tell_job_status(session);
     let note = upload::note(session, &folder, Note::OfWhoeverBegan, mode)?;
     if let Some(options) = collect {
-        push(session, options, mode)?;
+        collect_built(session, options, mode)?;
     }
     let deadline = Instant::now() + PATIENCE;
     let pruning = Pruning { session, folder, used, note, mode, deadline };
@@ -65,7 +76,10 @@ pub fn finish(session: &Session<'_>, collect: Option<&CollectOptions>, mode: Mod
         session.go_on()?;
         match pruning.prune(entry) {
             Ok(mut cache) => {
-                upload::describe(session, entry, &pruning.note, &mut cache)?;
+                // The runner never sees a folder that nobody keeps.
+                if entry.kept == Kept::Yes {
+                    upload::describe(session, entry, &pruning.note, &mut cache)?;
+                }
                 report.caches.push(cache);
             }
             // One cache that is not larder's does not keep the others from being pruned.
@@ -77,6 +91,7 @@ pub fn finish(session: &Session<'_>, collect: Option<&CollectOptions>, mode: Mod
     }
     session.go_on()?;
     report.caches.extend(collected::prune(session, &specs, &pruning.note, mode)?);
+    report.caches.extend(pushed);
     let report = session.conclude(report);
     if mode == Mode::Act && pruning.folder.root().is_dir() {
         pruning.folder.write_report(&report)?;
@@ -85,8 +100,8 @@ pub fn finish(session: &Session<'_>, collect: Option<&CollectOptions>, mode: Mod
     Ok(report)
 }
 
-/// Push what this job built. Whatever keeps Spack from it, the caches are pruned all the same.
-fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(), CommandError> {
+/// Have Spack push what this job built. Whatever keeps it from that, the caches are pruned all the same.
+fn collect_built(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(), CommandError> {
     let patience = options.patience.unwrap_or(PATIENCE_WITH_SPACK);
     let options = CollectOptions { patience: Some(patience), ..options.clone() };
     match collect::push(session, &options, mode) {
@@ -106,6 +121,17 @@ fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(
             Ok(())
         }
     }
+}
+
+/// Add to the team caches what this job fetched, before anything is pruned. What is done is taken out of the state: a second
+/// `finish` has nothing left to do.
+async fn push(session: &Session<'_>, folder: &JobFolder, mut state: State) -> Result<Vec<CacheReport>, CommandError> {
+    let teams = TeamCaches::new(session);
+    let caches = upkeep::open_all(session)?;
+    let pushed = teams.push(&mut state.teams, &caches).await;
+    state.write(folder)?;
+    pushed?;
+    Ok(teams.reports().collect())
 }
 
 impl Pruning<'_> {

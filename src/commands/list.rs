@@ -1,10 +1,11 @@
 //! `larder list`: what the caches hold, for whom, how large, last used.
 
-use super::{CommandError, Session, collected, upkeep};
+use super::{CommandError, Session, collected, prune, upkeep};
 use crate::report::Report;
+use crate::transport::{Limits, Transport};
 
-/// Read the records. Nothing is hashed.
-pub fn list(session: &Session<'_>) -> Result<Report, CommandError> {
+/// Read the records. Nothing is hashed. Of a cache in an object store, only the totals are told.
+pub async fn list(session: &Session<'_>) -> Result<Report, CommandError> {
     let mut report = Report::new("list");
     for cache in upkeep::open_all(session)? {
         let (records, damage) = cache.records()?;
@@ -16,5 +17,9 @@ pub fn list(session: &Session<'_>) -> Result<Report, CommandError> {
         report.caches.push(entry);
     }
     report.caches.extend(collected::list(session)?);
+    let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
+    for entry in &session.config.team_caches {
+        report.caches.push(prune::state_of(entry, &transport).await?);
+    }
     Ok(session.conclude(report))
 }

@@ -18,7 +18,9 @@ mod obtain;
 mod pack;
 mod plan;
 mod prepare;
+mod prune;
 mod resolve;
+mod team_cache;
 mod unpack;
 mod upkeep;
 mod upload;
@@ -41,6 +43,7 @@ pub use list::list;
 pub use pack::{Output, PackError, pack};
 pub use plan::plan;
 pub use prepare::{Prepared, prepare};
+pub use prune::{PruneOptions, prune};
 pub use unpack::{UnpackError, unpack};
 pub use verify::{OnCorrupt, verify};
 pub use warm::warm;
@@ -76,8 +79,20 @@ pub struct Wanted {
     pub selection: Selection,
     /// Which build dependencies, where the command line says so.
     pub build_deps: Option<BuildDeps>,
+    /// When what was fetched goes into the team caches.
+    pub push: Push,
     /// Install trees named on the command line. A missing database is then an error.
     pub install_trees: Vec<PathBuf>,
+}
+
+/// When what was fetched goes into the team caches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Push {
+    /// `finish` does it.
+    #[default]
+    AtFinish,
+    /// At once: `--push`.
+    Now,
 }
 
 /// Whether to do what a command is for, or only to say it.

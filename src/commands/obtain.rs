@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::resolve::{Found, Resolution, report_of};
+use super::team_cache::TeamCaches;
 use super::{CommandError, Session, fetch, upkeep};
 use crate::cache::{Cache, Exclusion, RecordChanges, StoredBlob, Use, Validation};
 use crate::mirror::PublishedBlob;
@@ -47,8 +48,10 @@ pub(super) struct Held {
     pub blob: StoredBlob,
     /// The cache that holds it, as a position in the list of caches.
     pub cache: usize,
-    /// Whether it was downloaded in this run.
+    /// Whether a mirror sent it in this run.
     pub fetched: bool,
+    /// The team cache that it was read from in this run, as a position in their list.
+    pub team: Option<usize>,
 }
 
 /// What happened to a cache.
@@ -120,6 +123,7 @@ pub(super) async fn obtain<T>(
     session: &Session<'_>,
     needs: &[BlobNeed],
     caches: &[Cache],
+    teams: &TeamCaches<'_>,
     transport: &Arc<Transport>,
     staging: &Path,
     use_held: impl FnOnce(&Obtained) -> Result<T, CommandError>,
@@ -135,7 +139,7 @@ pub(super) async fn obtain<T>(
     validate(session, needs, caches, &mut obtained)?;
     let missing: Vec<&BlobNeed> =
         needs.iter().filter(|need| !obtained.blobs.contains_key(&need.blob.expected.digest)).collect();
-    let fetched = fetch::fetch(session, &missing, caches, transport, staging, &mut obtained).await;
+    let fetched = fetch::fetch(session, &missing, caches, teams, transport, staging, &mut obtained).await;
     let used = fetched.and_then(|()| use_held(&obtained));
     drop(locks);
     // Recorded even where a download failed: what did arrive is there and must not look unused.
@@ -177,7 +181,7 @@ fn validate(
             let advance = |bytes| reporter.item_advanced(Phase::Validate, item, i64::try_from(bytes).unwrap_or(0));
             match cache.validate(need.blob.expected, &advance)? {
                 Validation::Intact(blob) => {
-                    held = Some(Held { blob, cache: position, fetched: false });
+                    held = Some(Held { blob, cache: position, fetched: false, team: None });
                     break;
                 }
                 Validation::Missing => {}
@@ -298,6 +302,7 @@ pub(super) fn report(
     resolution: &Resolution,
     obtained: &Obtained,
     caches: &[Cache],
+    teams: &TeamCaches<'_>,
     transport: &Transport,
 ) -> Result<Report, CommandError> {
     let mut report = Report::new(command);
@@ -305,7 +310,7 @@ pub(super) fn report(
         let found = resolution.found.get(&spec.binary).filter(|_| spec.need == Need::Binary);
         let mut entry = report_of(spec, found);
         if let Some(found) = found {
-            describe(&mut entry, found, obtained, caches);
+            describe(&mut entry, found, obtained, caches, teams);
         }
         report.specs.push(entry);
     }
@@ -333,10 +338,11 @@ pub(super) fn report(
             ..upkeep::state_of(session, cache)?
         });
     }
+    report.caches.extend(teams.reports());
     Ok(report)
 }
 
-fn describe(entry: &mut SpecReport, found: &Found, obtained: &Obtained, caches: &[Cache]) {
+fn describe(entry: &mut SpecReport, found: &Found, obtained: &Obtained, caches: &[Cache], teams: &TeamCaches<'_>) {
     if let Some(collected) = &found.collected {
         (entry.bytes, entry.status) = (Some(collected.bytes), Status::Cached);
         return;
@@ -345,7 +351,8 @@ fn describe(entry: &mut SpecReport, found: &Found, obtained: &Obtained, caches: 
         found.published.blobs.iter().filter_map(|blob| obtained.blobs.get(&blob.expected.digest)).collect();
     entry.bytes = Some(held.iter().map(|held| held.blob.bytes()).sum());
     entry.status = if held.iter().any(|held| held.fetched) { Status::Fetched } else { Status::Cached };
-    entry.cache = held.first().map(|held| caches[held.cache].name().to_owned());
+    let name = |held: &&Held| held.team.map_or_else(|| caches[held.cache].name().to_owned(), |team| teams.name(team));
+    entry.cache = held.first().map(name);
 }
 
 /// What the branch built was needed, and not downloaded.

@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::{CommandError, Session, upkeep};
 use crate::archive::{ArchiveError, Metadata, Writer};
 use crate::cache::{Cache, Copied, Exclusion, FoundBlob};
-use crate::config::CacheEntry;
+use crate::config::{CacheEntry, Kept};
 use crate::report::{ArchiveReport, CacheReport, Report};
 use crate::reporter::Phase;
 use crate::types::Sha256Digest;
@@ -97,7 +97,8 @@ struct Source {
 /// Pack the session's caches.
 pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandError> {
     let mut sources = Vec::new();
-    for entry in &session.config.caches {
+    // What nobody keeps is in no archive of the runner.
+    for entry in session.config.caches.iter().filter(|entry| entry.kept == Kept::Yes) {
         let prefix = prefix_of(session, entry)?;
         sources.push(Source { cache: upkeep::open(session, entry)?, prefix });
     }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::environments::{self, InstallTrees};
 use super::obtain::{self, Obtained};
 use super::resolve::{self, Documents, Found, Scope};
+use super::team_cache::TeamCaches;
 use super::upload::Note;
-use super::{CommandError, Mode, Session, Wanted, upkeep, upload};
+use super::{CommandError, Mode, Push, Session, Wanted, upkeep, upload};
 use crate::job::{Document, Entry, EntryBlob, JobFolder, JobMirror, State};
 use crate::metrics;
 use crate::report::Report;
@@ -30,6 +31,7 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     let lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     folder.clear(&lock)?;
     upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
+    let teams = TeamCaches::new(session);
     let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
     let staging = folder.partial();
     let documents = Documents::Keep(&staging);
@@ -49,10 +51,14 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
             .filter_map(|(hash, document)| entry(resolution.found.get(&hash)?, document, obtained));
         Ok(crate::job::build(&folder, entries.collect())?)
     };
-    let obtained = obtain::obtain(session, &needs, &caches, &transport, &staging, build).await?;
+    let obtained = obtain::obtain(session, &needs, &caches, &teams, &transport, &staging, build).await?;
     let (obtained, JobMirror { scope, .. }) = obtained;
 
-    let report = obtain::report(session, "prepare", &resolution, &obtained, &caches, &transport)?;
+    state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
+    if wanted.push == Push::Now {
+        teams.push(&mut state.teams, &caches).await?;
+    }
+    let report = obtain::report(session, "prepare", &resolution, &obtained, &caches, &teams, &transport)?;
     state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();
     let report = session.conclude(report);
     state.prepared = Some(metrics::Prepared::of(&report));

@@ -65,5 +65,11 @@ pub fn verify(session: &Session<'_>, on_corrupt: OnCorrupt) -> Result<Report, Co
         report.caches.push(cache_report);
     }
     report.caches.extend(collected::verify(session, on_corrupt)?);
+    for entry in &session.config.team_caches {
+        session.inform(&format!(
+            "cache `{}` is in an object store: each of its blobs is checked when a job reads it, and not here",
+            entry.name
+        ));
+    }
     Ok(session.conclude(report))
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::environments::{self, InstallTrees};
 use super::resolve::{self, Documents, Scope};
+use super::team_cache::TeamCaches;
 use super::upload::Note;
-use super::{CommandError, Mode, Session, Wanted, obtain, upkeep, upload};
+use super::{CommandError, Mode, Push, Session, Wanted, obtain, upkeep, upload};
 use crate::job::{JobFolder, RestoredCaches, State};
 use crate::metrics::Prepared;
 use crate::report::Report;
@@ -33,9 +34,15 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     }
     state.collected.extend(resolution.collected());
     state.write(&folder)?;
+    let teams = TeamCaches::new(session);
     let staging = folder.partial();
-    let (obtained, ()) = obtain::obtain(session, &needs, &caches, &transport, &staging, |_| Ok(())).await?;
-    let report = session.conclude(obtain::report(session, "warm", &resolution, &obtained, &caches, &transport)?);
+    let (obtained, ()) = obtain::obtain(session, &needs, &caches, &teams, &transport, &staging, |_| Ok(())).await?;
+    state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
+    if wanted.push == Push::Now {
+        teams.push(&mut state.teams, &caches).await?;
+    }
+    let report =
+        session.conclude(obtain::report(session, "warm", &resolution, &obtained, &caches, &teams, &transport)?);
     state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();
     state.prepared = Some(Prepared::of(&report));
     state.write(&folder)?;

@@ -9,9 +9,10 @@ use super::mirror_pattern::MirrorPattern;
 use super::reader::{Problem, Reader, path};
 use super::shape::{Text, TextOr, shape};
 use super::slack::Slack;
+use super::team_cache::TeamCacheEntry;
 use crate::types::MirrorUrl;
 
-/// One cache.
+/// One cache that is a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheEntry {
     /// Its name; no other cache has it.
@@ -24,14 +25,28 @@ pub struct CacheEntry {
     pub keep: Keep,
     /// How much of the rest may stay as well, as long as it would take an upload to be rid of it.
     pub slack: Slack,
+    /// Whether anybody keeps the folder between jobs.
+    pub kept: Kept,
+}
+
+/// Whether anybody keeps a cache's folder between jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// GitLab, or a volume.
+    #[default]
+    Yes,
+    /// Nobody: it is where blobs lie while a job uses them that a [`TeamCacheEntry`] keeps.
+    No,
 }
 
 shape! {
     /// An entry of `caches:`.
-    CacheShape, "a map with `name`, and perhaps `prefix`, `path` and `keep`" {
+    CacheShape, "a map with `name`, and perhaps `prefix`, `path` or `url`, and `keep`" {
         "name" => name: Text,
         "prefix" => prefix: TextOr<Vec<Text>>,
         "path" => path: Text,
+        "url" => url: Text,
+        "insecure" => insecure: Text,
         "keep" => keep: TextOr<KeepShape>,
     }
 }
@@ -45,14 +60,21 @@ impl CacheEntry {
     /// The only cache where the configuration names none: `.larder/shared`, for all mirrors.
     pub(super) fn shared(root: &Path) -> Self {
         let name = CacheName::shared();
-        Self { path: default_path(root, &name), name, prefixes: Vec::new(), keep: Keep::default(), slack: Slack::NONE }
+        let (keep, slack, kept) = (Keep::default(), Slack::NONE, Kept::Yes);
+        Self { path: default_path(root, &name), name, prefixes: Vec::new(), keep, slack, kept }
+    }
+
+    /// Where blobs lie that no other folder takes: `.larder/scratch`.
+    pub(super) fn scratch(root: &Path) -> Self {
+        let name = CacheName::scratch();
+        Self { path: default_path(root, &name), name, kept: Kept::No, ..Self::shared(root) }
     }
 
     pub(super) fn read_all(
         reader: &Reader<'_>,
         shapes: &[CacheShape],
         environments: &[PathBuf],
-    ) -> Result<Vec<Self>, Problem> {
+    ) -> Result<(Vec<Self>, Vec<TeamCacheEntry>), Problem> {
         if shapes.is_empty() {
             let complaint = Complaint::new("there is no cache in `caches`");
             return Err(
@@ -60,12 +82,18 @@ impl CacheEntry {
             );
         }
         let mut caches: Vec<Self> = Vec::new();
+        let mut teams: Vec<TeamCacheEntry> = Vec::new();
         for (index, shape) in shapes.iter().enumerate() {
             let reader = reader.item(index);
             let cache = Self::read(&reader, shape)?;
-            if caches.iter().any(|other| other.name == cache.name) {
+            let mut names = caches.iter().map(|other| &other.name).chain(teams.iter().map(|other| &other.name));
+            if names.any(|name| *name == cache.name) {
                 let complaint = Complaint::new(format!("two caches have the name `{}`", cache.name));
                 return Err(reader.key("name").problem(complaint.help("give each cache a name of its own")));
+            }
+            if let Some(team) = TeamCacheEntry::read(&reader, shape, &cache)? {
+                teams.push(team);
+                continue;
             }
             let help = match cache.name.as_str() {
                 "job" => "give it a name other than `job`, or a `path` of its own".to_owned(),
@@ -78,7 +106,7 @@ impl CacheEntry {
             }
             caches.push(cache);
         }
-        Ok(caches)
+        Ok((caches, teams))
     }
 
     fn read(reader: &Reader<'_>, shape: &CacheShape) -> Result<Self, Problem> {
@@ -101,7 +129,7 @@ impl CacheEntry {
         let keep = shape.keep.as_ref().map(|keep| Keep::read(&reader.key("keep"), keep)).transpose()?;
         let path = path.unwrap_or_else(|| default_path(root, &name));
         let (keep, slack) = keep.unwrap_or_default();
-        Ok(Self { name, prefixes, path, keep, slack })
+        Ok(Self { name, prefixes, path, keep, slack, kept: Kept::Yes })
     }
 }
 

@@ -35,6 +35,11 @@ impl CacheName {
     pub fn shared() -> Self {
         Self("shared".to_owned())
     }
+
+    /// The name of the folder for blobs that no other folder takes: `scratch`.
+    pub(super) fn scratch() -> Self {
+        Self("scratch".to_owned())
+    }
 }
 
 /// Whether a file of this name could be the lock of a cache.

@@ -77,9 +77,9 @@ fn read(reader: &Reader<'_>, shape: FileShape) -> Result<Config, Problem> {
     let at_mirrors = reader.key("mirrors");
     let mirrors = shape.mirrors.map(|mirrors| Mirrors::read(&at_mirrors, mirrors)).transpose()?;
     let (mirrors, collect) = mirrors.map_or((None, None), |mirrors| (mirrors.read, mirrors.collect));
-    let caches = match &shape.caches {
+    let (caches, team_caches) = match &shape.caches {
         Some(caches) => CacheEntry::read_all(&reader.key("caches"), caches, &environments)?,
-        None => default.caches,
+        None => (default.caches, Vec::new()),
     };
     if let Some((index, entry)) = &collect {
         entry.check(&at_mirrors.item(*index), &caches, &environments)?;
@@ -90,7 +90,20 @@ fn read(reader: &Reader<'_>, shape: FileShape) -> Result<Config, Problem> {
     let network = network::read(&reader.key("network"), &shape.network.unwrap_or_default())?;
     let max_archive_size = reader.read_key("max-archive-size", shape.max_archive_size.as_ref(), size)?;
     let max_archive_size = max_archive_size.unwrap_or(default.max_archive_size);
-    Ok(Config { environments, mirrors, collect, caches, jobs, build_deps, network, max_archive_size, ..default })
+    let mut config = Config {
+        environments,
+        mirrors,
+        collect,
+        caches,
+        team_caches,
+        jobs,
+        build_deps,
+        network,
+        max_archive_size,
+        ..default
+    };
+    config.provide_scratch();
+    Ok(config)
 }
 
 fn read_environments(reader: &Reader<'_>, shape: &TextOr<Vec<Text>>) -> Result<Vec<PathBuf>, Problem> {

@@ -27,6 +27,7 @@ mod network;
 mod reader;
 mod shape;
 mod slack;
+mod team_cache;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -36,7 +37,7 @@ use std::path::{Path, PathBuf};
 use bytesize::ByteSize;
 
 pub use build_deps::{BuildDeps, InvalidBuildDeps};
-pub use cache_entry::CacheEntry;
+pub use cache_entry::{CacheEntry, Kept};
 pub use cache_name::{CacheName, InvalidCacheName};
 pub use collect_entry::{CollectEntry, Upkeep};
 pub use error::{ConfigError, Excerpt, Position};
@@ -44,6 +45,7 @@ pub use jobs::JobRule;
 pub use keep::{Keep, LockfileBlobs};
 pub use mirror_pattern::MirrorPattern;
 pub use slack::{InvalidSlack, Slack};
+pub use team_cache::TeamCacheEntry;
 
 use crate::fs::{Kind, kind, normalise};
 use crate::transport::NetworkSettings;
@@ -68,8 +70,10 @@ pub struct Config {
     pub mirrors: Option<Vec<Mirror>>,
     /// The folder that collects what the pipeline built; asked after all mirrors.
     pub collect: Option<CollectEntry>,
-    /// The caches, in the order in which they are tried. At least one.
+    /// The caches that are folders, in the order in which they are tried. At least one.
     pub caches: Vec<CacheEntry>,
+    /// The caches in object stores, in the order in which they are tried.
+    pub team_caches: Vec<TeamCacheEntry>,
     /// What the jobs need, in the order in which their patterns are tried.
     pub jobs: Vec<JobRule>,
     /// Which build dependencies are needed, where a job does not say so.
@@ -112,6 +116,7 @@ impl Config {
             mirrors: None,
             collect: None,
             caches: vec![CacheEntry::shared(root)],
+            team_caches: Vec::new(),
             jobs: Vec::new(),
             build_deps: None,
             network: NetworkSettings::default(),
@@ -122,6 +127,13 @@ impl Config {
     /// What the job of this name needs: the first rule that matches.
     pub fn job_rule(&self, ci_job_name: &str) -> Option<&JobRule> {
         self.jobs.iter().find(|rule| rule.matches(ci_job_name))
+    }
+
+    /// Where there is a team cache, and mirrors that no folder is for, add a folder for their binaries that nobody keeps.
+    pub fn provide_scratch(&mut self) {
+        if !self.team_caches.is_empty() && self.caches.iter().all(|cache| !cache.prefixes.is_empty()) {
+            self.caches.push(CacheEntry::scratch(&self.root));
+        }
     }
 
     /// The cache for binaries of this mirror: the first that matches.

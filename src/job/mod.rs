@@ -31,4 +31,4 @@ pub use mirror::{Document, Entry, EntryBlob, JobMirror, build, described_spec};
 pub(crate) use mirror::{nodes_of, v2_index_files, v3_index_files, v3_index_manifest};
 pub use restored::RestoredCaches;
 pub(crate) use scope::{FILE_NAME as SCOPE_FILE_NAME, MirrorEntry, scope_text};
-pub use state::State;
+pub use state::{ForTeam, State};

@@ -28,16 +28,36 @@ pub struct State {
     /// What Spack installs from the folder of what the branch built. `finish` removes none of it there.
     #[serde(default)]
     pub collected: Vec<DagHash>,
+    /// For each team cache by its name: what it is to keep of this job.
+    #[serde(default)]
+    pub teams: BTreeMap<String, ForTeam>,
     /// What `prepare` found out; absent until it is done.
     #[serde(default)]
     pub prepared: Option<Prepared>,
+}
+
+/// What a team cache is to know of a job.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ForTeam {
+    /// The blobs that the job needs and that are this cache's business.
+    pub used: Vec<Sha256Digest>,
+    /// Of those, the ones that were fetched from a mirror: the cache lacks them.
+    pub fetched: Vec<Sha256Digest>,
 }
 
 impl State {
     /// A state.
     pub fn new(used: Vec<Sha256Digest>) -> Self {
         let (to_build, collected) = (Vec::new(), Vec::new());
-        Self { version: FORMAT, used, added: BTreeMap::new(), to_build, collected, prepared: None }
+        Self {
+            version: FORMAT,
+            used,
+            added: BTreeMap::new(),
+            to_build,
+            collected,
+            teams: BTreeMap::new(),
+            prepared: None,
+        }
     }
 
     /// Write it into the job folder.

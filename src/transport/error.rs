@@ -9,6 +9,7 @@ use reqwest::StatusCode;
 use thiserror::Error;
 use url::Url;
 
+use super::objects::ObjectError;
 use super::verifier::Mismatch;
 
 /// A failed request. Addresses are kept without credentials: messages end up in public job logs.
@@ -191,6 +192,10 @@ pub enum TransportError {
         #[source]
         source: io::Error,
     },
+    /// An object store.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Object(Box<ObjectError>),
     /// The bytes could not be kept here.
     #[error("can't keep what `{url}` sends in `{}`", staging.display())]
     #[diagnostic(help("{}", hint_for_disk(source)))]
@@ -217,6 +222,7 @@ impl TransportError {
                 status.is_server_error()
                     || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
             }
+            Self::Object(error) => error.is_transient(),
             _ => false,
         }
     }
@@ -230,13 +236,20 @@ impl TransportError {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
+            Self::Object(error) => error.retry_after(),
             _ => None,
         }
     }
 }
 
+impl From<ObjectError> for TransportError {
+    fn from(error: ObjectError) -> Self {
+        Self::Object(Box::new(error))
+    }
+}
+
 /// A certificate that is not trusted now will not be in a second.
-fn is_certificate_trouble(error: &reqwest::Error) -> bool {
+pub(super) fn is_certificate_trouble(error: &reqwest::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {

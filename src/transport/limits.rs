@@ -22,6 +22,10 @@ impl Default for Limits {
 /// The most redirects that are followed for one request: stops a loop.
 pub(super) const MAX_REDIRECTS: usize = 10;
 
+/// How much of an upload is in the memory at once, and how large the parts are in which a larger one is sent. A store takes
+/// 10,000 parts, so this is good for blobs of 156 GiB, which is more than [`Limits::blob_bytes`].
+pub(super) const PART_BYTES: usize = 16 << 20;
+
 /// The longest wait that a server may ask for with `Retry-After`; a longer one ends the attempts at once, since a job that
 /// sleeps for an hour costs more than one that fails.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);

@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod http;
 mod limits;
+mod objects;
 mod registry;
 mod retry;
 pub mod verifier;
@@ -25,12 +26,13 @@ pub use download::{Order, Partial, Slot};
 pub use error::TransportError;
 pub(crate) use error::public;
 pub use limits::{Limits, NetworkSettings};
+pub use objects::{Listed, ObjectError, Refusal, UploadError, Written};
 pub use verifier::{Expected, Size, VerifiedBlob};
 
 use body::{Body, Part};
 use credentials::Credentials;
 
-use crate::types::{Access, PlainHttp, Variables};
+use crate::types::{Access, PlainHttp, Variables, is_object_store};
 
 /// A URL, and what its mirror allows.
 #[derive(Clone, Debug)]
@@ -47,6 +49,7 @@ pub struct Location {
 #[derive(Debug)]
 pub struct Transport {
     http: http::Http,
+    objects: objects::Objects,
     registry: registry::Registry,
     settings: NetworkSettings,
     limits: Limits,
@@ -90,10 +93,11 @@ impl Transport {
         let slots = download::Slots::new(settings.connections);
         let bandwidth = settings.bandwidth.map(download::Bandwidth::new);
         let credentials = Arc::new(Credentials::new(variables));
+        let objects = objects::Objects::new(&settings, variables);
         let registry = registry::Registry::new(&settings, Arc::clone(&credentials));
         let http = http::Http::new(&settings, credentials);
         let (counters, wrong_sources) = Default::default();
-        Self { http, registry, settings, limits, counters, slots, bandwidth, wrong_sources }
+        Self { http, objects, registry, settings, limits, counters, slots, bandwidth, wrong_sources }
     }
 
     /// The settings it was made with.
@@ -128,8 +132,45 @@ impl Transport {
     async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>, TransportError> {
         match at.url.scheme() {
             "oci" | "oci+http" => self.registry.open(&self.http, at, part, purpose).await,
+            scheme if is_object_store(scheme) => self.objects.open(at, part).await,
             _ => self.http.open(at, part, purpose).await,
         }
+    }
+
+    /// Put a blob into an object store under its name, unless it is there already. `go_on` is asked between its parts.
+    pub async fn upload(
+        &self,
+        at: &Location,
+        file: impl std::io::Read + Send,
+        expected: Expected,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Written, UploadError> {
+        self.counters.request();
+        self.objects.upload(at, file, expected.capped(self.limits.blob_bytes), go_on).await
+    }
+
+    /// Write a small object, unless there is one of this name.
+    pub async fn put(&self, at: &Location, bytes: Vec<u8>) -> Result<Written, TransportError> {
+        self.counters.request();
+        self.objects.put(at, bytes.into()).await
+    }
+
+    /// Every object below a place of an object store.
+    pub async fn list(&self, at: &Location) -> Result<Vec<Listed>, TransportError> {
+        self.counters.request();
+        self.objects.list(at).await
+    }
+
+    /// What an object store says of an object, or `None` where there is none.
+    pub async fn stat(&self, at: &Location) -> Result<Option<Listed>, TransportError> {
+        self.counters.request();
+        self.objects.stat(at).await
+    }
+
+    /// Remove an object. One that is gone already is as good as removed.
+    pub async fn delete(&self, at: &Location) -> Result<(), TransportError> {
+        self.counters.request();
+        self.objects.delete(at).await
     }
 
     /// How many requests were made, repeated ones included.

@@ -11,8 +11,8 @@ use url::{Host, Url};
 use super::{MirrorPath, registry_url};
 use crate::fs::normalise;
 
-/// The address of a mirror: `file://`, `https://` or `http://`, or a repository of a registry (`oci://`, `oci+http://`), without
-/// query or fragment.
+/// The address of a mirror: `file://`, `https://` or `http://`, a repository of a registry (`oci://`, `oci+http://`), or a place
+/// in an object store (`s3://BUCKET/PREFIX`, `gs://`, `az://`), without query or fragment.
 ///
 /// Printing it never shows a password: an address may carry one, and messages end up in public job logs.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -42,7 +42,9 @@ pub enum InvalidMirrorUrl {
         reason: String,
     },
     /// A scheme that larder can't read.
-    #[error("`{scheme}://` mirrors can't be read: expected `file://`, `https://`, `http://` or `oci://` in `{text}`")]
+    #[error(
+        "`{scheme}://` mirrors can't be read: expected `file://`, `https://`, `http://`, `oci://`, `s3://`, `gs://` or `az://` in `{text}`"
+    )]
     Scheme {
         /// The text.
         text: String,
@@ -73,6 +75,7 @@ impl MirrorUrl {
             scheme if registry_url::is_registry(scheme) => {
                 registry_url::check(&url).map_err(|reason| malformed(reason.to_owned()))?;
             }
+            scheme if is_object_store(scheme) => check_bucket(&url).map_err(|reason| malformed(reason.to_owned()))?,
             scheme => {
                 return Err(InvalidMirrorUrl::Scheme { text: redact_text(text), scheme: scheme.to_owned() });
             }
@@ -129,6 +132,33 @@ impl MirrorUrl {
         let text = String::from(url);
         text.strip_suffix('/').map_or(text.clone(), str::to_owned)
     }
+}
+
+/// The schemes of object stores: the host is a bucket, and the endpoint is known from elsewhere.
+pub(crate) fn is_object_store(scheme: &str) -> bool {
+    matches!(scheme, "s3" | "gs" | "az")
+}
+
+/// A bucket, and nothing that belongs elsewhere. Its name becomes part of another URL, where `..` or a separator would lead
+/// out of the place that the configuration names.
+fn check_bucket(url: &Url) -> Result<(), &'static str> {
+    let bucket = url.host_str().unwrap_or_default();
+    if bucket.is_empty() {
+        return Err("it names no bucket, as in `s3://bucket/prefix`");
+    }
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'$');
+    if !bucket.bytes().all(is_fine) || bucket.bytes().all(|byte| byte == b'.') {
+        return Err("a bucket's name has letters, digits, `.`, `-` and `_` only");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("credentials of an object store belong into environment variables, not into the URL");
+    }
+    if url.port().is_some() {
+        return Err(
+            "an object store's endpoint belongs into `endpoint-url`, or into a variable such as `AWS_ENDPOINT_URL`",
+        );
+    }
+    Ok(())
 }
 
 /// Whether the host is this very machine.
@@ -254,6 +284,28 @@ mod tests {
             ("oci://host.example/a%2e%2e/b", "without tag"),
             ("oci://user:secret@host.example/x", "access-pair"),
             ("oci+http://host.example/x?a", "neither `?` nor `#`"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(reason) && !error.contains("secret"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_object_store_is_a_bucket_and_a_prefix() {
+        for text in ["s3://bucket/a/b", "gs://my_bucket", "az://container/x/"] {
+            assert_eq!(parse(text).unwrap().to_string(), text.trim_end_matches('/'));
+        }
+        let path = MirrorPath::new(["v3", "../x", "a+b c"]);
+        assert_eq!(parse("s3://Bucket/p/").unwrap().join(&path).as_str(), "s3://Bucket/p/v3/.._x/a+b_c");
+        assert_eq!(parse("s3://bucket").unwrap().join(&path).as_str(), "s3://bucket/v3/.._x/a+b_c");
+        for (text, reason) in [
+            ("s3:///prefix", "no bucket"),
+            ("s3:bucket", "no bucket"),
+            ("s3://../x", "letters, digits"),
+            ("s3://a%2fb/x", "letters, digits"),
+            ("s3://key:secret@bucket/x", "not into the URL"),
+            ("s3://bucket:9000/x", "endpoint-url"),
+            ("s3://bucket/x?versionId=1", "neither `?` nor `#`"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(reason) && !error.contains("secret"), "{text}: {error}");

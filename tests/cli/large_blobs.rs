@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::context::{Project, Run, mirror_entry, total};
 use crate::fixtures::{Mirror, copy_folder, sha256};
+use crate::s3_server::{Readers, S3Server};
 use crate::server::{Fault, Server, Times};
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
@@ -90,6 +91,19 @@ fn a_large_blob_is_fetched_in_parts_and_each_byte_once() {
     parts.sort_by_key(|part| part.start);
     let ends = parts.iter().fold(0, |end, part| if part.start == end { part.end } else { usize::MAX });
     assert_eq!((ends, sent), (large.bytes, large.bytes as u64), "{parts:?}");
+}
+
+#[test]
+fn a_large_blob_in_an_object_store_is_fetched_in_parts() {
+    let large = large(24 * MIB);
+    let store = S3Server::with_mirror(Readers::Known, large.folder.path(), "mirror");
+    large.project.configure(&mirror_entry("s3://binaries/mirror", false));
+    let variables = store.variables();
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    large.project.larder_with(&["prepare"], &variables).succeeds();
+    large.assert_cached();
+    let asked = store.log().iter().filter(|line| line.ends_with(&large.digest)).count();
+    assert!(asked > 1, "{:?}", store.log());
 }
 
 #[test]

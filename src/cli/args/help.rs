@@ -90,6 +90,13 @@ Examples:
   larder list --sort size
   larder list --cache shared --json";
 
+pub const PRUNE: &str = "\
+Safe while jobs read and write: what is younger than a day stays.
+
+Examples:
+  larder prune --dry-run
+  larder prune --cache team --max-age 30d --max-size 500GiB";
+
 pub const CLEAN: &str = "\
 Touches only folders that larder made.
 

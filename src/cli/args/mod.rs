@@ -8,10 +8,11 @@ mod selection;
 
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use larder::types::{InvalidMirrorUrl, MirrorUrl};
+use larder::types::{InvalidMirrorUrl, MaxAge, MirrorUrl};
 
 pub use selection::{BuildDepsOption, SelectionOptions};
 
@@ -54,7 +55,7 @@ pub enum Command {
     Init(InitOptions),
     /// Before the job: check the caches, download what is missing, make the local mirror
     #[command(after_help = help::PREPARE)]
-    Prepare(SelectionOptions),
+    Prepare(FillOptions),
     /// After the job: prune the caches, so that the runner uploads only what is worth it
     #[command(after_help = help::FINISH)]
     Finish(FinishOptions),
@@ -63,7 +64,7 @@ pub enum Command {
     Collect(CollectOptions),
     /// Fill the caches by hand, for whole environments
     #[command(after_help = help::WARM)]
-    Warm(SelectionOptions),
+    Warm(FillOptions),
     /// Write the environments and their binaries to a folder for a site without a network
     #[command(after_help = help::EXPORT)]
     Export(ExportOptions),
@@ -73,6 +74,9 @@ pub enum Command {
     /// Show what the caches hold, for whom, how large, and when it was last used
     #[command(after_help = help::LIST)]
     List(ListOptions),
+    /// Make room in the caches that are in object stores, by what jobs needed lately
+    #[command(after_help = help::PRUNE)]
+    Prune(PruneOptions),
     /// Empty the caches
     #[command(after_help = help::CLEAN)]
     Clean(CleanOptions),
@@ -157,6 +161,31 @@ pub struct InitOptions {
     /// Print both on standard output, and write no file
     #[arg(long)]
     pub print: bool,
+}
+
+/// Options of `prepare` and `warm`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FillOptions {
+    /// Which specs.
+    #[command(flatten)]
+    pub selection: SelectionOptions,
+    /// Add what was fetched to the caches in object stores at once, not in `finish`
+    #[arg(long)]
+    pub push: bool,
+}
+
+/// Options of `prune`.
+#[derive(Clone, Debug, Args)]
+pub struct PruneOptions {
+    /// Remove what no job needed for so long, as in `30d` [default: the cache's `keep`]
+    #[arg(long, value_name = "TIME")]
+    pub max_age: Option<MaxAge>,
+    /// Remove what was unused for longest until the rest is no larger, as in `500GiB` [default: the cache's `keep`]
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<ByteSize>,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Options of `finish`.

@@ -56,7 +56,7 @@ pub fn list(report: &Report, order: SortOption, now: Timestamp, width: Option<u1
         out.push('\n');
     }
     for cache in &report.caches {
-        let (name, path) = (printable(&cache.name), printable(&cache.path));
+        let (name, path) = (printable(&cache.name), printable(cache.url.as_ref().unwrap_or(&cache.path)));
         // Writing to a string can't fail.
         let _ = writeln!(out, "{name}: {}, {} in {path}", count(cache.blobs, "blob"), size(cache.bytes));
     }

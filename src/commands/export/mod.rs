@@ -18,6 +18,7 @@ use self::published::{keys, write_keys, write_metadata};
 use super::environments::{InstallTrees, load};
 use super::obtain::{self, BlobNeed, Held, Obtained};
 use super::resolve::{self, Documents, Found, Resolution, Scope};
+use super::team_cache::TeamCaches;
 use super::upload::Note;
 use super::{CommandError, Mode, Session, Wanted, upkeep, upload};
 use crate::config::BuildDeps;
@@ -47,6 +48,7 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     let job_folder = JobFolder::of(&session.config.root);
     let _lock = job_folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     upload::note(session, &job_folder, Note::OfThisJob, Mode::Act)?;
+    let teams = TeamCaches::new(session);
     let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
     let staging = job_folder.partial();
     let documents = Documents::Keep(&staging);
@@ -66,7 +68,7 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     needs.retain(|need: &BlobNeed| digests.contains(&need.blob.expected.digest));
 
     let copy = |obtained: &Obtained| tokio::task::block_in_place(|| copy_all(session, &folder, &missing, obtained));
-    let (obtained, ()) = obtain::obtain(session, &needs, &caches, &transport, &staging, copy).await?;
+    let (obtained, ()) = obtain::obtain(session, &needs, &caches, &teams, &transport, &staging, copy).await?;
     let fingerprints = write_keys(&folder, &found, &folder_of, &keys)?;
     write_metadata(&folder, &found, &folder_of)?;
     write_environments(session, &mut folder)?;
@@ -79,7 +81,7 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     };
     write_texts(&folder, build_deps, &contents)?;
 
-    let mut report = obtain::report(session, "export", &resolution, &obtained, &caches, &transport)?;
+    let mut report = obtain::report(session, "export", &resolution, &obtained, &caches, &teams, &transport)?;
     report.export = Some(describe(&mut report, &folder, &resolution, &copies, &there, fingerprints));
     folder.leave()?;
     let report = session.conclude(report);

@@ -10,6 +10,21 @@ fn refused(yaml: &str) -> String {
 }
 
 #[test]
+fn a_cache_in_an_object_store_is_no_folder_and_no_web_page() {
+    let of = |entry: &str| refused(&format!("caches: [{{ name: t, {entry} }}]\n"));
+    for (entry, said) in [
+        ("url: s3://b/x, path: y", "both a `path` and a `url`"),
+        ("url: https://host/x", "a cache can't be at"),
+        ("url: /srv/x", "a cache can't be at"),
+        ("url: s3://b/x, keep: lockfile", "one project's lockfiles"),
+        ("url: s3://b/x, keep: { max-age: 3d, slack: 10% }", "`slack` saves uploads"),
+        ("path: y, insecure: true", "there is no `url`"),
+    ] {
+        assert!(of(entry).contains(said), "{entry}: {}", of(entry));
+    }
+}
+
+#[test]
 fn unknown_and_repeated_keys_are_shown_where_they_are() {
     assert_snapshot!(refused("\n# mirrors\nmirrorrs:\n"), @r"
     error: unknown key `mirrorrs`
@@ -136,10 +151,10 @@ fn mirrors_that_can_not_be_used_are_shown_where_they_are() {
      2 |   - name: a
        |     ^
     ");
-    assert_snapshot!(refused("mirrors: [s3://bucket/x]\n"), @r"
-    error: `s3://` mirrors can't be read: expected `file://`, `https://`, `http://` or `oci://` in `s3://bucket/x`
+    assert_snapshot!(refused("mirrors: [ftp://bucket/x]\n"), @r"
+    error: `ftp://` mirrors can't be read: expected `file://`, `https://`, `http://`, `oci://`, `s3://`, `gs://` or `az://` in `ftp://bucket/x`
      --> larder.yaml:1:11
-     1 | mirrors: [s3://bucket/x]
+     1 | mirrors: [ftp://bucket/x]
        |           ^
     ");
     assert_snapshot!(refused("mirrors:\n  - name: a\n    url: http://host/x\n"), @r"

@@ -1,0 +1,168 @@
+//! HTTP below the crate `object_store`: the same certificate authorities, proxies and timeouts as for other mirrors, no
+//! redirects, and refusals that keep what the server said.
+//!
+//! Everything goes through here, requests for credentials included. So this is also where it is decided that nothing leaves
+//! this machine without TLS, save for the metadata services of the clouds, which only exist without it.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
+use reqwest::Client;
+use reqwest::header::RETRY_AFTER;
+use reqwest::redirect::Policy;
+use url::{Host, Url};
+
+use super::refusal::Refusal;
+use crate::transport::error::TransportError;
+use crate::transport::http::retry_after;
+use crate::transport::limits::NetworkSettings;
+use crate::types::{PlainHttp, is_loopback};
+
+/// How long the metadata service of a cloud may take to accept a connection. It is one hop away, or not there at all.
+pub(super) const METADATA_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The most bytes of an error message that are read: stops a server that answers an error without end.
+const MAX_REFUSAL_BYTES: usize = 64 << 10;
+
+/// Makes one [`Client`] for stores and one for metadata services, when first needed.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    outward: OnceLock<Client>,
+    metadata: OnceLock<Client>,
+}
+
+/// The connection of one store.
+#[derive(Clone, Debug)]
+pub(super) struct Connection {
+    outward: Client,
+    metadata: Client,
+    plain_http: PlainHttp,
+    settings: NetworkSettings,
+}
+
+impl Clients {
+    pub(super) fn connection(
+        &self,
+        settings: &NetworkSettings,
+        plain_http: PlainHttp,
+    ) -> Result<Connection, TransportError> {
+        // An error only says that another thread installed it first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // HTTP/2 would put all downloads on one connection.
+        let builder = || {
+            Client::builder()
+                .http1_only()
+                .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
+                .redirect(Policy::none())
+        };
+        let make = |slot: &OnceLock<Client>, builder: reqwest::ClientBuilder| -> Result<Client, TransportError> {
+            if let Some(client) = slot.get() {
+                return Ok(client.clone());
+            }
+            let client = builder.build().map_err(|source| TransportError::Setup { source })?;
+            Ok(slot.get_or_init(|| client).clone())
+        };
+        Ok(Connection {
+            outward: make(&self.outward, builder().connect_timeout(settings.connect_timeout))?,
+            // A proxy would ask the metadata service of its own machine, whose rights are not ours.
+            metadata: make(&self.metadata, builder().no_proxy().connect_timeout(METADATA_PATIENCE))?,
+            plain_http,
+            settings: settings.clone(),
+        })
+    }
+}
+
+impl HttpConnector for Connection {
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(self.clone()))
+    }
+}
+
+/// What a request without TLS is refused with.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is not protected by TLS")]
+pub(super) struct WithoutTls(pub String);
+
+/// A server that did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} s", .0.as_secs_f64())]
+pub(super) struct NoAnswer(Duration);
+
+#[async_trait::async_trait]
+impl HttpService for Connection {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let url = request.uri().to_string().parse::<Url>();
+        let url = url.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let is_metadata = is_metadata_service(&url);
+        let is_plain = url.scheme() != "https" && !is_metadata && !is_loopback(&url);
+        if is_plain && self.plain_http == PlainHttp::LoopbackOnly {
+            let origin = url.origin().ascii_serialization();
+            return Err(HttpError::new(HttpErrorKind::Unknown, WithoutTls(origin)));
+        }
+        // A body takes as long as the line does; an answer without one begins soon or never.
+        let sends = !matches!(*request.method(), http::Method::GET | http::Method::HEAD);
+        let patience = if sends { self.settings.total_timeout } else { self.settings.idle_timeout };
+        let method = request.method().clone();
+        let client = if is_metadata { &self.metadata } else { &self.outward };
+        let response = tokio::time::timeout(patience, HttpService::call(client, request)).await;
+        let response = response.map_err(|_| HttpError::new(HttpErrorKind::Timeout, NoAnswer(patience)))??;
+        // Without its query: that of some requests is a credential.
+        tracing::debug!("{} {method} {}{}", response.status(), url.origin().ascii_serialization(), url.path());
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(HttpError::new(HttpErrorKind::Unknown, self.refusal(response).await))
+    }
+}
+
+impl Connection {
+    /// What the server says, as far as it says something. A body that breaks or stalls says no more.
+    async fn refusal(&self, response: HttpResponse) -> Refusal {
+        let (parts, body) = response.into_parts();
+        let mut text = Vec::new();
+        let mut pieces = body.bytes_stream();
+        let read = async {
+            use futures::StreamExt as _;
+            while let Some(Ok(piece)) = pieces.next().await {
+                text.extend_from_slice(&piece[..piece.len().min(MAX_REFUSAL_BYTES - text.len())]);
+                if text.len() == MAX_REFUSAL_BYTES {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(self.settings.idle_timeout, read).await;
+        let pause = parts.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
+        Refusal::new(parts.status, &parts.headers, &text, pause)
+    }
+}
+
+/// Whether it is the place where a cloud tells its own machines who they are: link-local addresses, which no router
+/// forwards, and one name.
+fn is_metadata_service(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_link_local(),
+        Some(Host::Ipv6(address)) => address.segments()[..2] == [0xfd00, 0x0ec2],
+        Some(Host::Domain(name)) => name == "metadata.google.internal",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metadata_service_is_next_door() {
+        let is = |text: &str| is_metadata_service(&text.parse().unwrap());
+        for text in ["http://169.254.169.254/latest", "http://[fd00:ec2::254]/", "http://metadata.google.internal/x"] {
+            assert!(is(text), "{text}");
+        }
+        for text in ["http://10.0.0.1/", "http://metadata.google.internal.evil.example/", "http://[fd00:ec3::254]/"] {
+            assert!(!is(text), "{text}");
+        }
+    }
+}

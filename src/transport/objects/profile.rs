@@ -1,0 +1,218 @@
+//! Profiles of AWS: `~/.aws/credentials` and `~/.aws/config`, which the crate `object_store` does not read.
+//!
+//! Read are keys, and roles taken on by a web identity, which is how GitLab documents its ID tokens. What takes a program or
+//! a browser to sign in (`sso_session`, `credential_process`, `source_profile`) is refused by name rather than passed over:
+//! a run without the rights of its profile would take binaries for missing.
+
+use std::path::{Path, PathBuf};
+
+use ini::{Ini, ParseOption};
+
+use crate::types::{AccessPair, Secret, Variables};
+
+/// What a profile says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Profile {
+    pub credentials: Option<ProfileCredentials>,
+    pub region: Option<String>,
+    pub endpoint: Option<String>,
+}
+
+/// How a profile signs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ProfileCredentials {
+    /// A key, and the token that goes with a temporary one.
+    Key { pair: AccessPair, token: Option<Secret> },
+    /// A role, taken on with a token in a file.
+    WebIdentity { role: String, token_file: String, session: Option<String> },
+}
+
+/// What is wrong with a profile, and the next step.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ProfileProblem {
+    pub reason: String,
+    pub hint: String,
+}
+
+/// Where the two files are.
+#[derive(Debug)]
+struct Files {
+    credentials: Option<PathBuf>,
+    config: Option<PathBuf>,
+}
+
+impl Files {
+    fn of(variables: &Variables) -> Self {
+        let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let place = |variable: &str, file: &str| {
+            let named = variables.get(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+            named.or_else(|| Some(home.as_ref()?.join(".aws").join(file)))
+        };
+        Self {
+            credentials: place("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+            config: place("AWS_CONFIG_FILE", "config"),
+        }
+    }
+}
+
+/// The profile that was asked for by name, or the default one where there is any. `Ok(None)`: nobody asked, and there is none.
+pub(super) fn read(asked: Option<&str>, variables: &Variables) -> Result<Option<Profile>, ProfileProblem> {
+    let files = Files::of(variables);
+    let asked = asked.or_else(|| variables.get("AWS_PROFILE").filter(|name| !name.is_empty()));
+    let name = asked.unwrap_or("default");
+    let credentials = load(files.credentials.as_deref())?;
+    let config = load(files.config.as_deref())?;
+    let in_config = if name == "default" { "default".to_owned() } else { format!("profile {name}") };
+    let sections = [credentials.section(Some(name)), config.section(Some(in_config.as_str()))];
+    if sections.iter().all(Option::is_none) {
+        return match asked {
+            None => Ok(None),
+            Some(name) => Err(ProfileProblem {
+                reason: format!("there is no AWS profile `{name}`"),
+                hint: format!(
+                    "looked for `[{name}]` in `{}` and for `[{in_config}]` in `{}`",
+                    shown(files.credentials.as_deref()),
+                    shown(files.config.as_deref())
+                ),
+            }),
+        };
+    }
+    let value = |key: &str| {
+        sections.iter().flatten().find_map(|section| section.get(key)).map(str::trim).filter(|text| !text.is_empty())
+    };
+    let owned = |key: &str| value(key).map(str::to_owned);
+    let credentials = match (value("aws_access_key_id"), value("aws_secret_access_key")) {
+        (Some(id), Some(secret)) => Some(ProfileCredentials::Key {
+            pair: AccessPair { id: id.to_owned(), secret: Secret::new(secret) },
+            token: value("aws_session_token").map(Secret::new),
+        }),
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(ProfileProblem {
+                reason: format!("the AWS profile `{name}` has one half of an access key"),
+                hint: "it takes `aws_access_key_id` and `aws_secret_access_key`".to_owned(),
+            });
+        }
+        (None, None) => match (value("role_arn"), value("web_identity_token_file")) {
+            (Some(role), Some(token_file)) => Some(ProfileCredentials::WebIdentity {
+                role: role.to_owned(),
+                token_file: token_file.to_owned(),
+                session: owned("role_session_name"),
+            }),
+            _ => None,
+        },
+    };
+    let needs_more =
+        ["sso_session", "sso_start_url", "credential_process", "source_profile", "credential_source", "login_session"];
+    if credentials.is_none()
+        && let Some(key) = needs_more.into_iter().find(|key| value(key).is_some())
+    {
+        return Err(ProfileProblem {
+            reason: format!("the AWS profile `{name}` signs in by `{key}`, which larder can't do"),
+            hint: format!(
+                "let the AWS tools sign in and hand over what they got: `eval \"$(aws configure export-credentials --profile \
+                 {name} --format env)\"`"
+            ),
+        });
+    }
+    Ok(Some(Profile { credentials, region: owned("region"), endpoint: owned("endpoint_url") }))
+}
+
+fn load(path: Option<&Path>) -> Result<Ini, ProfileProblem> {
+    let Some(path) = path else { return Ok(Ini::new()) };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Ini::new()),
+        Err(error) => {
+            return Err(ProfileProblem {
+                reason: format!("can't read `{}`: {error}", path.display()),
+                hint: "may this user read it? `AWS_SHARED_CREDENTIALS_FILE` and `AWS_CONFIG_FILE` name other files"
+                    .to_owned(),
+            });
+        }
+    };
+    // A secret may hold any character: neither quotes nor backslashes mean anything in these files.
+    let plain = ParseOption {
+        enabled_quote: false,
+        enabled_escape: false,
+        // Settings of one service are indented below it, and are none of the profile's own.
+        enabled_preserve_key_leading_whitespace: true,
+        ..ParseOption::default()
+    };
+    Ini::load_from_str_opt(&text, plain).map_err(|error| ProfileProblem {
+        // What the parser says may quote the line, and the line may be a secret.
+        reason: format!("`{}` is not an INI file: line {} makes no sense", path.display(), error.line),
+        hint: "the file has `[sections]` with lines `key = value`".to_owned(),
+    })
+}
+
+fn shown(path: Option<&Path>) -> String {
+    path.map_or_else(|| "~/.aws".to_owned(), |path| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(home: &Path, more: &[(&str, &str)]) -> Variables {
+        let home = ("HOME", home.to_str().unwrap());
+        Variables::new(more.iter().chain([&home]).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    fn home(credentials: &str, config: &str) -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".aws")).unwrap();
+        std::fs::write(home.path().join(".aws/credentials"), credentials).unwrap();
+        std::fs::write(home.path().join(".aws/config"), config).unwrap();
+        home
+    }
+
+    #[test]
+    fn a_profile_comes_from_both_files() {
+        let home = home(
+            "[default]\naws_access_key_id = A\naws_secret_access_key = a\\n\"b#c;=\n\n[ci]\naws_access_key_id=B\naws_secret_access_key=b\naws_session_token=t==\n",
+            "[default]\nregion = eu-central-1\n[profile ci]\nregion=eu-west-1\nendpoint_url = https://s3.example\ns3 =\n  addressing_style = path\n",
+        );
+        let of =
+            |asked: Option<&str>, more: &[(&str, &str)]| read(asked, &variables(home.path(), more)).unwrap().unwrap();
+        let key = |id: &str, secret: &str, token: Option<&str>| {
+            let pair = AccessPair { id: id.to_owned(), secret: Secret::new(secret) };
+            Some(ProfileCredentials::Key { pair, token: token.map(Secret::new) })
+        };
+        assert_eq!(of(None, &[]).credentials, key("A", "a\\n\"b#c;=", None));
+        assert_eq!(of(None, &[]).region.as_deref(), Some("eu-central-1"));
+        let ci = of(Some("ci"), &[]);
+        assert_eq!(ci, of(None, &[("AWS_PROFILE", "ci")]));
+        assert_eq!(ci.credentials, key("B", "b", Some("t==")));
+        assert_eq!((ci.region.as_deref(), ci.endpoint.as_deref()), (Some("eu-west-1"), Some("https://s3.example")));
+        assert_eq!(of(Some("default"), &[("AWS_PROFILE", "ci")]).credentials, key("A", "a\\n\"b#c;=", None));
+    }
+
+    #[test]
+    fn the_profile_that_gitlab_documents_for_its_id_tokens_is_read() {
+        let home = home(
+            "",
+            "[profile oidc]\nrole_arn=arn:aws:iam::1:role/x\nweb_identity_token_file=/tmp/web_identity_token\n",
+        );
+        let profile = read(Some("oidc"), &variables(home.path(), &[])).unwrap().unwrap();
+        let (role, token_file) = ("arn:aws:iam::1:role/x".to_owned(), "/tmp/web_identity_token".to_owned());
+        assert_eq!(profile.credentials, Some(ProfileCredentials::WebIdentity { role, token_file, session: None }));
+    }
+
+    #[test]
+    fn what_larder_cannot_do_is_said_and_no_secret_with_it() {
+        let home = home("[half]\naws_access_key_id = A\n", "[profile sso]\nsso_session = x\nregion = y\n");
+        let problem = |name: &str| read(Some(name), &variables(home.path(), &[])).unwrap_err();
+        assert!(problem("sso").reason.contains("`sso_session`") && problem("sso").hint.contains("export-credentials"));
+        assert!(problem("half").reason.contains("one half"));
+        assert!(problem("none").reason.contains("no AWS profile `none`"));
+        std::fs::write(home.path().join(".aws/credentials"), "[x]\nhunter2\n").unwrap();
+        let ProfileProblem { reason, hint } = problem("x");
+        assert!(reason.contains("makes no sense") && !format!("{reason}{hint}").contains("hunter2"), "{reason}");
+    }
+
+    #[test]
+    fn nobody_asked_and_nothing_there_is_no_profile() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(read(None, &variables(home.path(), &[])), Ok(None));
+    }
+}
