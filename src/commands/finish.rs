@@ -4,7 +4,8 @@
 //! and the records corrected then, so the worst that is left is a record without a blob, which the next run removes.
 //!
 //! GitLab gives `after_script` five minutes. Nothing here grows with the bytes of a cache, only with the number of its files,
-//! all waiting for other jobs together is bounded by [`PATIENCE`], and Spack's push by [`PATIENCE_WITH_SPACK`].
+//! all waiting for other jobs together is bounded by [`PATIENCE`], and all pushing (into team caches, and by Spack into the
+//! folder of what this job built) by [`PATIENCE_WITH_PUSHES`].
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -29,8 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// How long what is left of an interrupted download may wait for somebody to go on with it.
 const LEFTOVERS: Duration = Duration::from_secs(24 * 3600);
-/// How long Spack may push. With the waiting and the pruning it stays below the five minutes of `after_script`.
-const PATIENCE_WITH_SPACK: Duration = Duration::from_secs(200);
+
+/// How long all pushing together may take. With the waiting and the pruning it stays below the five minutes of `after_script`.
+const PATIENCE_WITH_PUSHES: Duration = Duration::from_secs(200);
 
 /// What pruning goes by.
 struct Pruning<'a> {
@@ -57,9 +59,12 @@ pub async fn finish(
     let state = State::read(&folder)?;
     let specs: HashSet<DagHash> =
         state.iter().flat_map(|state| state.to_build.iter().chain(&state.collected)).copied().collect();
+    let pushes_end = Instant::now() + PATIENCE_WITH_PUSHES;
     let pushed = match state.clone() {
         Some(state) if mode == Mode::Act && !session.config.team_caches.is_empty() => {
-            push(session, &folder, state).await?
+            // What is built on this machine can be had nowhere else: it gets its share.
+            let patience = if collect.is_some() { PATIENCE_WITH_PUSHES / 2 } else { PATIENCE_WITH_PUSHES };
+            push(session, &folder, state, patience).await?
         }
         _ => session.config.team_caches.iter().map(team_cache::report_of).collect(),
     };
@@ -67,7 +72,8 @@ pub async fn finish(
     upload::tell_job_status(session);
     let note = upload::note(session, &folder, Note::OfWhoeverBegan, mode)?;
     if let Some(options) = collect {
-        collect_built(session, options, mode)?;
+        let patience = options.patience.unwrap_or_else(|| pushes_end.saturating_duration_since(Instant::now()));
+        collect_built(session, &CollectOptions { patience: Some(patience), ..options.clone() }, mode)?;
     }
     let deadline = Instant::now() + PATIENCE;
     let pruning = Pruning { session, folder, used, note, mode, deadline };
@@ -102,9 +108,7 @@ pub async fn finish(
 
 /// Have Spack push what this job built. Whatever keeps it from that, the caches are pruned all the same.
 fn collect_built(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(), CommandError> {
-    let patience = options.patience.unwrap_or(PATIENCE_WITH_SPACK);
-    let options = CollectOptions { patience: Some(patience), ..options.clone() };
-    match collect::push(session, &options, mode) {
+    match collect::push(session, options, mode) {
         Ok(_) => Ok(()),
         Err(
             error @ (CommandError::Interrupted { .. }
@@ -125,10 +129,15 @@ fn collect_built(session: &Session<'_>, options: &CollectOptions, mode: Mode) ->
 
 /// Add to the team caches what this job fetched, before anything is pruned. What is done is taken out of the state: a second
 /// `finish` has nothing left to do.
-async fn push(session: &Session<'_>, folder: &JobFolder, mut state: State) -> Result<Vec<CacheReport>, CommandError> {
+async fn push(
+    session: &Session<'_>,
+    folder: &JobFolder,
+    mut state: State,
+    patience: Duration,
+) -> Result<Vec<CacheReport>, CommandError> {
     let teams = TeamCaches::new(session);
     let caches = upkeep::open_all(session)?;
-    let pushed = teams.push(&mut state.teams, &caches).await;
+    let pushed = teams.push(&mut state.teams, &caches, Some(patience)).await;
     state.write(folder)?;
     pushed?;
     Ok(teams.reports().collect())

@@ -56,7 +56,7 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
 
     state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
     if wanted.push == Push::Now {
-        teams.push(&mut state.teams, &caches).await?;
+        teams.push(&mut state.teams, &caches, None).await?;
     }
     let report = obtain::report(session, "prepare", &resolution, &obtained, &caches, &teams, &transport)?;
     state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();

@@ -33,10 +33,6 @@ use crate::types::{MirrorPath, Sha256Digest};
 /// How many blobs are sent at once: each has a part of 16 MiB in memory.
 const UPLOADS: usize = 4;
 
-/// How long sending may take. GitLab gives `after_script` five minutes, and pruning comes after it; what is not sent by then is
-/// sent by the next job that fetches it.
-const PATIENCE: Duration = Duration::from_secs(200);
-
 /// The format of the files below `uses/`.
 const FORMAT: u64 = 1;
 
@@ -136,7 +132,7 @@ impl<'a> TeamCaches<'a> {
                 let Some(is_fetched) = is_fetched(digest) else { continue };
                 note.used.push(digest);
                 if is_fetched {
-                    note.fetched.push(digest);
+                    note.lacking.push(digest);
                 }
             }
             (team.entry.name.to_string(), note)
@@ -144,13 +140,44 @@ impl<'a> TeamCaches<'a> {
         self.caches.iter().map(note).collect()
     }
 
-    /// Send what was fetched, and tell what was used. What is done is taken out of `notes`.
-    pub async fn push(&self, notes: &mut BTreeMap<String, ForTeam>, caches: &[Cache]) -> Result<(), CommandError> {
-        let end = Instant::now() + PATIENCE;
+    /// Have everything in `needs` sent that a cache lacks, not only what was fetched: one request each to find out.
+    pub async fn note_absent(&self, notes: &mut BTreeMap<String, ForTeam>, needs: &[BlobNeed]) {
+        for team in &self.caches {
+            let Some(note) = notes.get_mut(team.entry.name.as_str()) else { continue };
+            let here: HashSet<Sha256Digest> = note.used.iter().copied().collect();
+            let digests = needs.iter().map(|need| need.blob.expected.digest);
+            let unsure: Vec<_> = digests.filter(|it| here.contains(it) && !note.lacking.contains(it)).collect();
+            let ask = |digest: Sha256Digest| async move {
+                if team.is_off.load(Ordering::Relaxed) {
+                    return None;
+                }
+                match self.transport.stat(&blob_location(team.entry, digest)).await {
+                    Ok(found) => found.is_none().then_some(digest),
+                    Err(error) => {
+                        self.give_up(team, &error, "nothing is added to it");
+                        None
+                    }
+                }
+            };
+            let absent = futures::stream::iter(unsure).map(ask).buffer_unordered(self.transport.settings().connections);
+            note.lacking.extend(absent.filter_map(std::future::ready).collect::<Vec<_>>().await);
+        }
+    }
+
+    /// Send what the caches lack, and tell what was used. What is done is taken out of `notes`. With `patience`, what is not
+    /// sent by then is left to the next job that fetches it.
+    pub async fn push(
+        &self,
+        notes: &mut BTreeMap<String, ForTeam>,
+        caches: &[Cache],
+        patience: Option<Duration>,
+    ) -> Result<(), CommandError> {
+        let end = patience.map(|patience| Instant::now() + patience);
         for team in &self.caches {
             let Some(note) = notes.get_mut(team.entry.name.as_str()) else { continue };
             // Asked to stop, it does so between two parts, and takes the upload back. A part that stalls is left where it is.
-            let sending = tokio::time::timeout(PATIENCE + PATIENCE / 10, self.send(team, note, caches, end));
+            let limit = patience.map_or(Duration::MAX, |patience| patience + patience / 10);
+            let sending = tokio::time::timeout(limit, self.send(team, note, caches, end));
             if sending.await.is_err() {
                 let text =
                     format!("cache `{}` takes no more blobs: what is left is added by a later job", team.entry.name);
@@ -170,8 +197,8 @@ impl<'a> TeamCaches<'a> {
         Ok(())
     }
 
-    async fn send(&self, team: &Team<'_>, note: &mut ForTeam, caches: &[Cache], end: Instant) {
-        let go_on = || self.session.interrupt.signal().is_none() && Instant::now() < end;
+    async fn send(&self, team: &Team<'_>, note: &mut ForTeam, caches: &[Cache], end: Option<Instant>) {
+        let go_on = || self.session.interrupt.signal().is_none() && end.is_none_or(|end| Instant::now() < end);
         let send_one = |digest: Sha256Digest| async move {
             if team.is_off.load(Ordering::Relaxed) || !go_on() {
                 return None;
@@ -200,11 +227,11 @@ impl<'a> TeamCaches<'a> {
                 }
             }
         };
-        let sending = futures::stream::iter(note.fetched.clone()).map(send_one).buffer_unordered(UPLOADS);
+        let sending = futures::stream::iter(note.lacking.clone()).map(send_one).buffer_unordered(UPLOADS);
         let done: HashSet<Sha256Digest> = sending.filter_map(std::future::ready).collect().await;
-        note.fetched.retain(|digest| !done.contains(digest));
-        if !go_on() && !note.fetched.is_empty() {
-            let left = note.fetched.len();
+        note.lacking.retain(|digest| !done.contains(digest));
+        if !go_on() && !note.lacking.is_empty() {
+            let left = note.lacking.len();
             self.session.warn(&format!(
                 "{left} blobs were not added to cache `{}` in time: the next job that fetches them adds them",
                 team.entry.name

@@ -1,5 +1,6 @@
 //! `larder warm`: fill the caches for whole environments, by hand.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::environments::{self, InstallTrees};
@@ -28,8 +29,10 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     let needs = obtain::needs(session, &resolution.found, &caches)?;
     // `finish` is to remove none of this, nor what a `prepare` of the same job needed.
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
+    let mut earlier_teams = BTreeMap::new();
     if is_same_job && let Some(earlier) = State::read(&folder)? {
         state.used.extend(earlier.used);
+        earlier_teams = earlier.teams;
         (state.to_build, state.collected) = (earlier.to_build, earlier.collected);
     }
     state.collected.extend(resolution.collected());
@@ -39,8 +42,10 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     let (obtained, ()) = obtain::obtain(session, &needs, &caches, &teams, &transport, &staging, |_| Ok(())).await?;
     state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
     if wanted.push == Push::Now {
-        teams.push(&mut state.teams, &caches).await?;
+        teams.note_absent(&mut state.teams, &needs).await;
+        teams.push(&mut state.teams, &caches, None).await?;
     }
+    state.add_teams(earlier_teams);
     let report =
         session.conclude(obtain::report(session, "warm", &resolution, &obtained, &caches, &teams, &transport)?);
     state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();

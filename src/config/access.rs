@@ -20,12 +20,25 @@ shape! {
 }
 
 /// The keys of an entry that are about access.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct AccessKeys<'a> {
     pub(super) pair: Option<&'a PairShape>,
     pub(super) token_variable: Option<&'a Text>,
     pub(super) profile: Option<&'a Text>,
     pub(super) endpoint_url: Option<&'a Text>,
+}
+
+impl AccessKeys<'_> {
+    /// The first of them that is there.
+    pub(super) fn first(&self) -> Option<&'static str> {
+        let keys = [
+            ("access-pair", self.pair.is_some()),
+            ("access-token-variable", self.token_variable.is_some()),
+            ("profile", self.profile.is_some()),
+            ("endpoint-url", self.endpoint_url.is_some()),
+        ];
+        keys.into_iter().find_map(|(key, is_there)| is_there.then_some(key))
+    }
 }
 
 /// What the keys of the entry at `reader` stand for. A variable that is not set is no error here: only a server can tell

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::access::{AccessKeys, PairShape};
 use super::cache_name::{CacheName, is_lock};
 use super::complaint::Complaint;
 use super::keep::{Keep, KeepShape};
@@ -47,7 +48,22 @@ shape! {
         "path" => path: Text,
         "url" => url: Text,
         "insecure" => insecure: Text,
+        "access-pair" => access_pair: PairShape,
+        "access-token-variable" => access_token_variable: Text,
+        "profile" => profile: Text,
+        "endpoint-url" => endpoint_url: Text,
         "keep" => keep: TextOr<KeepShape>,
+    }
+}
+
+impl CacheShape {
+    pub(super) fn access_keys(&self) -> AccessKeys<'_> {
+        AccessKeys {
+            pair: self.access_pair.as_ref(),
+            token_variable: self.access_token_variable.as_ref(),
+            profile: self.profile.as_ref(),
+            endpoint_url: self.endpoint_url.as_ref(),
+        }
     }
 }
 

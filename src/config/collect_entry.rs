@@ -11,6 +11,7 @@ use super::keep::Keep;
 use super::mirrors::MirrorShape;
 use super::reader::{Problem, Reader, flag, line, path};
 use super::slack::Slack;
+use super::team_cache::TeamCacheEntry;
 use crate::types::{Signatures, shorten};
 
 /// A folder that collects what a pipeline built.
@@ -54,6 +55,13 @@ impl CollectEntry {
                     return refuse(key, complaint.help("it is a folder of the project: `path: .larder/built`"));
                 }
             }
+            if let Some(key) = shape.access_keys().first() {
+                let complaint = Complaint::new(format!("a mirror with `collect: true` has no `{key}`"));
+                return refuse(
+                    key,
+                    complaint.help("it is a folder of the project, and nobody asks for credentials there"),
+                );
+            }
             return Ok(true);
         }
         if shape.path.is_some() {
@@ -91,10 +99,12 @@ impl CollectEntry {
         &self,
         reader: &Reader<'_>,
         caches: &[CacheEntry],
+        teams: &[TeamCacheEntry],
         environments: &[PathBuf],
     ) -> Result<(), Problem> {
-        if let Some(cache) = caches.iter().find(|cache| cache.name.as_str() == self.name) {
-            let complaint = Complaint::new(format!("a cache has the name `{}`, too", cache.name));
+        let mut names = caches.iter().map(|cache| &cache.name).chain(teams.iter().map(|cache| &cache.name));
+        if let Some(name) = names.find(|name| name.as_str() == self.name) {
+            let complaint = Complaint::new(format!("a cache has the name `{name}`, too"));
             return Err(reader.problem(complaint.help("give the mirror a `name` of its own")));
         }
         let refuse = |complaint| Err(reader.key("path").problem(complaint));

@@ -82,7 +82,7 @@ fn read(reader: &Reader<'_>, shape: FileShape) -> Result<Config, Problem> {
         None => (default.caches, Vec::new()),
     };
     if let Some((index, entry)) = &collect {
-        entry.check(&at_mirrors.item(*index), &caches, &environments)?;
+        entry.check(&at_mirrors.item(*index), &caches, &team_caches, &environments)?;
     }
     let collect = collect.map(|(_, entry)| entry);
     let jobs = JobRule::read_all(&reader.key("jobs"), shape.jobs.unwrap_or_default())?;

@@ -13,11 +13,7 @@ use crate::types::{InvalidMirrorUrl, Mirror, MirrorUrl, PlainHttp, Signatures, s
 
 shape! {
     /// An entry of `mirrors:` in its long form.
-    MirrorShape, "a URL, or a map with `url` and perhaps `name`, `signed` and `insecure`" {
-        "path" => path: Text,
-        "collect" => collect: Text,
-        "signing-key" => signing_key: Text,
-        "keep" => keep: TextOr<KeepShape>,
+    MirrorShape, "a URL, a map with `url`, or one with `collect: true` and `path`" {
         "name" => name: Text,
         "url" => url: Text,
         "signed" => signed: Text,
@@ -26,6 +22,21 @@ shape! {
         "access-token-variable" => access_token_variable: Text,
         "profile" => profile: Text,
         "endpoint-url" => endpoint_url: Text,
+        "collect" => collect: Text,
+        "path" => path: Text,
+        "signing-key" => signing_key: Text,
+        "keep" => keep: TextOr<KeepShape>,
+    }
+}
+
+impl MirrorShape {
+    pub(super) fn access_keys(&self) -> AccessKeys<'_> {
+        AccessKeys {
+            pair: self.access_pair.as_ref(),
+            token_variable: self.access_token_variable.as_ref(),
+            profile: self.profile.as_ref(),
+            endpoint_url: self.endpoint_url.as_ref(),
+        }
     }
 }
 
@@ -123,13 +134,7 @@ impl Mirror {
             )));
         }
         let name = reader.read_key("name", shape.name.as_ref(), line)?.unwrap_or_else(|| name_from(&url));
-        let keys = AccessKeys {
-            pair: shape.access_pair.as_ref(),
-            token_variable: shape.access_token_variable.as_ref(),
-            profile: shape.profile.as_ref(),
-            endpoint_url: shape.endpoint_url.as_ref(),
-        };
-        let access = Arc::new(access::read(reader, &keys, plain_http)?);
+        let access = Arc::new(access::read(reader, &shape.access_keys(), plain_http)?);
         Ok(Self { name, url, signatures, plain_http, access })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::access;
 use super::cache_entry::{CacheEntry, CacheShape};
 use super::cache_name::CacheName;
 use super::complaint::Complaint;
@@ -37,10 +38,11 @@ impl TeamCacheEntry {
     /// An entry with a `url`, of which `cache` says what it has in common with a folder.
     pub(super) fn read(reader: &Reader<'_>, shape: &CacheShape, cache: &CacheEntry) -> Result<Option<Self>, Problem> {
         let Some(url) = &shape.url else {
-            if shape.insecure.is_some() {
+            let insecure = shape.insecure.is_some().then_some("insecure");
+            if let Some(key) = insecure.or(shape.access_keys().first()) {
                 let complaint =
-                    Complaint::new("`insecure` is about the endpoint of an object store, and there is no `url`");
-                return Err(reader.key("insecure").problem(complaint));
+                    Complaint::new(format!("`{key}` is about reaching an object store, and there is no `url`"));
+                return Err(reader.key(key).problem(complaint.help("a folder needs no key; remove it")));
             }
             return Ok(None);
         };
@@ -79,7 +81,8 @@ impl TeamCacheEntry {
             Some(true) => PlainHttp::Anywhere,
             Some(false) | None => PlainHttp::LoopbackOnly,
         };
+        let access = Arc::new(access::read(reader, &shape.access_keys(), plain_http)?);
         let (name, prefixes, keep) = (cache.name.clone(), cache.prefixes.clone(), cache.keep);
-        Ok(Some(Self { name, prefixes, url, keep, plain_http, access: Arc::default() }))
+        Ok(Some(Self { name, prefixes, url, keep, plain_http, access }))
     }
 }

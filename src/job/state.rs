@@ -41,8 +41,8 @@ pub struct State {
 pub struct ForTeam {
     /// The blobs that the job needs and that are this cache's business.
     pub used: Vec<Sha256Digest>,
-    /// Of those, the ones that were fetched from a mirror: the cache lacks them.
-    pub fetched: Vec<Sha256Digest>,
+    /// Of those, the ones that the cache lacks: fetched from a mirror, or found to be absent.
+    pub lacking: Vec<Sha256Digest>,
 }
 
 impl State {
@@ -57,6 +57,17 @@ impl State {
             collected,
             teams: BTreeMap::new(),
             prepared: None,
+        }
+    }
+
+    /// Keep what an earlier run of the same job noted for the team caches.
+    pub fn add_teams(&mut self, earlier: BTreeMap<String, ForTeam>) {
+        for (name, earlier) in earlier {
+            let team = self.teams.entry(name).or_default();
+            for (list, more) in [(&mut team.used, earlier.used), (&mut team.lacking, earlier.lacking)] {
+                let more: Vec<_> = more.into_iter().filter(|digest| !list.contains(digest)).collect();
+                list.extend(more);
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::context::{NETWORK, Project, Run, in_cache, names_with};
 use crate::fixtures::{Blob, Mirror, sha256, walk};
-use crate::s3_server::{Readers, S3Server};
+use crate::s3_server::{KEY_ID, Readers, S3Server, SECRET};
 use crate::server::Server;
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
@@ -37,8 +37,12 @@ impl Team {
     }
 
     fn job_with(&self, more_caches: &str) -> Project {
+        self.job_as(more_caches, "")
+    }
+
+    fn job_as(&self, more_caches: &str, more_keys: &str) -> Project {
         let project = Project::new("v3/env-demo");
-        let team = "{ name: team, url: s3://binaries/larder, keep: { max-age: 30d } }";
+        let team = format!("{{ name: team, url: s3://binaries/larder, keep: {{ max-age: 30d }}{more_keys} }}");
         let mirror = format!("mirrors: [{{ name: demo, url: \"{}\", signed: false }}]", self.mirror.url());
         project.configure(&format!("{NETWORK}{mirror}\ncaches:\n{more_caches}  - {team}\n"));
         project
@@ -189,6 +193,41 @@ fn push_adds_at_once_and_leaves_nothing_for_finish() {
     let asked = team.store.log().len();
     team.report(&job, &["finish"]);
     assert_eq!(team.store.log().len(), asked);
+}
+
+#[test]
+fn a_warm_folder_fills_a_new_store() {
+    let team = Team::new();
+    let job = team.job_with("  - { name: shared }\n");
+    team.run(&job, &["warm"]).succeeds();
+    job.next_job();
+    assert!(team.blobs().is_empty());
+    let asked = team.mirror.blob_requests().len();
+    let report = team.report(&job, &["warm", "--push"]);
+    assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
+    assert_eq!(in_cache(&report, "team", "added"), digests(&MIRROR.needed_blobs()).len() as u64);
+    assert_eq!(team.mirror.blob_requests().len(), asked, "the mirror sends nothing twice");
+    let writes = team.writes();
+    team.report(&job, &["warm", "--push"]);
+    assert_eq!(team.writes(), writes, "what is there is not sent again");
+}
+
+#[test]
+fn the_entry_names_key_and_endpoint() {
+    let team = Team::new();
+    let endpoint = team.store.endpoint();
+    let keys =
+        format!(", endpoint-url: \"{endpoint}\", access-pair: {{ id: {}, secret-variable: TEAM_SECRET }}", KEY_ID);
+    let run = |arguments: &[&str], secret: &str| {
+        let job = team.job_as("", &keys);
+        let mut command = job.command(&[arguments, &["--json"]].concat());
+        Run::wait(command.env("TEAM_SECRET", secret).spawn().unwrap(), arguments)
+    };
+    let wrong = run(&["prepare", "--push"], "wrong");
+    wrong.succeeds().says(&["can't use cache `team`"]);
+    assert!(team.blobs().is_empty());
+    run(&["prepare", "--push"], SECRET).succeeds();
+    assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
 }
 
 #[test]

@@ -169,7 +169,7 @@ pub struct FillOptions {
     /// Which specs.
     #[command(flatten)]
     pub selection: SelectionOptions,
-    /// Add what was fetched to the caches in object stores at once, not in `finish`
+    /// Add what was fetched to the caches in object stores at once, not in `finish`; `warm` adds all that they lack
     #[arg(long)]
     pub push: bool,
 }
@@ -194,7 +194,7 @@ pub struct FinishOptions {
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// First push what this job built, as `larder collect` does, but for 200 seconds at most
+    /// First push what this job built, as `larder collect` does, but for 200 seconds at most, all pushing together
     #[arg(long)]
     pub collect: bool,
     /// For `--collect`: the program `spack`

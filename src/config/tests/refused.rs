@@ -19,6 +19,9 @@ fn a_cache_in_an_object_store_is_no_folder_and_no_web_page() {
         ("url: s3://b/x, keep: lockfile", "one project's lockfiles"),
         ("url: s3://b/x, keep: { max-age: 3d, slack: 10% }", "`slack` saves uploads"),
         ("path: y, insecure: true", "there is no `url`"),
+        ("path: y, profile: team", "`profile` is about reaching an object store"),
+        ("url: s3://b/x, access-pair: { id: x }", "no `secret-variable`"),
+        ("url: s3://b/x, endpoint-url: http://store.example", "not protected by TLS"),
     ] {
         assert!(of(entry).contains(said), "{entry}: {}", of(entry));
     }

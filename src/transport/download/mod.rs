@@ -11,6 +11,7 @@
 //!    run; if there is another one, that one is.
 
 mod bandwidth;
+mod crew;
 mod partial;
 mod slots;
 mod work;
@@ -19,13 +20,10 @@ mod worker;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 pub(super) use bandwidth::Bandwidth;
 pub use partial::Partial;
@@ -33,10 +31,10 @@ pub(crate) use partial::journal_of;
 pub use slots::Slot;
 pub(super) use slots::Slots;
 
+use self::crew::Crew;
 use self::partial::GrowingBlob;
 use self::slots::Purpose;
 use self::work::{MIN_STRETCH, Work};
-use self::worker::{Ended, Source, Worker};
 use super::error::{TransportError, public};
 use super::verifier::{BlobError, Expected, Mismatch, Size, VerifiedBlob};
 use super::{Location, Transport, body, file, retry};
@@ -46,9 +44,6 @@ const SMALL: u64 = 256 << 10;
 
 /// How many portions wait for the disk, at most: bounds the memory of a download on a fast line.
 const PORTIONS_IN_FLIGHT: usize = 4;
-
-/// How often it is looked at whether a slow connection needs help.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// A blob to fetch.
 #[derive(Debug)]
@@ -175,7 +170,7 @@ impl Transport {
             return self.copy(first, order, expected, progress).await;
         }
         if matches!(expected.size, Size::Exactly(size) if size < SMALL) {
-            let blob = self.small_blob(&slot, first, order, expected, progress).await;
+            let blob = self.small_blob(slot, first, order, expected, progress).await;
             return blob.inspect_err(|error| self.remember(first, error));
         }
         // At most twice: bytes of an earlier run that are wrong say nothing of the mirror.
@@ -283,33 +278,40 @@ impl Transport {
         })
     }
 
-    /// One request, repeated where that may help.
+    /// One request, repeated where that may help. One that is refused for being one too many waits for its turn again, which
+    /// is no failure: the slot that it is given then is one of fewer.
     async fn small_blob(
         &self,
-        slot: &Slot,
+        mut slot: Slot,
         at: &Location,
         order: &Order,
         expected: Expected,
         progress: &(dyn Fn(i64) + Sync),
     ) -> Result<VerifiedBlob, TransportError> {
-        let attempt = || async {
-            self.counters.request();
-            let counted = AtomicU64::new(0);
-            let verified = async {
-                let body = self.open(at, None, super::Purpose::Blob).await?;
-                let body = body.ok_or_else(|| TransportError::BlobMissing { url: public(&at.url) })?;
-                let folder = order.partial.folder();
-                body::verify(&self.settings, &at.url, body, expected, folder, &advance(&counted, progress)).await
-            };
-            let verified = body::within_total(self.settings.total_timeout, &at.url, verified).await;
-            verified.inspect_err(|error| {
-                if error.is_overload() {
-                    slot.is_one_too_many();
+        loop {
+            let attempt = || async {
+                self.counters.request();
+                let counted = AtomicU64::new(0);
+                let verified = async {
+                    let body = self.open(at, None, super::Purpose::Blob).await?;
+                    let body = body.ok_or_else(|| TransportError::BlobMissing { url: public(&at.url) })?;
+                    let folder = order.partial.folder();
+                    body::verify(&self.settings, &at.url, body, expected, folder, &advance(&counted, progress)).await
+                };
+                match body::within_total(self.settings.total_timeout, &at.url, verified).await {
+                    Ok(blob) => Ok(Some(blob)),
+                    Err(error) => {
+                        take_back(&counted, progress);
+                        if error.is_overload() && slot.is_one_too_many() { Ok(None) } else { Err(error) }
+                    }
                 }
-                take_back(&counted, progress);
-            })
-        };
-        retry::retry(&self.settings, attempt).await
+            };
+            if let Some(blob) = retry::retry(&self.settings, attempt).await? {
+                return Ok(blob);
+            }
+            drop(slot);
+            slot = self.slot(at).await;
+        }
     }
 
     fn remember(&self, source: &Location, error: &TransportError) {
@@ -336,94 +338,6 @@ impl Partial {
 impl Shared {
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The connections of one blob.
-struct Crew<'a> {
-    shared: &'a Arc<Shared>,
-    sources: Vec<Arc<Source>>,
-    connections: JoinSet<(usize, Ended)>,
-    /// Whether others may help.
-    is_divisible: bool,
-}
-
-impl<'a> Crew<'a> {
-    fn new(shared: &'a Arc<Shared>, sources: &[&Location]) -> Self {
-        let sources = sources.iter().map(|at| Arc::new(Source::new((*at).clone()))).collect();
-        Self { shared, sources, connections: JoinSet::new(), is_divisible: false }
-    }
-
-    /// Open a connection to a source.
-    fn start(&mut self, source: usize, slot: Slot) {
-        let worker = Worker { shared: Arc::clone(self.shared), source: Arc::clone(&self.sources[source]), slot };
-        self.connections.spawn(async move { (source, worker.run().await) });
-    }
-
-    /// How many sources gave bytes.
-    fn contributors(&self) -> usize {
-        self.sources.iter().filter(|source| source.has_contributed()).count()
-    }
-
-    /// Until the blob is there, or nobody is left to ask.
-    async fn work(
-        &mut self,
-        heard: &mut mpsc::UnboundedReceiver<Event>,
-        count: &mut impl FnMut(Event),
-    ) -> Result<(), Option<TransportError>> {
-        let slots = &self.shared.transport.slots;
-        let spare = |source: usize, at: &Source| {
-            let (slots, host) = (Arc::clone(slots), host_of(&at.location));
-            async move { (source, slots.acquire(&host, Purpose::Help).await) }
-        };
-        let mut applications = FuturesUnordered::new();
-        let mut look = tokio::time::interval(LOOK);
-        let mut failed = vec![false; self.sources.len()];
-        let mut error = None;
-        loop {
-            if self.is_divisible && applications.is_empty() && self.is_worth_help() {
-                for (position, source) in self.sources.iter().enumerate().filter(|(position, _)| !failed[*position]) {
-                    applications.push(spare(position, source));
-                }
-            }
-            tokio::select! {
-                Some(event) = heard.recv() => {
-                    self.is_divisible |= matches!(event, Event::Divisible);
-                    count(event);
-                }
-                Some((source, slot)) = applications.next() => {
-                    if self.is_worth_help() && !failed[source] {
-                        self.start(source, slot);
-                        if self.is_worth_help() {
-                            applications.push(spare(source, &self.sources[source]));
-                        }
-                    }
-                }
-                Some(ended) = self.connections.join_next() => match ended {
-                    Ok((_, Ended::Done)) => {}
-                    Ok((_, Ended::WriterIsGone)) => return Err(None),
-                    Ok((source, Ended::Failed(failure))) => {
-                        failed[source] = true;
-                        error.get_or_insert(failure);
-                    }
-                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-                },
-                _ = look.tick() => {}
-            }
-            if self.shared.work().is_done() {
-                return Ok(());
-            }
-            if self.connections.is_empty() {
-                let Some(next) = failed.iter().position(|failed| !failed) else { return Err(error) };
-                applications.clear();
-                let slot = slots.acquire(&host_of(&self.sources[next].location), Purpose::Start).await;
-                self.start(next, slot);
-            }
-        }
-    }
-
-    fn is_worth_help(&self) -> bool {
-        self.shared.work().is_worth_help(Instant::now())
     }
 }
 
