@@ -227,9 +227,10 @@ impl TransportError {
         }
     }
 
-    /// Whether the server says that it has too much to do.
+    /// Whether the server has too much to do and does not say when to come again: fewer connections may be the remedy.
     pub(super) fn is_overload(&self) -> bool {
-        matches!(self, Self::Status { status: StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, .. })
+        let is_busy = |status| matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        matches!(self, Self::Status { status, retry_after: None, .. } if is_busy(*status))
     }
 
     /// How long the server asked to be left alone.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::context::{NETWORK, Project, in_cache, names_with};
 use crate::fixtures::{Mirror, fixture};
 use crate::images::DockerRegistry;
+use crate::s3_server::{Readers, S3Server};
 
 /// One Spack, with an install tree and folders of its own for one test.
 struct Spack {
@@ -307,6 +308,42 @@ fn spack_finds_the_job_mirror_through_an_optional_include() {
         server.stop();
         let environment = project.root();
         spack.run(&[], &["-e", environment.to_str().unwrap(), "install", "--cache-only"]);
+        assert_eq!(spack.installed(), NEEDED);
+    }
+}
+
+#[test]
+fn spack_installs_what_lay_in_an_object_store_that_is_off_by_then() {
+    for (spack, signed) in
+        [true, false].into_iter().flat_map(|signed| Spack::all().into_iter().map(move |it| (it, signed)))
+    {
+        let mirror = spack.mirrors()[usize::from(!signed)];
+        let server = S3Server::with_mirror(Readers::Known, &mirror.folder(), "develop");
+        let project = Project::new(mirror.environment());
+        project.configure(&format!("{NETWORK}mirrors: [{{ url: 's3://binaries/develop', signed: {signed} }}]\n"));
+        let variables = server.variables();
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        project.larder_with(&["prepare"], &variables).succeeds();
+        drop(server);
+        let (environment, scope) = (project.root(), project.path(".larder/job/spack"));
+        spack.run(&[&scope], &["-e", environment.to_str().unwrap(), "install", "--cache-only"]);
+        assert_eq!(spack.installed(), NEEDED, "{mirror:?}");
+    }
+}
+
+#[test]
+fn spack_installs_from_a_folder_that_is_gone_by_then() {
+    for spack in Spack::all() {
+        let mirror = spack.mirrors()[0];
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("mirror");
+        crate::fixtures::copy_folder(&mirror.folder(), &copy);
+        let project = Project::new(mirror.environment());
+        project.configure(&format!("mirrors: ['{}']\n", copy.display()));
+        project.prepare();
+        drop(folder);
+        let (environment, scope) = (project.root(), project.path(".larder/job/spack"));
+        spack.run(&[&scope], &["-e", environment.to_str().unwrap(), "install", "--cache-only"]);
         assert_eq!(spack.installed(), NEEDED);
     }
 }

@@ -216,8 +216,7 @@ fn a_warm_folder_fills_a_new_store() {
 fn the_entry_names_key_and_endpoint() {
     let team = Team::new();
     let endpoint = team.store.endpoint();
-    let keys =
-        format!(", endpoint-url: \"{endpoint}\", access-pair: {{ id: {}, secret-variable: TEAM_SECRET }}", KEY_ID);
+    let keys = format!(", endpoint-url: \"{endpoint}\", access-pair: {{ id: {KEY_ID}, secret-variable: TEAM_SECRET }}");
     let run = |arguments: &[&str], secret: &str| {
         let job = team.job_as("", &keys);
         let mut command = job.command(&[arguments, &["--json"]].concat());
