@@ -30,3 +30,7 @@ snapshots:
 # Cold and warm runs beside curl and sha256sum; needs nginx
 bench *arguments:
     benches/warm_and_cold.sh {{arguments}}
+
+# A cold run from a mirror that limits each connection, with one connection and with eight; needs nginx
+bench-limited *arguments:
+    benches/limited_line.sh {{arguments}}

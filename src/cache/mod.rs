@@ -9,10 +9,11 @@
 //!
 //! GitLab restores the folder from an archive that anybody with push rights may have written, so everything in it is
 //! hostile: no link is followed, names are parsed, and a blob counts only after [`Cache::validate`] read it in this run.
-//! Bytes come in only as a [`VerifiedBlob`] and go out only as a [`StoredBlob`]; neither can be made without hashing.
+//! Bytes come in only as a [`VerifiedBlob`](crate::transport::VerifiedBlob) and go out only as a [`StoredBlob`]; neither can be made without hashing.
 //!
 //! Reading changes nothing, not even a modification time: the runner uploads the whole cache again when any is newer.
 
+mod blob;
 mod claim;
 mod error;
 mod exchange;
@@ -23,10 +24,11 @@ mod scan;
 mod store;
 pub mod upload;
 
+pub use blob::{Damage, StoredBlob, Validation};
 pub use claim::Claim;
 pub use error::CacheError;
 pub use exchange::{ArchivedRecords, Copied, Place};
 pub use lock::{CacheLock, Exclusion};
 pub use records::{Record, RecordChanges, Records, Request, Use};
 pub use scan::{Contents, FoundBlob};
-pub use store::{Cache, Damage, StoredBlob, Validation};
+pub use store::Cache;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use fs_err as fs;
 
+use super::blob::{Damage, StoredBlob, Validation};
 use super::records::{FILE_NAME, FORMAT, MAX_BYTES, RecordChanges, Records};
 use super::scan::{Contents, entries, scan};
 use super::{CacheError, CacheLock, Claim, Exclusion, claim};
 use crate::fs::{Kind, kind};
-use crate::transport::verifier::{BlobError, verify_reader};
 use crate::transport::{Expected, Partial, VerifiedBlob};
 use crate::types::{MirrorPath, Sha256Digest};
 
@@ -22,47 +22,6 @@ pub struct Cache {
     project: PathBuf,
 }
 
-/// A blob of a cache whose bytes were read in this run and found right, or written by it.
-#[derive(Clone, Debug)]
-pub struct StoredBlob {
-    digest: Sha256Digest,
-    bytes: u64,
-    path: PathBuf,
-}
-
-/// What a look at a blob showed.
-#[derive(Clone, Debug)]
-pub enum Validation {
-    /// Its bytes are right.
-    Intact(StoredBlob),
-    /// There is none.
-    Missing,
-    /// Something else lies under its name.
-    Corrupt(Damage),
-}
-
-/// What is wrong with a blob, and which file it is that was looked at.
-#[derive(Clone, Debug)]
-pub struct Damage {
-    reason: String,
-    file: Option<FileIdentity>,
-}
-
-/// Tells whether a file is still the one that was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileIdentity {
-    modified: Option<std::time::SystemTime>,
-    bytes: u64,
-    inode: u64,
-}
-
-impl Damage {
-    /// What is wrong, in words.
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-}
-
 /// What a folder is, to larder.
 #[derive(Clone, Copy, PartialEq)]
 enum Owner {
@@ -72,48 +31,6 @@ enum Owner {
     Larder,
     /// Somebody else's.
     Foreign,
-}
-
-impl StoredBlob {
-    /// Read what lies at `path` and compare. `found` is what the caller saw there, without following a link in any part of
-    /// the path that is not to be trusted.
-    pub(crate) fn validate(
-        path: &Path,
-        found: Kind,
-        expected: Expected,
-        on_bytes: &dyn Fn(usize),
-    ) -> io::Result<Validation> {
-        let corrupt = |reason: String| Validation::Corrupt(Damage { reason, file: identity(path) });
-        let file = match found {
-            Kind::Missing => return Ok(Validation::Missing),
-            Kind::Folder | Kind::Other => return Ok(corrupt("it is not a regular file".to_owned())),
-            Kind::File(_) => fs::File::open(path)?,
-        };
-        Ok(match verify_reader(file, expected, on_bytes) {
-            Ok(verified) => {
-                let (digest, bytes, path) = (verified.digest(), verified.bytes(), path.to_owned());
-                Validation::Intact(Self { digest, bytes, path })
-            }
-            Err(BlobError::Mismatch(mismatch)) => corrupt(mismatch.to_string()),
-            // A disk that can't read a block any more: as good as wrong bytes.
-            Err(BlobError::Io(error)) => corrupt(error.to_string()),
-        })
-    }
-
-    /// Its digest.
-    pub fn digest(&self) -> Sha256Digest {
-        self.digest
-    }
-
-    /// Its size in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Cache {
@@ -209,7 +126,7 @@ impl Cache {
 
     /// Remove a blob that was found damaged, unless another job has replaced it by now.
     pub fn remove_damaged(&self, digest: Sha256Digest, damage: &Damage) -> Result<(), CacheError> {
-        if identity(&self.path_of(digest)) == damage.file {
+        if damage.is_of(&self.path_of(digest)) {
             self.remove(digest)?;
         }
         Ok(())
@@ -422,15 +339,6 @@ impl Cache {
     pub(super) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> CacheError + '_ {
         move |source| CacheError::Io { cache: self.name.clone(), what, source }
     }
-}
-
-fn identity(path: &Path) -> Option<FileIdentity> {
-    let meta = fs::symlink_metadata(path).ok()?;
-    #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
-    #[cfg(not(unix))]
-    let inode = 0;
-    Some(FileIdentity { modified: meta.modified().ok(), bytes: meta.len(), inode })
 }
 
 #[cfg(unix)]
