@@ -58,6 +58,10 @@ struct Place {
     is_worth_keeping: bool,
 }
 
+/// What is hashed and then written in one go: more would have left the processor's own cache before it is written, which takes a
+/// third longer.
+const HOT: usize = 128 << 10;
+
 impl GrowingBlob {
     /// Start, or go on where an earlier run stopped.
     pub(super) fn open(partial: &Partial, expected: Expected) -> io::Result<Self> {
@@ -116,7 +120,7 @@ impl GrowingBlob {
     /// Take bytes that belong at `offset`.
     pub(super) fn take(&mut self, offset: u64, pieces: &[Bytes]) -> Result<(), BlobError> {
         let mut at = offset;
-        for piece in pieces {
+        for piece in pieces.iter().flat_map(|piece| piece.chunks(HOT)) {
             let end = at.saturating_add(piece.len() as u64);
             let limit = self.expected.size.limit();
             // The verifier would notice, but only after the disk is full.
