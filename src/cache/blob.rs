@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::fs::Kind;
-use crate::transport::Expected;
-use crate::transport::verifier::{BlobError, verify_reader};
+use crate::transport::verifier::{BlobError, Mismatch, verify_reader};
+use crate::transport::{Expected, Size};
 use crate::types::Sha256Digest;
 
 /// A blob of a cache whose bytes were read in this run and found right, or written by it.
@@ -23,7 +23,7 @@ pub struct StoredBlob {
 pub enum Validation {
     /// Its bytes are right.
     Intact(StoredBlob),
-    /// There is none.
+    /// There is none, or one of another size than the one that is asked for, although it is what its name says.
     Missing,
     /// Something else lies under its name.
     Corrupt(Damage),
@@ -76,6 +76,13 @@ impl StoredBlob {
                 let (digest, bytes, path) = (verified.digest(), verified.bytes(), path.to_owned());
                 Validation::Intact(Self { digest, bytes, path })
             }
+            // Metadata with a false size must not have a good blob removed, which others use: the file is what its name says,
+            // and nobody has what this metadata asks for.
+            Err(BlobError::Mismatch(Mismatch::TooLong { .. } | Mismatch::TooShort { .. }))
+                if is_what_its_name_says(path, expected.digest) =>
+            {
+                Validation::Missing
+            }
             Err(BlobError::Mismatch(mismatch)) => corrupt(mismatch.to_string()),
             // A disk that can't read a block any more: as good as wrong bytes.
             Err(BlobError::Io(error)) => corrupt(error.to_string()),
@@ -96,6 +103,15 @@ impl StoredBlob {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn is_what_its_name_says(path: &Path, digest: Sha256Digest) -> bool {
+    let verify = || -> Result<(), BlobError> {
+        let file = fs::File::open(path)?;
+        let size = Size::AtMost(file.metadata()?.len());
+        verify_reader(file, Expected { digest, size }, &|_| ()).map(drop)
+    };
+    verify().is_ok()
 }
 
 fn identity(path: &Path) -> Option<FileIdentity> {

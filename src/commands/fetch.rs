@@ -134,12 +134,14 @@ async fn fetch_blob(
         progress(bytes);
     };
     let stored = |blob| cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()));
-    if let Some(found) = teams.read(need, &partial, &advance).await {
-        return Ok(Arrived::FromTeamCache(stored(found.blob)?, found.cache));
-    }
+    let suspects = match teams.read(need, &partial, &advance).await {
+        Ok(found) => return Ok(Arrived::FromTeamCache(stored(found.blob)?, found.cache)),
+        Err(suspects) => suspects,
+    };
     let mirrors = std::iter::once(&need.mirror).chain(&need.others);
     let sources = mirrors.map(|mirror| mirror.location(&need.blob.path)).collect();
     let order = Order { sources, expected, partial };
     let blob = transport.blob(slot, &order, &advance).await.map_err(FetchError::Transport)?;
+    teams.remove_suspects(need, suspects).await;
     stored(blob).map(Arrived::Downloaded)
 }

@@ -82,18 +82,19 @@ async fn prune_one(
         .collect();
     let removals = choose(&blobs, &Records::default(), &policy, &fresh, session.now);
     let (mut removed, mut removed_bytes) = (0, 0);
-    for removal in &removals {
+    let removing = futures::stream::iter(&removals).map(async |removal| {
         let digest = removal.blob.digest;
-        if options.mode == Mode::Act && !remove(session, entry, transport, &found[&digest].object, digest).await? {
-            continue;
-        }
-        removed += 1;
-        removed_bytes += removal.blob.bytes;
+        let is_removed =
+            options.mode == Mode::Pretend || remove(session, entry, transport, &found[&digest].object, digest).await?;
+        Ok::<_, CommandError>(is_removed.then_some(removal.blob.bytes))
+    });
+    let mut removing = removing.buffer_unordered(transport.settings().metadata_connections);
+    while let Some(bytes) = removing.try_next().await? {
+        removed += u64::from(bytes.is_some());
+        removed_bytes += bytes.unwrap_or(0);
     }
     if options.mode == Mode::Act {
-        for object in stale {
-            transport.delete(&object).await.map_err(|source| failed(entry, source))?;
-        }
+        delete_all(entry, transport, stale).await?;
     }
     let changed = options.mode == Mode::Act && removed > 0;
     let (bytes, blobs) = (listed.bytes - removed_bytes, listed.blobs - removed);
@@ -134,14 +135,18 @@ pub(super) async fn empty(
         let uses =
             uses.iter().filter_map(|object| use_file(object).map(|(_, path)| team_cache::location(entry, &path)));
         let blobs = found.keys().map(|digest| team_cache::blob_location(entry, *digest));
-        let all: Vec<_> = blobs.chain(uses).collect();
-        let deletions = futures::stream::iter(&all).map(|at| transport.delete(at));
-        let mut deletions = deletions.buffer_unordered(transport.settings().metadata_connections);
-        while deletions.try_next().await.map_err(|source| failed(entry, source))?.is_some() {}
+        delete_all(entry, transport, blobs.chain(uses).collect()).await?;
     }
     let changed = mode == Mode::Act && before.blobs > 0;
     let (removed, removed_bytes) = (before.blobs, before.bytes);
     Ok(CacheReport { removed, removed_bytes, changed, ..team_cache::report_of(entry) })
+}
+
+async fn delete_all(entry: &TeamCacheEntry, transport: &Transport, all: Vec<Location>) -> Result<(), CommandError> {
+    let deletions = futures::stream::iter(&all).map(|at| transport.delete(at));
+    let mut deletions = deletions.buffer_unordered(transport.settings().metadata_connections);
+    while deletions.try_next().await.map_err(|source| failed(entry, source))?.is_some() {}
+    Ok(())
 }
 
 /// How many blobs there are, and how large they are together.

@@ -24,6 +24,7 @@ use crate::cache::Cache;
 use crate::config::TeamCacheEntry;
 use crate::job::ForTeam;
 use crate::report::CacheReport;
+use crate::transport::verifier::Mismatch;
 use crate::transport::{
     Expected, Limits, Location, NetworkSettings, Order, Partial, Size, Transport, TransportError, UploadError,
     VerifiedBlob, Written,
@@ -76,6 +77,13 @@ pub(super) struct FromTeam {
     pub cache: usize,
 }
 
+/// A cache that holds something of another size than metadata says. That may be the metadata's fault, and a mirror with a false
+/// size must not have a good object removed, which others use.
+pub(super) struct Suspect {
+    cache: usize,
+    error: TransportError,
+}
+
 impl<'a> TeamCaches<'a> {
     pub fn new(session: &'a Session<'a>) -> Self {
         let network = &session.config.network;
@@ -85,8 +93,14 @@ impl<'a> TeamCaches<'a> {
         Self { session, transport, caches: session.config.team_caches.iter().map(team).collect() }
     }
 
-    /// A blob, if one of the caches for its mirror has it whole.
-    pub async fn read(&self, need: &BlobNeed, partial: &Partial, advance: &(dyn Fn(i64) + Sync)) -> Option<FromTeam> {
+    /// A blob, if one of the caches for its mirror has it whole; else those that hold something of another size.
+    pub async fn read(
+        &self,
+        need: &BlobNeed,
+        partial: &Partial,
+        advance: &(dyn Fn(i64) + Sync),
+    ) -> Result<FromTeam, Vec<Suspect>> {
+        let mut suspects = Vec::new();
         let expected = need.blob.expected;
         for (cache, team) in self.caches.iter().enumerate() {
             if team.is_off.load(Ordering::Relaxed) || !team.entry.matches(&need.mirror.url) {
@@ -99,24 +113,37 @@ impl<'a> TeamCaches<'a> {
                 Ok(blob) => {
                     add(&team.tally.read, 1);
                     add(&team.tally.read_bytes, blob.verified().bytes());
-                    return Some(FromTeam { blob, cache });
+                    return Ok(FromTeam { blob, cache });
                 }
                 Err(TransportError::BlobMissing { .. }) => {}
+                Err(error @ TransportError::Mismatch { mismatch: Mismatch::WrongDigest { .. }, .. }) => {
+                    self.remove_bad(team, need, &error).await;
+                }
                 Err(error @ (TransportError::Mismatch { .. } | TransportError::WrongSize { .. })) => {
-                    add(&team.tally.corrupt, 1);
-                    let removed = self.transport.delete(&at).await.is_ok();
-                    let verb = if removed { "it was removed" } else { "it could not be removed" };
-                    self.session.warn(&format!(
-                        "cache `{}` held a bad blob {} of {}: {error}; {verb}, and the mirror is asked",
-                        team.entry.name,
-                        expected.digest,
-                        super::obtain::name_of(need)
-                    ));
+                    suspects.push(Suspect { cache, error });
                 }
                 Err(error) => self.give_up(team, &error, "the mirrors are asked instead"),
             }
         }
-        None
+        Err(suspects)
+    }
+
+    /// Somebody else sent a blob of the size that these caches did not have: it is they who were wrong.
+    pub async fn remove_suspects(&self, need: &BlobNeed, suspects: Vec<Suspect>) {
+        for Suspect { cache, error } in suspects {
+            self.remove_bad(&self.caches[cache], need, &error).await;
+        }
+    }
+
+    async fn remove_bad(&self, team: &Team<'_>, need: &BlobNeed, error: &TransportError) {
+        let digest = need.blob.expected.digest;
+        add(&team.tally.corrupt, 1);
+        let removed = self.transport.delete(&blob_location(team.entry, digest)).await.is_ok();
+        let verb = if removed { "it was removed" } else { "it could not be removed" };
+        let (cache, name) = (&team.entry.name, super::obtain::name_of(need));
+        self.session.warn(&format!(
+            "cache `{cache}` held a bad blob {digest} of {name}: {error}; {verb}, and the mirror is asked"
+        ));
     }
 
     /// What each cache is to know of this job, by its name. `is_fetched` says of a blob whether a mirror sent it.

@@ -7,6 +7,7 @@ use std::path::Path;
 use rstest::rstest;
 
 use crate::context::{Project, in_cache, names_with};
+use crate::corrupt_download::mirror_with_manifest;
 use crate::fixtures::Mirror;
 use crate::server::Server;
 
@@ -19,6 +20,17 @@ fn filled() -> (Project, Server) {
     project.next_job();
     server.clear_log();
     (project, server)
+}
+
+#[test]
+fn metadata_with_a_false_size_gets_no_good_blob_removed() {
+    let (project, _server) = filled();
+    let before = project.blobs_in(".larder/shared");
+    let (folder, _) = mirror_with_manifest(|text| text.replace("\"contentLength\":94043", "\"contentLength\":94042"));
+    let url = folder.path().to_str().unwrap();
+    let run = project.larder(&["prepare", "--unsigned", "--mirror", url]).fails_saying(1, &["94042"]);
+    assert!(!run.stderr.contains("bad blob"), "{run}");
+    assert_eq!(project.blobs_in(".larder/shared"), before);
 }
 
 fn flip(path: &Path) {

@@ -156,7 +156,7 @@ fn blobs_that_arrived_before_the_failure_are_not_fetched_again() {
 }
 
 /// A copy of the mirror whose manifest of `libmid` somebody changed.
-fn mirror_with_manifest(change: impl Fn(String) -> String) -> (tempfile::TempDir, String) {
+pub fn mirror_with_manifest(change: impl Fn(String) -> String) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     copy_folder(&MIRROR.folder(), folder.path());
     let metadata = MIRROR.published("libmid").metadata;

@@ -9,10 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use larder::transport::{Expected, Limits, Location, NetworkSettings, Size, Transport, UploadError, Written};
 use larder::types::{PlainHttp, Variables};
+use rstest::rstest;
 use s3s::S3ErrorCode;
 use serde_json::Value;
 
 use crate::context::{NETWORK, Project, Run, in_cache, names_with};
+use crate::corrupt_download::mirror_with_manifest;
 use crate::fixtures::{Blob, Mirror, sha256, walk};
 use crate::s3_server::{KEY_ID, Readers, S3Server, SECRET};
 use crate::server::Server;
@@ -229,13 +231,16 @@ fn the_entry_names_key_and_endpoint() {
     assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
 }
 
-#[test]
-fn a_bad_object_is_named_removed_and_fetched_from_the_mirror() {
+#[rstest]
+#[case::a_flipped_bit(|bytes: &mut Vec<u8>| bytes[7] ^= 1)]
+#[case::half_of_it(|bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2))]
+#[case::a_byte_more(|bytes: &mut Vec<u8>| bytes.push(0))]
+fn a_bad_object_is_named_removed_and_fetched_from_the_mirror(#[case] damage: fn(&mut Vec<u8>)) {
     let team = Team::new();
     team.fill();
     let blob = app();
     let mut bytes = fs::read(team.object(&blob)).unwrap();
-    bytes[7] ^= 1;
+    damage(&mut bytes);
     fs::write(team.object(&blob), bytes).unwrap();
     let job = team.job();
     let run = team.run(&job, &["prepare", "--json"]).says(&["cache `team` held a bad blob", &blob.digest, "app@"]);
@@ -244,6 +249,19 @@ fn a_bad_object_is_named_removed_and_fetched_from_the_mirror() {
     assert_eq!(in_cache(&report, "team", "corrupt"), 1);
     assert!(!team.object(&blob).exists());
     team.report(&job, &["finish"]);
+    assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
+}
+
+#[test]
+fn metadata_with_a_false_size_gets_no_good_object_removed() {
+    let team = Team::new();
+    team.fill();
+    let (folder, _) = mirror_with_manifest(|text| text.replace("\"contentLength\":94043", "\"contentLength\":94042"));
+    let job = Project::new("v3/env-demo");
+    let mirror = format!("mirrors: [{{ url: '{}', signed: false }}]", folder.path().display());
+    job.configure(&format!("{NETWORK}{mirror}\ncaches: [{{ name: team, url: s3://binaries/larder }}]\n"));
+    let run = team.run(&job, &["prepare"]).fails_saying(1, &[&MIRROR.published("libmid").blobs[0].path]);
+    assert!(!run.stderr.contains("bad blob"), "{run}");
     assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
 }
 
