@@ -36,6 +36,10 @@ fn prepare_and_finish_on_a_complete_cache_touch_no_entry(#[case] caches: &str) {
 #[case::verify(&["verify"])]
 #[case::list(&["list"])]
 #[case::finish_twice(&["finish"])]
+#[case::export(&["export", "elsewhere", "--build-deps", "missing"])]
+#[case::pack(&["pack", "shared", "-o", "cache.zip"])]
+#[case::warm_push(&["warm", "--push"])]
+#[case::clean_pretended(&["clean", "--dry-run"])]
 fn neither_does_any_other_command_that_has_nothing_to_do(#[case] arguments: &[&str]) {
     let (project, _server) = Project::with_server(Mirror::V2Unsigned);
     project.prepare();
