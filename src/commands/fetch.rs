@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -38,7 +39,8 @@ pub(super) async fn fetch(
     let fetch_one = |(item, need)| {
         let (item, need): (u64, &BlobNeed) = (item, need);
         async move {
-            let slot = transport.slot(&need.mirror.location(&need.blob.path)).await;
+            let first = teams.first_place(need).unwrap_or_else(|| need.mirror.location(&need.blob.path));
+            let slot = transport.slot(&first).await;
             if has_failed.load(Ordering::Relaxed) {
                 return None;
             }
@@ -134,14 +136,27 @@ async fn fetch_blob(
         progress(bytes);
     };
     let stored = |blob| cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()));
-    let suspects = match teams.read(need, &partial, &advance).await {
+    let mut slot = Some(slot);
+    let suspects = match teams.read(&mut slot, need, &partial, &advance).await {
         Ok(found) => return Ok(Arrived::FromTeamCache(stored(found.blob)?, found.cache)),
         Err(suspects) => suspects,
     };
     let mirrors = std::iter::once(&need.mirror).chain(&need.others);
     let sources = mirrors.map(|mirror| mirror.location(&need.blob.path)).collect();
     let order = Order { sources, expected, partial };
+    let slot = waiting(transport.slot_from(slot, &order.sources[0]), || advance(0)).await;
     let blob = transport.blob(slot, &order, &advance).await.map_err(FetchError::Transport)?;
     teams.remove_suspects(need, suspects).await;
     stored(blob).map(Arrived::Downloaded)
+}
+
+/// Wait for something, and show others every second that somebody is at it.
+async fn waiting<T>(work: impl Future<Output = T>, sign_of_life: impl Fn()) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(Duration::from_secs(1), &mut work).await {
+            Ok(done) => return done,
+            Err(_) => sign_of_life(),
+        }
+    }
 }

@@ -31,8 +31,8 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     let lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     folder.clear(&lock)?;
     upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
-    let teams = TeamCaches::new(session);
     let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
+    let teams = TeamCaches::beside(session, &transport);
     let staging = folder.partial();
     let documents = Documents::Keep(&staging);
     let resolution = resolve::resolve(session, &environments, wanted, Scope::Job, &transport, documents);

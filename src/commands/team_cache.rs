@@ -26,7 +26,7 @@ use crate::job::ForTeam;
 use crate::report::CacheReport;
 use crate::transport::verifier::Mismatch;
 use crate::transport::{
-    Expected, Limits, Location, NetworkSettings, Order, Partial, Size, Transport, TransportError, UploadError,
+    Expected, Limits, Location, NetworkSettings, Order, Partial, Size, Slot, Transport, TransportError, UploadError,
     VerifiedBlob, Written,
 };
 use crate::types::{MirrorPath, Sha256Digest};
@@ -85,17 +85,40 @@ pub(super) struct Suspect {
 }
 
 impl<'a> TeamCaches<'a> {
+    /// The caches, to be written to.
     pub fn new(session: &'a Session<'a>) -> Self {
-        let network = &session.config.network;
-        let settings = NetworkSettings { retries: network.retries.min(1), ..network.clone() };
-        let transport = Arc::new(Transport::new(settings, Limits::default(), &session.variables));
-        let team = |entry| Team { entry, is_off: AtomicBool::new(false), tally: Tally::default() };
-        Self { session, transport, caches: session.config.team_caches.iter().map(team).collect() }
+        let transport = Transport::new(Self::settings(session), Limits::default(), &session.variables);
+        Self::with(session, transport)
     }
 
-    /// A blob, if one of the caches for its mirror has it whole; else those that hold something of another size.
+    /// The caches, read within the limits of the transport that asks the mirrors.
+    pub fn beside(session: &'a Session<'a>, mirrors: &Transport) -> Self {
+        let transport = Transport::new(Self::settings(session), Limits::default(), &session.variables);
+        Self::with(session, transport.within_limits_of(mirrors))
+    }
+
+    fn settings(session: &Session<'_>) -> NetworkSettings {
+        let network = &session.config.network;
+        NetworkSettings { retries: network.retries.min(1), ..network.clone() }
+    }
+
+    fn with(session: &'a Session<'a>, transport: Transport) -> Self {
+        let team = |entry| Team { entry, is_off: AtomicBool::new(false), tally: Tally::default() };
+        let caches = session.config.team_caches.iter().map(team).collect();
+        Self { session, transport: Arc::new(transport), caches }
+    }
+
+    /// Where a blob is looked for first, if any of the caches is for its mirror.
+    pub fn first_place(&self, need: &BlobNeed) -> Option<Location> {
+        let team = self.caches.iter().find(|team| team.is_asked_for(need))?;
+        Some(blob_location(team.entry, need.blob.expected.digest))
+    }
+
+    /// A blob, if one of the caches for its mirror has it whole; else those that hold something of another size. A slot that is
+    /// for one of them is used up.
     pub async fn read(
         &self,
+        slot: &mut Option<Slot>,
         need: &BlobNeed,
         partial: &Partial,
         advance: &(dyn Fn(i64) + Sync),
@@ -103,11 +126,11 @@ impl<'a> TeamCaches<'a> {
         let mut suspects = Vec::new();
         let expected = need.blob.expected;
         for (cache, team) in self.caches.iter().enumerate() {
-            if team.is_off.load(Ordering::Relaxed) || !team.entry.matches(&need.mirror.url) {
+            if !team.is_asked_for(need) {
                 continue;
             }
             let at = blob_location(team.entry, expected.digest);
-            let slot = self.transport.slot(&at).await;
+            let slot = self.transport.slot_from(slot.take(), &at).await;
             let order = Order { sources: vec![at.clone()], expected, partial: partial.clone() };
             match self.transport.blob(slot, &order, advance).await {
                 Ok(blob) => {
@@ -310,6 +333,12 @@ impl<'a> TeamCaches<'a> {
         let job = self.session.variables.get("CI_JOB_ID").unwrap_or("local");
         let file = format!("{}-{job}-{}.json", now.as_nanosecond(), std::process::id());
         location(entry, &MirrorPath::new(["uses", &day, &file]))
+    }
+}
+
+impl Team<'_> {
+    fn is_asked_for(&self, need: &BlobNeed) -> bool {
+        !self.is_off.load(Ordering::Relaxed) && self.entry.matches(&need.mirror.url)
     }
 }
 

@@ -23,6 +23,7 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     let is_same_job = RestoredCaches::read(&folder).is_some_and(|note| note.is_of_this_job(&session.variables));
     upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
     let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
+    let teams = TeamCaches::beside(session, &transport);
     let scope = Scope::WholeEnvironments;
     let resolution = resolve::resolve(session, &environments, wanted, scope, &transport, Documents::Forget);
     let resolution = session.unless_interrupted(resolution).await?;
@@ -37,7 +38,6 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
     }
     state.collected.extend(resolution.collected());
     state.write(&folder)?;
-    let teams = TeamCaches::new(session);
     let staging = folder.partial();
     let (obtained, ()) = obtain::obtain(session, &needs, &caches, &teams, &transport, &staging, |_| Ok(())).await?;
     state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));

@@ -55,7 +55,7 @@ pub struct Transport {
     limits: Limits,
     counters: Counters,
     slots: Arc<download::Slots>,
-    bandwidth: Option<download::Bandwidth>,
+    bandwidth: Option<Arc<download::Bandwidth>>,
     wrong_sources: download::WrongSources,
 }
 
@@ -91,13 +91,20 @@ impl Transport {
     /// where credentials are.
     pub fn new(settings: NetworkSettings, limits: Limits, variables: &Variables) -> Self {
         let slots = download::Slots::new(settings.connections);
-        let bandwidth = settings.bandwidth.map(download::Bandwidth::new);
+        let bandwidth = settings.bandwidth.map(|rate| Arc::new(download::Bandwidth::new(rate)));
         let credentials = Arc::new(Credentials::new(variables));
         let objects = objects::Objects::new(&settings, variables);
         let registry = registry::Registry::new(&settings, Arc::clone(&credentials));
         let http = http::Http::new(&settings, credentials);
         let (counters, wrong_sources) = Default::default();
         Self { http, objects, registry, settings, limits, counters, slots, bandwidth, wrong_sources }
+    }
+
+    /// Have the limits on connections and bandwidth in common with another transport: together they take no more than one.
+    #[must_use]
+    pub fn within_limits_of(mut self, other: &Self) -> Self {
+        (self.slots, self.bandwidth) = (Arc::clone(&other.slots), other.bandwidth.clone());
+        self
     }
 
     /// The settings it was made with.

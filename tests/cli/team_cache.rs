@@ -198,6 +198,19 @@ fn push_adds_at_once_and_leaves_nothing_for_finish() {
 }
 
 #[test]
+fn one_connection_is_enough_for_the_store_and_the_mirror_together() {
+    let team = Team::new();
+    team.fill();
+    fs::remove_file(team.object(&app())).unwrap();
+    let job = team.job();
+    let configuration = fs::read_to_string(job.path("larder.yaml")).unwrap();
+    job.configure(&configuration.replace("retries: 2", "retries: 2, connections: 1"));
+    let report = team.report(&job, &["prepare"]);
+    assert_eq!(names_with(&report, "fetched"), ["app"]);
+    assert_eq!(in_cache(&report, "team", "read"), digests(&MIRROR.needed_blobs()).len() as u64 - 1);
+}
+
+#[test]
 fn a_warm_folder_fills_a_new_store() {
     let team = Team::new();
     let job = team.job_with("  - { name: shared }\n");

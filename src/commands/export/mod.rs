@@ -48,8 +48,8 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     let job_folder = JobFolder::of(&session.config.root);
     let _lock = job_folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     upload::note(session, &job_folder, Note::OfThisJob, Mode::Act)?;
-    let teams = TeamCaches::new(session);
     let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
+    let teams = TeamCaches::beside(session, &transport);
     let staging = job_folder.partial();
     let documents = Documents::Keep(&staging);
     let resolution = resolve::resolve(session, &environments, &wanted, Scope::WholeEnvironments, &transport, documents);

@@ -109,6 +109,14 @@ impl Transport {
         self.slots.acquire(&host_of(at), Purpose::Start).await
     }
 
+    /// Go on with a slot if it is for the server that is asked next, else wait for one.
+    pub async fn slot_from(&self, slot: Option<Slot>, at: &Location) -> Slot {
+        match slot.filter(|slot| slot.is_for(&host_of(at))) {
+            Some(slot) => slot,
+            None => self.slot(at).await,
+        }
+    }
+
     /// Fetch a blob. `progress` is told of every piece that arrives, and of what is taken back (a negative number).
     pub async fn blob(
         self: &Arc<Self>,
@@ -299,7 +307,13 @@ impl Transport {
                     body::verify(&self.settings, &at.url, body, expected, folder, &advance(&counted, progress)).await
                 };
                 match body::within_total(self.settings.total_timeout, &at.url, verified).await {
-                    Ok(blob) => Ok(Some(blob)),
+                    Ok(blob) => {
+                        if let Some(bandwidth) = &self.bandwidth {
+                            // All at once is as good as piece by piece for what is so small.
+                            bandwidth.wait_for(usize::try_from(blob.verified().bytes()).unwrap_or(0)).await;
+                        }
+                        Ok(Some(blob))
+                    }
                     Err(error) => {
                         take_back(&counted, progress);
                         if error.is_overload() && slot.is_one_too_many() { Ok(None) } else { Err(error) }

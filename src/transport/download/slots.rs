@@ -83,6 +83,11 @@ impl Slots {
 }
 
 impl Slot {
+    /// Whether it is for connections to this host.
+    pub(super) fn is_for(&self, host: &str) -> bool {
+        self.host == host
+    }
+
     /// Whether somebody waits to start on another blob.
     pub(super) fn is_wanted(&self) -> bool {
         self.slots.are_wanted()
