@@ -13,7 +13,7 @@ use s3s::S3ErrorCode;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::context::{Project, Run, mirror_entry, names_with};
+use crate::context::{NETWORK, Project, Run, mirror_entry, names_with};
 use crate::fixtures::Mirror;
 use crate::s3_server::{KEY_ID, Readers, S3Server, SECRET};
 
@@ -325,4 +325,63 @@ fn a_bucket_in_another_region_is_asked_there() {
     });
     project.configure(&mirror_entry("s3://binaries", false));
     assert_fetched(&run(&project, &server, &[("AWS_ENDPOINT_URL", &store.endpoint)]).report());
+}
+
+/// What a metadata service answers with: keys of the server's.
+fn temporary_key() -> String {
+    format!(
+        r#"{{"Code": "Success", "AccessKeyId": "{KEY_ID}", "SecretAccessKey": "{SECRET}", "Token": "t",
+            "Expiration": "2099-01-01T00:00:00Z"}}"#
+    )
+}
+
+const NO_KEY: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")];
+
+#[test]
+fn a_pods_identity_is_asked_for_with_the_token_of_the_pod() {
+    let (project, server) = signed();
+    let agent = StandIn::start("NoSuchKey", |_, headers| {
+        let is_the_pod = headers.get("authorization").is_some_and(|value| value == "token-of-the-pod");
+        Some(if is_the_pod { temporary_key().into_response() } else { StatusCode::UNAUTHORIZED.into_response() })
+    });
+    let address = format!("{}/v1/credentials", agent.endpoint);
+    let identity = |token: &str| {
+        let token = project.write("token", token);
+        let place = [
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", address.as_str()),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.to_str().unwrap()),
+        ];
+        run(&project, &server, &[NO_KEY, place].concat())
+    };
+    assert_fetched(&identity("token-of-the-pod").report());
+    identity("another").fails_saying(1, &["can't get credentials"]);
+}
+
+#[test]
+fn an_instances_role_opens_a_bucket_of_amazons() {
+    let server = S3Server::with_mirror(Readers::Known, &MIRROR.folder(), "develop");
+    let instance = StandIn::start("NoSuchKey", |path, headers| {
+        let has_token = headers.get("x-aws-ec2-metadata-token").is_some_and(|value| value == "of-the-session");
+        Some(match path {
+            "/latest/api/token" => "of-the-session".into_response(),
+            "/latest/meta-data/iam/security-credentials/" if has_token => "ci-role".into_response(),
+            "/latest/meta-data/iam/security-credentials/ci-role" if has_token => temporary_key().into_response(),
+            _ => StatusCode::UNAUTHORIZED.into_response(),
+        })
+    });
+    let project = project("s3://binaries/develop");
+    let keys = "signed: false, insecure: true, endpoint-url: 'http://s3.eu-central-1.amazonaws.com'";
+    project.configure(&format!("{NETWORK}mirrors: [{{ url: 's3://binaries/develop', {keys} }}]\n"));
+    // A proxy stands for Amazon; the metadata service is never asked through one.
+    let proxy = server.endpoint();
+    let variables = [
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", instance.endpoint.as_str()),
+        ("AWS_EC2_METADATA_DISABLED", "false"),
+        ("AWS_REGION", "eu-central-1"),
+        ("http_proxy", &proxy),
+        ("no_proxy", ""),
+    ];
+    let report = project.larder_with(&["prepare", "--json"], &variables).report();
+    assert_fetched(&report);
+    assert_eq!(instance.seen.lock().unwrap().len(), 3, "the role is asked for once");
 }

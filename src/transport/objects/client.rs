@@ -14,13 +14,16 @@ use object_store::client::{
 use reqwest::Client;
 use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
-use url::{Host, Url};
+use url::{Host, Origin, Url};
 
 use super::refusal::Refusal;
 use crate::transport::error::TransportError;
 use crate::transport::http::retry_after;
 use crate::transport::limits::NetworkSettings;
-use crate::types::{PlainHttp, is_loopback};
+use crate::types::{PlainHttp, Variables, is_loopback};
+
+/// Where a stand-in for a metadata service may be named, such as the agent of a pod.
+const LOCAL_METADATA: [&str; 2] = ["AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
 
 /// How long the metadata service of a cloud may take to accept a connection. It is one hop away, or not there at all.
 pub(super) const METADATA_PATIENCE: Duration = Duration::from_secs(1);
@@ -40,6 +43,8 @@ pub(super) struct Clients {
 pub(super) struct Connection {
     outward: Client,
     metadata: Client,
+    /// What variables name as a metadata service on this machine. No proxy may see what it is asked and what it tells.
+    local_metadata: Vec<Origin>,
     plain_http: PlainHttp,
     settings: NetworkSettings,
 }
@@ -49,6 +54,7 @@ impl Clients {
         &self,
         settings: &NetworkSettings,
         plain_http: PlainHttp,
+        variables: &Variables,
     ) -> Result<Connection, TransportError> {
         // An error only says that another thread installed it first.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -70,6 +76,7 @@ impl Clients {
             outward: make(&self.outward, builder().connect_timeout(settings.connect_timeout))?,
             // A proxy would ask the metadata service of its own machine, whose rights are not ours.
             metadata: make(&self.metadata, builder().no_proxy().connect_timeout(METADATA_PATIENCE))?,
+            local_metadata: LOCAL_METADATA.into_iter().filter_map(|name| local_origin(variables.get(name)?)).collect(),
             plain_http,
             settings: settings.clone(),
         })
@@ -97,7 +104,7 @@ impl HttpService for Connection {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let url = request.uri().to_string().parse::<Url>();
         let url = url.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
-        let is_metadata = is_metadata_service(&url);
+        let is_metadata = is_metadata_service(&url) || self.local_metadata.contains(&url.origin());
         let is_plain = url.scheme() != "https" && !is_metadata && !is_loopback(&url);
         if is_plain && self.plain_http == PlainHttp::LoopbackOnly {
             let origin = url.origin().ascii_serialization();
@@ -138,6 +145,10 @@ impl Connection {
         let pause = parts.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
         Refusal::new(parts.status, &parts.headers, &text, pause)
     }
+}
+
+fn local_origin(text: &str) -> Option<Origin> {
+    Url::parse(text.trim()).ok().filter(is_loopback).map(|url| url.origin())
 }
 
 /// Whether it is the place where a cloud tells its own machines who they are: link-local addresses, which no router

@@ -217,7 +217,7 @@ impl Objects {
     async fn make(&self, at: &Location) -> Result<Store, TransportError> {
         let url = public(&at.url);
         let place = Place { bucket: bucket(&at.url), access: &at.access, variables: &self.variables };
-        let connection = self.clients.connection(&self.settings, at.plain_http)?;
+        let connection = self.clients.connection(&self.settings, at.plain_http, &self.variables)?;
         let problem = |ProfileProblem { reason, hint }| {
             TransportError::from(ObjectError::Settings { url: url.clone(), reason, hint })
         };
