@@ -110,11 +110,7 @@ pub(super) fn stated_size(need: &BlobNeed) -> u64 {
 pub(super) fn look_for(blob: &PublishedBlob, caches: &[Cache]) -> Option<(usize, u64)> {
     caches.iter().enumerate().find_map(|(position, cache)| {
         let bytes = cache.size_of(blob.expected.digest)?;
-        let fits = match blob.expected.size {
-            Size::Exactly(size) => bytes == size,
-            Size::AtMost(limit) => bytes <= limit,
-        };
-        fits.then_some((position, bytes))
+        blob.expected.size.allows(bytes).then_some((position, bytes))
     })
 }
 

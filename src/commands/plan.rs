@@ -2,7 +2,9 @@
 
 use super::environments::{self, InstallTrees};
 use super::resolve::{self, Documents, Scope};
+use super::team_cache::TeamCaches;
 use super::{CommandError, Session, Wanted, obtain, upkeep};
+use crate::mirror::PublishedBlob;
 use crate::plan::Need;
 use crate::report::{Report, Status};
 use crate::transport::{Limits, Size, Transport};
@@ -16,6 +18,16 @@ pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
         resolve::resolve(session, &environments, wanted, Scope::Job, &transport, Documents::Forget).await?;
     // Finds out, too, whether every mirror has a cache.
     let needs = obtain::needs(session, &resolution.found, &caches)?;
+    let absent: Vec<_> = needs.iter().filter(|need| obtain::look_for(&need.blob, &caches).is_none()).collect();
+    let teams = TeamCaches::new(session);
+    let in_teams = teams.look_for(&absent).await;
+    // Who has a blob, and how large it is there.
+    let look_for = |blob: &PublishedBlob| {
+        let in_folder = obtain::look_for(blob, &caches);
+        let in_folder = in_folder.map(|(position, bytes)| (caches[position].name().to_owned(), bytes));
+        let in_team = || in_teams.get(&blob.expected.digest).map(|(team, bytes)| (teams.name(*team), *bytes));
+        in_folder.or_else(in_team)
+    };
     let mut report = Report::new("plan");
     for spec in &resolution.specs {
         let found = resolution.found.get(&spec.binary).filter(|_| spec.need == Need::Binary);
@@ -23,22 +35,22 @@ pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
         if let Some(collected) = found.and_then(|found| found.collected.as_ref()) {
             (entry.status, entry.bytes) = (Status::Cached, Some(collected.bytes));
         } else if let Some(found) = found {
-            let held: Vec<_> = found.published.blobs.iter().map(|blob| obtain::look_for(blob, &caches)).collect();
+            let held: Vec<_> = found.published.blobs.iter().map(&look_for).collect();
             let is_cached = held.iter().all(Option::is_some);
             entry.status = if is_cached { Status::Cached } else { Status::Fetch };
             let stated = found.published.blobs.iter().map(|blob| match blob.expected.size {
                 Size::Exactly(bytes) => Some(bytes),
-                Size::AtMost(_) => obtain::look_for(blob, &caches).map(|(_, bytes)| bytes),
+                Size::AtMost(_) => look_for(blob).map(|(_, bytes)| bytes),
             });
             entry.bytes = stated.sum();
             let target = session.config.cache_for(&found.published.mirror.url).map(|cache| cache.name.to_string());
-            let holder = held.first().copied().flatten().map(|(position, _)| caches[position].name().to_owned());
+            let holder = held.into_iter().next().flatten().map(|(name, _)| name);
             entry.cache = holder.or(target);
         }
         report.specs.push(entry);
     }
     for need in &needs {
-        let held = obtain::look_for(&need.blob, &caches).map(|(_, bytes)| bytes);
+        let held = look_for(&need.blob).map(|(_, bytes)| bytes);
         let bytes = match need.blob.expected.size {
             Size::Exactly(bytes) => bytes,
             Size::AtMost(_) => held.unwrap_or(0),

@@ -9,7 +9,7 @@
 //! object is named, removed if that is allowed, and the mirror is asked instead. No trouble with a team cache makes a job
 //! fail: it is told once, and the job goes on without.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -167,6 +167,29 @@ impl<'a> TeamCaches<'a> {
         self.session.warn(&format!(
             "cache `{cache}` held a bad blob {digest} of {name}: {error}; {verb}, and the mirror is asked"
         ));
+    }
+
+    /// Which cache has something of the right size under a blob's name, and how much. Unread: for `plan` only.
+    pub async fn look_for(&self, needs: &[&BlobNeed]) -> HashMap<Sha256Digest, (usize, u64)> {
+        let ask = |need: &BlobNeed| {
+            let expected = need.blob.expected;
+            let asked: Vec<_> = self.caches.iter().enumerate().filter(|(_, team)| team.is_asked_for(need)).collect();
+            async move {
+                for (cache, team) in asked {
+                    match self.transport.stat(&blob_location(team.entry, expected.digest)).await {
+                        Ok(Some(object)) if expected.size.allows(object.bytes) => {
+                            return Some((expected.digest, (cache, object.bytes)));
+                        }
+                        Ok(_) => {}
+                        Err(error) => self.give_up(team, &error, "it is left out"),
+                    }
+                }
+                None
+            }
+        };
+        let asking = futures::stream::iter(needs.iter().copied()).map(ask);
+        let asking = asking.buffer_unordered(self.transport.settings().metadata_connections);
+        asking.filter_map(std::future::ready).collect().await
     }
 
     /// What each cache is to know of this job, by its name. `is_fetched` says of a blob whether a mirror sent it.

@@ -23,6 +23,16 @@ pub enum Size {
     AtMost(u64),
 }
 
+impl Size {
+    /// Whether a blob of so many bytes can be the one.
+    pub fn allows(self, bytes: u64) -> bool {
+        match self {
+            Self::Exactly(size) => bytes == size,
+            Self::AtMost(limit) => bytes <= limit,
+        }
+    }
+}
+
 /// What the metadata promises of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expected {

@@ -211,6 +211,22 @@ fn one_connection_is_enough_for_the_store_and_the_mirror_together() {
 }
 
 #[test]
+fn a_plan_shows_what_the_store_has_and_goes_on_without_it() {
+    let team = Team::new();
+    team.fill();
+    fs::remove_file(team.object(&app())).unwrap();
+    let job = team.job();
+    let report = team.report(&job, &["plan"]);
+    assert_eq!(names_with(&report, "fetch"), ["app"]);
+    assert_eq!(names_with(&report, "cached").len(), MIRROR.needed().len() - 1);
+    let specs = report["specs"].as_array().unwrap();
+    assert!(specs.iter().filter(|spec| spec["status"] == "cached").all(|spec| spec["cache"] == "team"));
+    let run = team.run_with(&job, &["plan", "--json"], &[("AWS_SECRET_ACCESS_KEY", "wrong")]);
+    let run = run.says(&["can't use cache `team`"]);
+    assert_eq!(names_with(&run.report(), "fetch"), MIRROR.needed());
+}
+
+#[test]
 fn a_warm_folder_fills_a_new_store() {
     let team = Team::new();
     let job = team.job_with("  - { name: shared }\n");
