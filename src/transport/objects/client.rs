@@ -94,6 +94,14 @@ impl HttpConnector for Connection {
 #[error("`{0}` is not protected by TLS")]
 pub(super) struct WithoutTls(pub String);
 
+/// A request that came to nothing, and which server it was for: variables and profiles may have named it.
+#[derive(Debug, thiserror::Error)]
+#[error("asking `{origin}`")]
+pub(super) struct Asking {
+    pub origin: String,
+    source: HttpError,
+}
+
 /// A server that did not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer within {} s", .0.as_secs_f64())]
@@ -116,7 +124,10 @@ impl HttpService for Connection {
         let method = request.method().clone();
         let client = if is_metadata { &self.metadata } else { &self.outward };
         let response = tokio::time::timeout(patience, HttpService::call(client, request)).await;
-        let response = response.map_err(|_| HttpError::new(HttpErrorKind::Timeout, NoAnswer(patience)))??;
+        let response = response.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout, NoAnswer(patience))));
+        let response = response.map_err(|source| {
+            HttpError::new(source.kind(), Asking { origin: url.origin().ascii_serialization(), source })
+        })?;
         // Without its query: that of some requests is a credential.
         tracing::debug!("{} {method} {}{}", response.status(), url.origin().ascii_serialization(), url.path());
         if response.status().is_success() {

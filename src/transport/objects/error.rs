@@ -7,7 +7,7 @@ use std::time::Duration;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::client::WithoutTls;
+use super::client::{Asking, WithoutTls};
 use super::refusal::Refusal;
 use crate::transport::error::is_certificate_trouble;
 
@@ -143,9 +143,13 @@ impl Cause {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.client() {
-            Some(error) => fmt::Display::fmt(error, f),
-            None => fmt::Display::fmt(innermost(&self.0), f),
+        let error: &dyn Error = match self.client() {
+            Some(error) => error,
+            None => innermost(&self.0),
+        };
+        match find::<Asking>(&self.0) {
+            Some(Asking { origin, .. }) => write!(f, "`{origin}`: {error}"),
+            None => fmt::Display::fmt(error, f),
         }
     }
 }
