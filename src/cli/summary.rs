@@ -70,8 +70,12 @@ pub fn collected(report: &Report, run: Run, palette: Palette) -> String {
             (_, Run::Real) => format!("pushed {} ({})", count(specs, "spec"), size(pushed)),
             (_, Run::Dry) => palette.paint(PENDING, &format!("would push {}", count(specs, "spec"))),
         };
+        let removed = match folder.removed {
+            0 => String::new(),
+            removed => format!("; removed {} ({})", count(removed, "blob"), size(folder.removed_bytes)),
+        };
         let state = format!("it holds {} ({})", count(folder.blobs, "blob"), size(folder.bytes));
-        line(&mut out, &format!("{}: {deed}; {state}", printable(&folder.name)));
+        line(&mut out, &format!("{}: {deed}{removed}; {state}", printable(&folder.name)));
     }
     out
 }

@@ -3,7 +3,7 @@
 //! Spack pushes into a scratch folder. What arrived there whole is then moved, blobs first and metadata last: a push that is
 //! killed leaves nothing half-written in the folder, and one that fails half-way still brings what it had finished.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::environments::{self, folder_of_lockfile};
 use super::upload::Note;
-use super::{CommandError, Mode, Session, upload};
+use super::{CommandError, Mode, Session, collected, upload};
 use crate::collected::{Depth, Folder, Found, Lookup};
 use crate::config::CollectEntry;
 use crate::install_tree;
@@ -76,20 +76,33 @@ pub(super) struct Pushed {
     specs: Vec<SpecReport>,
 }
 
-/// Push what this job built and the folder lacks.
+/// Push what this job built and the folder lacks, and then prune the folder by its `keep:`. With nothing to push it is left as it
+/// is: pruning alone is not worth the upload, and `finish` decides over that.
 pub fn collect(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Report, CommandError> {
     let entry = session.config.collect.as_ref().ok_or(CollectError::NoFolder)?;
     let pushed = push(session, options, mode)?;
-    let folder = Folder::open(entry, &session.config.root)?;
-    let mut report = Report::new("collect");
-    let contents = folder.contents()?;
     let added = if mode == Mode::Act { pushed.specs.len() as u64 } else { 0 };
+    let pruned = if added > 0 { prune(session, &pushed)? } else { None };
+    let folder = Folder::open(entry, &session.config.root)?;
+    let contents = folder.contents()?;
+    let mut report = Report::new("collect");
     let blobs = contents.specs.iter().map(|spec| spec.blobs.len() as u64).sum();
     let bytes = contents.specs.iter().map(|spec| spec.bytes).sum();
     let (name, path) = (entry.name.clone(), entry.path.display().to_string());
-    report.caches.push(CacheReport { name, path, bytes, blobs, added, changed: added > 0, ..CacheReport::default() });
+    let pruned = pruned.unwrap_or_default();
+    report.caches.push(CacheReport { name, path, bytes, blobs, added, changed: added > 0, ..pruned });
     report.specs = pushed.specs;
     Ok(session.conclude(report))
+}
+
+/// Make room, but not for what this job needed or built.
+fn prune(session: &Session<'_>, pushed: &Pushed) -> Result<Option<CacheReport>, CommandError> {
+    let job = JobFolder::of(&session.config.root);
+    let note = upload::note(session, &job, Note::OfWhoeverBegan, Mode::Act)?;
+    let state = State::read(&job)?;
+    let of_job = state.iter().flat_map(|state| state.to_build.iter().chain(&state.collected)).copied();
+    let used: HashSet<DagHash> = of_job.chain(pushed.specs.iter().map(|spec| spec.hash)).collect();
+    collected::prune(session, &used, &note, Mode::Act)
 }
 
 /// The same, for `finish` too. Tells what it does.

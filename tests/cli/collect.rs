@@ -343,6 +343,27 @@ fn pruning_takes_metadata_and_blobs_together_and_keeps_what_the_job_needs() {
 }
 
 #[test]
+fn a_push_makes_room_and_without_one_nothing_is_touched() {
+    let job = Job::new(Mirror::V3Unsigned, ", keep: { max-age: 1d }");
+    let old = Mirror::V3Unsigned.published("rtdata");
+    for path in old.blobs.iter().map(|blob| &blob.path).chain([&old.metadata]) {
+        let bytes = fs::read(Mirror::V3Unsigned.folder().join(&path[1..])).unwrap();
+        job.project.write(&format!("{BUILT}{path}"), bytes);
+    }
+    job.project.restore_times(BUILT, Duration::from_secs(2 * 86_400));
+    job.project.prepare();
+    let report = job.larder(&["collect", "--json"]).report();
+    assert_eq!(
+        (in_cache(&report, "built", "added"), in_cache(&report, "built", "removed")),
+        (1, old.blobs.len() as u64)
+    );
+    assert!(job.metadata().exists() && !job.project.path(&format!("{BUILT}{}", old.metadata)).exists());
+    let before = job.project.entries(BUILT);
+    job.larder(&["collect"]).succeeds().says(&["nothing to push"]);
+    assert_eq!(job.project.entries(BUILT), before);
+}
+
+#[test]
 fn what_no_lockfile_names_any_more_goes_by_itself_and_so_does_what_is_broken() {
     let job = Job::second(Mirror::V3Unsigned, "");
     job.project.use_environment("v2/env-demo");
