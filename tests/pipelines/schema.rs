@@ -59,6 +59,32 @@ fn gitlab_s_schema_accepts_the_template_with_default_and_with_other_values() {
 }
 
 #[test]
+fn the_readmes_lines_are_a_pipeline_as_they_stand() {
+    let readme = fs::read_to_string(template::file("../README.md")).unwrap();
+    let (_, section) = readme.split_once("## In a pipeline").unwrap();
+    let (_, block) = section.split_once("```yaml\n").unwrap();
+    let (snippet, _) = block.split_once("```").unwrap();
+    assert!(snippet.lines().filter(|line| !line.is_empty()).count() <= 10, "{snippet}");
+    let lines: Value = serde_yaml::from_str(snippet).unwrap();
+    let include = &lines["include"][0];
+    assert!(template::file("..").join(include["local"].as_str().unwrap()).is_file());
+    let inputs = include["inputs"].as_mapping().unwrap();
+    let inputs: Vec<_> = inputs.iter().map(|(key, value)| (key.as_str().unwrap(), value.as_str().unwrap())).collect();
+    let template = Template::read("larder.yml");
+    let pipeline = template.pipeline(&inputs);
+    assert!(pipeline.get(lines["build"]["extends"].as_str().unwrap()).is_some());
+    if tools::have(&["check-jsonschema"]) {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("whole.yml");
+        let own = snippet.split_once("build:").unwrap().1;
+        fs::write(&file, format!("{}\nbuild:{own}", template.fill_in(&inputs))).unwrap();
+        let mut check = Command::new(tools::find("check-jsonschema").unwrap());
+        let output = check.args(["--builtin-schema", "vendor.gitlab-ci"]).arg(&file).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
 fn every_input_is_described_and_used_and_documented() {
     let template = Template::read("larder.yml");
     let readme = fs::read_to_string(template::file("README.md")).unwrap();
