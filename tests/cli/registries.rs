@@ -161,7 +161,9 @@ fn a_password_is_found_wherever_it_usually_is() {
     // A credential helper is a program on the PATH.
     let assisted = project(&url, "");
     let script = assisted.outside().join("script");
-    fs::write(&script, format!("#!/bin/sh\necho '{{\"Username\": \"me\", \"Secret\": \"{SECRET}\"}}'\n")).unwrap();
+    // It reads what it is asked for, as all do: one that ended before larder had written it would be a broken pipe.
+    fs::write(&script, format!("#!/bin/sh\nread -r host\necho '{{\"Username\": \"me\", \"Secret\": \"{SECRET}\"}}'\n"))
+        .unwrap();
     // Made executable by another process: one that this process has open for writing can't be run, and whatever another test
     // starts at this moment has it open as well.
     let helper = assisted.outside().join("docker-credential-test");
