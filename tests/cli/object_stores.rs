@@ -385,3 +385,37 @@ fn an_instances_role_opens_a_bucket_of_amazons() {
     assert_fetched(&report);
     assert_eq!(instance.seen.lock().unwrap().len(), 3, "the role is asked for once");
 }
+
+#[test]
+fn azures_identities_are_exchanged_for_a_token() {
+    let server = StandIn::start("BlobNotFound", |_, _| None);
+    let project = project("az://binaries");
+    let sign_in = StandIn::start("BlobNotFound", |path, _| {
+        let token = if path.ends_with("/oauth2/v2.0/token") { "of-the-workload" } else { "of-the-machine" };
+        let expires = r#""expires_in": 3600, "expires_on": "4070908800""#;
+        let token = format!(r#"{{"token_type": "Bearer", "access_token": "{token}", {expires}, "resource": "x"}}"#);
+        Some(([(header::CONTENT_TYPE, "application/json")], token).into_response())
+    });
+    let store = [("AZURE_STORAGE_ACCOUNT", "team"), ("AZURE_STORAGE_ENDPOINT", server.endpoint.as_str())];
+    let token = project.write("federated", "header.payload.signature");
+    let workload = [
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_FEDERATED_TOKEN_FILE", token.to_str().unwrap()),
+        ("AZURE_AUTHORITY_HOST", &sign_in.endpoint),
+    ];
+    let run = project.larder_with(&["prepare", "--json"], &[&store[..], &workload[..]].concat());
+    assert!(!run.stderr.contains("header.payload"), "{run}");
+    assert_fetched(&run.report());
+    assert_eq!(server.authorizations(), ["Bearer of-the-workload"]);
+
+    project.next_job();
+    fs::remove_dir_all(project.path(".larder")).unwrap();
+    let address = format!("{}/MSI/token", sign_in.endpoint);
+    let machine = [("IDENTITY_ENDPOINT", address.as_str()), ("IDENTITY_HEADER", "secret")];
+    // What a metadata service tells is for no proxy.
+    let proxy = [("http_proxy", server.endpoint.as_str()), ("no_proxy", "")];
+    let run = project.larder_with(&["prepare", "--json"], &[&store[..], &machine[..], &proxy[..]].concat());
+    assert_fetched(&run.report());
+    assert_eq!(server.authorizations(), ["Bearer of-the-machine", "Bearer of-the-workload"]);
+}

@@ -23,7 +23,8 @@ use crate::transport::limits::NetworkSettings;
 use crate::types::{PlainHttp, Variables, is_loopback};
 
 /// Where a stand-in for a metadata service may be named, such as the agent of a pod.
-const LOCAL_METADATA: [&str; 2] = ["AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+const LOCAL_METADATA: [&str; 3] =
+    ["AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "IDENTITY_ENDPOINT"];
 
 /// How long the metadata service of a cloud may take to accept a connection. It is one hop away, or not there at all.
 pub(super) const METADATA_PATIENCE: Duration = Duration::from_secs(1);
