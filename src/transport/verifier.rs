@@ -70,7 +70,7 @@ pub enum Mismatch {
 }
 
 /// Hashes bytes on their way and refuses too many of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verifier {
     expected: Expected,
     seen: u64,
@@ -125,6 +125,11 @@ impl Verifier {
         }
         self.hasher.update(bytes);
         Ok(())
+    }
+
+    /// Whether the bytes so far are all of it.
+    pub(super) fn is_satisfied(&self) -> bool {
+        self.clone().finish().is_ok()
     }
 
     /// Decide, now that there are no more bytes.

@@ -295,6 +295,7 @@ impl Shared {
             return plain(412, &[], "it is another file by now\n");
         }
         let mut response = match asked_for(headers, bytes.len()) {
+            Some(range) if range.is_empty() => return plain(416, &[], "the file ends before that\n"),
             Some(range) => part(&bytes, range),
             None => with_length(bytes.len(), vec![bytes]),
         };

@@ -224,9 +224,18 @@ impl Transport {
             Partial::Kept(path) | Partial::Scratch(path) => path.clone(),
         };
         let disk = |source| Failure::Other(TransportError::Disk { url: public(url), staging: staging.clone(), source });
-        let blob = tokio::task::block_in_place(|| GrowingBlob::open(&order.partial, expected)).map_err(disk)?;
+        let opened = || GrowingBlob::open(&order.partial, expected).map(|mut blob| (blob.is_whole(), blob));
+        let (is_whole, blob) = tokio::task::block_in_place(opened).map_err(disk)?;
         let resumed = blob.resumed();
         self.counters.resumed(resumed);
+        if is_whole {
+            progress(i64::try_from(resumed).unwrap_or(0));
+            let size = blob.hashed();
+            return tokio::task::block_in_place(|| blob.finish(size)).map_err(|error| match error {
+                BlobError::Io(source) => disk(source),
+                BlobError::Mismatch(mismatch) => Failure::Wrong { mismatch, origin: Origin::Unclear },
+            });
+        }
         let size = match expected.size {
             Size::Exactly(size) => Some(size),
             Size::AtMost(_) => None,

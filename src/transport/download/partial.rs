@@ -18,7 +18,7 @@ use rangemap::RangeSet;
 use tempfile::TempPath;
 
 use crate::fs::{Kind, kind};
-use crate::transport::verifier::{BlobError, Expected, Mismatch, VerifiedBlob, Verifier};
+use crate::transport::verifier::{BlobError, Expected, Mismatch, Size, VerifiedBlob, Verifier};
 
 /// Where a blob grows.
 #[derive(Clone, Debug)]
@@ -105,6 +105,22 @@ impl GrowingBlob {
         let resumed = arrived.iter().map(|range| range.end - range.start).sum();
         let verifier = Verifier::new(expected);
         Self { file, journal, place, position: 0, arrived, resumed, hashed: 0, verifier, expected }
+    }
+
+    /// Whether all of it is here already, where nobody stated its size: a run that ended just before it could give the blob its
+    /// name. To ask a server for what comes after the last byte would be no answer.
+    pub(super) fn is_whole(&mut self) -> bool {
+        if self.resumed == 0 || matches!(self.expected.size, Size::Exactly(_)) {
+            return false;
+        }
+        // What can't be read is found out again, and told, on the way.
+        while self.catch_up().unwrap_or(false) {}
+        self.arrived.iter().map(|range| range.end).max() == Some(self.hashed) && self.verifier.is_satisfied()
+    }
+
+    /// How much of it was hashed, from its beginning.
+    pub(super) fn hashed(&self) -> u64 {
+        self.hashed
     }
 
     /// What has arrived.
@@ -240,7 +256,6 @@ fn read_journal(journal: &mut std::fs::File, length: u64) -> io::Result<Option<R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Size;
     use crate::types::Sha256Digest;
     use sha2::{Digest as _, Sha256};
 
@@ -304,6 +319,23 @@ mod tests {
         take(&mut blob, 12..16);
         assert!(blob.finish(16).is_ok());
         assert_eq!(fixture.files(), 0);
+    }
+
+    #[test]
+    fn a_blob_of_unknown_size_that_is_all_there_is_known_to_be() {
+        let fixture = fixture();
+        let expected = Expected { size: Size::AtMost(1000), ..expected() };
+        let mut blob = GrowingBlob::open(&fixture.partial, expected).unwrap();
+        assert!(!blob.is_whole());
+        take(&mut blob, 0..12);
+        drop(blob);
+        let mut blob = GrowingBlob::open(&fixture.partial, expected).unwrap();
+        assert!(!blob.is_whole());
+        take(&mut blob, 12..16);
+        drop(blob);
+        let mut blob = GrowingBlob::open(&fixture.partial, expected).unwrap();
+        assert!(blob.is_whole());
+        assert_eq!(fs::read(blob.finish(16).unwrap().into_file()).unwrap(), BLOB);
     }
 
     #[test]
