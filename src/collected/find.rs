@@ -8,7 +8,6 @@ use crate::fs::Kind;
 use crate::job::described_spec;
 use crate::mirror::{Answer, Layout, Published, places};
 use crate::report::BlobRole;
-use crate::transport::Size;
 use crate::types::{MirrorPath, SpecId};
 
 /// How closely blobs are looked at.
@@ -86,11 +85,7 @@ impl Folder {
             let Kind::File(size) = kind else {
                 return Err(wrong(if kind == Kind::Missing { "is missing" } else { "is not a regular file" }));
             };
-            let fits = match blob.expected.size {
-                Size::Exactly(stated) => size == stated,
-                Size::AtMost(limit) => size <= limit,
-            };
-            if !fits {
+            if !blob.expected.size.allows(size) {
                 return Err(wrong(&format!("has {size} bytes instead of {}", blob.expected.size.limit())));
             }
             bytes += size;

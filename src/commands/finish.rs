@@ -136,7 +136,9 @@ async fn push(
     patience: Duration,
 ) -> Result<Vec<CacheReport>, CommandError> {
     let teams = TeamCaches::new(session);
-    let caches = upkeep::open_all(session)?;
+    // What can't be opened is told when its turn comes to be pruned.
+    let caches: Vec<Cache> =
+        session.config.caches.iter().filter_map(|entry| upkeep::open(session, entry).ok()).collect();
     let pushed = teams.push(&mut state.teams, &caches, Some(patience)).await;
     state.write(folder)?;
     pushed?;

@@ -51,7 +51,7 @@ pub async fn prune(session: &Session<'_>, options: &PruneOptions) -> Result<Repo
     let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
     let mut report = Report::new("prune");
     for entry in &session.config.team_caches {
-        report.caches.push(session.unless_interrupted(prune_one(session, entry, &transport, options)).await?);
+        report.caches.push(prune_one(session, entry, &transport, options).await?);
     }
     super::obtain::count_requests(&mut report.totals, &transport);
     Ok(session.conclude(report))

@@ -249,7 +249,8 @@ impl<'a> TeamCaches<'a> {
         for team in &self.caches {
             let Some(note) = notes.get_mut(team.entry.name.as_str()) else { continue };
             // Asked to stop, it does so between two parts, and takes the upload back. A part that stalls is left where it is.
-            let limit = patience.map_or(Duration::MAX, |patience| patience + patience / 10);
+            let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+            let limit = left.saturating_add(patience.unwrap_or_default() / 10);
             let sending = tokio::time::timeout(limit, self.send(team, note, caches, end));
             if sending.await.is_err() {
                 let text =

@@ -195,3 +195,26 @@ impl Transport {
         self.counters.document_bytes.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+
+    #[tokio::test]
+    async fn two_transports_within_one_limit_have_no_more_connections_than_one() {
+        let settings = NetworkSettings { connections: 1, ..NetworkSettings::default() };
+        let new = || Transport::new(settings.clone(), Limits::default(), &Variables::default());
+        let mirrors = new();
+        let teams = new().within_limits_of(&mirrors);
+        let at = |url: &str| Location {
+            url: url.parse().unwrap(),
+            plain_http: PlainHttp::LoopbackOnly,
+            access: Arc::default(),
+        };
+        let held = mirrors.slot(&at("https://mirror.example/x")).await;
+        assert!(teams.slot(&at("s3://bucket/x")).now_or_never().is_none());
+        drop(held);
+        assert!(teams.slot(&at("s3://bucket/x")).now_or_never().is_some());
+    }
+}

@@ -227,6 +227,16 @@ fn a_plan_shows_what_the_store_has_and_goes_on_without_it() {
 }
 
 #[test]
+fn a_folder_of_somebody_else_keeps_finish_from_nothing() {
+    let team = Team::new();
+    let job = team.job_with("  - { name: shared }\n");
+    team.report(&job, &["prepare"]);
+    fs::remove_dir_all(job.path(".larder/shared")).unwrap();
+    job.write(".larder/shared/notes.txt", "mine");
+    team.run(&job, &["finish"]).succeeds().says(&["cache `shared` is left alone"]);
+}
+
+#[test]
 fn a_warm_folder_fills_a_new_store() {
     let team = Team::new();
     let job = team.job_with("  - { name: shared }\n");

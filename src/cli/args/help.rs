@@ -52,7 +52,7 @@ Examples:
 
 pub const COLLECT: &str = "\
 Needs a mirror with `collect: true` in larder.yaml. Pushes only what `prepare` said that Spack has to build and what is \
-installed by now, without its dependencies. At the end of a job's `script` it may take its time; in `after_script`, \
+installed by now, without its dependencies, and then makes room in the folder by its `keep:`. At the end of a job's `script` it may take its time; in `after_script`, \
 `larder finish --collect` does the same within GitLab's five minutes.
 
 Examples:

@@ -224,21 +224,13 @@ impl Transport {
             Partial::Kept(path) | Partial::Scratch(path) => path.clone(),
         };
         let disk = |source| Failure::Other(TransportError::Disk { url: public(url), staging: staging.clone(), source });
-        let opened = || GrowingBlob::open(&order.partial, expected).map(|mut blob| (blob.is_whole(), blob));
-        let (is_whole, blob) = tokio::task::block_in_place(opened).map_err(disk)?;
+        let opened = || GrowingBlob::open(&order.partial, expected).map(|mut blob| (blob.whole(), blob));
+        let (whole, blob) = tokio::task::block_in_place(opened).map_err(disk)?;
         let resumed = blob.resumed();
         self.counters.resumed(resumed);
-        if is_whole {
-            progress(i64::try_from(resumed).unwrap_or(0));
-            let size = blob.hashed();
-            return tokio::task::block_in_place(|| blob.finish(size)).map_err(|error| match error {
-                BlobError::Io(source) => disk(source),
-                BlobError::Mismatch(mismatch) => Failure::Wrong { mismatch, origin: Origin::Unclear },
-            });
-        }
         let size = match expected.size {
             Size::Exactly(size) => Some(size),
-            Size::AtMost(_) => None,
+            Size::AtMost(_) => whole,
         };
         let work = Work::new(size, expected.size.limit(), blob.arrived(), self.settings.connections);
         let (portions, waiting) = mpsc::channel(PORTIONS_IN_FLIGHT);

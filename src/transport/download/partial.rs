@@ -107,20 +107,16 @@ impl GrowingBlob {
         Self { file, journal, place, position: 0, arrived, resumed, hashed: 0, verifier, expected }
     }
 
-    /// Whether all of it is here already, where nobody stated its size: a run that ended just before it could give the blob its
-    /// name. To ask a server for what comes after the last byte would be no answer.
-    pub(super) fn is_whole(&mut self) -> bool {
+    /// Its size, where nobody stated it and all of it is here already: a run ended just before it could give the blob its name.
+    /// To ask a server for what comes after the last byte would be no answer.
+    pub(super) fn whole(&mut self) -> Option<u64> {
         if self.resumed == 0 || matches!(self.expected.size, Size::Exactly(_)) {
-            return false;
+            return None;
         }
         // What can't be read is found out again, and told, on the way.
         while self.catch_up().unwrap_or(false) {}
-        self.arrived.iter().map(|range| range.end).max() == Some(self.hashed) && self.verifier.is_satisfied()
-    }
-
-    /// How much of it was hashed, from its beginning.
-    pub(super) fn hashed(&self) -> u64 {
-        self.hashed
+        let end = self.arrived.iter().map(|range| range.end).max();
+        end.filter(|end| *end == self.hashed && self.verifier.is_satisfied())
     }
 
     /// What has arrived.
@@ -326,15 +322,15 @@ mod tests {
         let fixture = fixture();
         let expected = Expected { size: Size::AtMost(1000), ..expected() };
         let mut blob = GrowingBlob::open(&fixture.partial, expected).unwrap();
-        assert!(!blob.is_whole());
+        assert_eq!(blob.whole(), None);
         take(&mut blob, 0..12);
         drop(blob);
         let mut blob = GrowingBlob::open(&fixture.partial, expected).unwrap();
-        assert!(!blob.is_whole());
+        assert_eq!(blob.whole(), None);
         take(&mut blob, 12..16);
         drop(blob);
         let mut blob = GrowingBlob::open(&fixture.partial, expected).unwrap();
-        assert!(blob.is_whole());
+        assert_eq!(blob.whole(), Some(16));
         assert_eq!(fs::read(blob.finish(16).unwrap().into_file()).unwrap(), BLOB);
     }
 
