@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
+use crate::fs::TEMPORARY_PREFIX;
 use crate::transport::journal_of;
 use crate::types::Sha256Digest;
 
@@ -22,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The extension of a blob that is not complete.
 pub(super) const PARTIAL: &str = "partial";
+
+/// How long nothing has been written into a temporary file that belongs to no run any more, at the least.
+const SURELY_ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a holder says that it is receiving something.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
@@ -82,13 +86,20 @@ pub(super) fn remove_leftovers(root: &Path, unused_for: Duration) -> std::io::Re
     };
     for entry in entries {
         let path = entry?.path();
-        let is_old = |path: &Path| {
-            let modified = fs::symlink_metadata(path).and_then(|meta| meta.modified());
-            modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= unused_for))
+        let is_unused_for = |bound: Duration| {
+            let modified = fs::symlink_metadata(&path).and_then(|meta| meta.modified());
+            modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= bound))
         };
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMPORARY_PREFIX)) {
+            // No lock tells whether a run still writes it: what a killed run left is known by its age alone.
+            if is_unused_for(unused_for.max(SURELY_ABANDONED)) {
+                crate::fs::remove(&path)?;
+            }
+            continue;
+        }
         let is_partial = path.extension().is_some_and(|extension| extension == PARTIAL);
         let digest = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        let (true, Some(digest)) = (is_partial && is_old(&path), digest) else { continue };
+        let (true, Some(digest)) = (is_partial && is_unused_for(unused_for), digest) else { continue };
         let claim_path = folder.join(Sha256Digest::to_string(&digest));
         let Ok(file) = crate::fs::open_lock_file(&claim_path) else { continue };
         if file.try_lock().is_ok() {
