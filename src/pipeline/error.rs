@@ -87,7 +87,7 @@ pub enum RunError {
     /// A mirror of Spack's configuration without TLS.
     #[error("mirror `{name}` of `{}` is at `{url}`, which is not protected by TLS", declared_in.display())]
     #[diagnostic(help(
-        "on such a connection binaries and digests can be replaced alike. Use `https://`; where you trust the network, list the \
+        "anybody on the way could replace binaries and digests alike. Use `https://`; where you trust the network, list the \
          mirror in larder.yaml with `insecure: true`"
     ))]
     InsecureMirror {
