@@ -26,10 +26,9 @@ use super::error::TransportError;
 use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::limits::NetworkSettings;
 use super::location::Location;
-use super::location::public;
 use super::purpose::Purpose;
 use super::verifier;
-use crate::types::{Access, Sha256Digest};
+use crate::types::{Access, PublicUrl, Sha256Digest};
 
 /// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
 const MANIFESTS: &str =
@@ -105,7 +104,7 @@ impl Registry {
         let found = Sha256Digest::from_bytes(Sha256::digest(&bytes).into());
         if let Some(expected) = promised.filter(|promised| *promised != found) {
             let mismatch = verifier::Mismatch::WrongDigest { expected, found };
-            return Err(TransportError::Mismatch { url: public(url), mismatch });
+            return Err(TransportError::Mismatch { url: url.into(), mismatch });
         }
         let extent = Extent::Whole { length: Some(bytes.len() as u64) };
         let pieces = futures::stream::once(std::future::ready(Ok(bytes.into()))).boxed();
@@ -179,7 +178,7 @@ impl Registry {
             return Err(denied(before.source.as_ref()));
         }
         let challenge = Challenge::of(response).ok_or_else(|| TransportError::Login {
-            url: public(&asked.url),
+            url: PublicUrl::from(&asked.url),
             reason: "it asks for none of the logins that there are for registries".to_owned(),
             hint: "is this the address of a container registry?",
         })?;
@@ -262,7 +261,7 @@ fn over_http(url: &Url) -> Result<Url, TransportError> {
     let scheme = if url.scheme() == "oci" { "https" } else { "http" };
     let text = format!("{scheme}{}", url.as_str().strip_prefix(url.scheme()).unwrap_or_default());
     text.parse().map_err(|_| TransportError::Login {
-        url: public(url),
+        url: url.into(),
         reason: "it has no name that can be looked up".to_owned(),
         hint: "expected `oci://host/repository`",
     })

@@ -12,6 +12,7 @@ mod mirror;
 mod mirror_path;
 mod mirror_url;
 mod names;
+mod public_url;
 mod registry_url;
 mod spec_id;
 mod variables;
@@ -26,6 +27,8 @@ pub use mirror_path::MirrorPath;
 pub use mirror_url::{InvalidMirrorUrl, MirrorUrl, PlainHttp};
 pub(crate) use mirror_url::{is_loopback, is_object_store};
 pub use names::{InvalidName, PackageName, PathPart, VersionText, path_part};
+pub use public_url::PublicUrl;
+pub(crate) use public_url::without_user;
 pub use spec_id::{Arch, Compiler, SpecId};
 pub use variables::Variables;
 
