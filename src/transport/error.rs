@@ -12,8 +12,8 @@ use thiserror::Error;
 
 use super::certificate::is_certificate_trouble;
 use super::objects::error::ObjectError;
-use super::verifier::Mismatch;
 use crate::types::PublicUrl;
+use crate::verified::Mismatch;
 
 /// A failed request.
 #[derive(Debug, Error, Diagnostic)]

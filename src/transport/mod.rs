@@ -18,7 +18,6 @@ mod objects;
 mod purpose;
 mod registry;
 mod retry;
-pub mod verifier;
 
 use std::sync::Arc;
 
@@ -29,8 +28,8 @@ pub use limits::{Limits, NetworkSettings};
 pub use location::Location;
 pub(crate) use location::public;
 pub use objects::{Listed, ObjectError, Refusal, UploadError, Written};
-pub use verifier::{Expected, Size, VerifiedBlob};
 
+use crate::verified::Expected;
 use body::{Body, Part};
 use counters::Counters;
 use credentials::Credentials;

@@ -27,8 +27,8 @@ use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::limits::NetworkSettings;
 use super::location::Location;
 use super::purpose::Purpose;
-use super::verifier;
 use crate::types::{Access, PublicUrl, Sha256Digest};
+use crate::verified::Mismatch;
 
 /// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
 const MANIFESTS: &str =
@@ -103,7 +103,7 @@ impl Registry {
         let bytes = collect(&self.settings, url, body, MAX_MANIFEST).await?;
         let found = Sha256Digest::from_bytes(Sha256::digest(&bytes).into());
         if let Some(expected) = promised.filter(|promised| *promised != found) {
-            let mismatch = verifier::Mismatch::WrongDigest { expected, found };
+            let mismatch = Mismatch::WrongDigest { expected, found };
             return Err(TransportError::Mismatch { url: url.into(), mismatch });
         }
         let extent = Extent::Whole { length: Some(bytes.len() as u64) };

@@ -16,7 +16,7 @@ use crate::transport::error::TransportError;
 use crate::transport::location::Location;
 use crate::transport::purpose::Purpose;
 use crate::transport::retry::{backoff, pause_after};
-use crate::transport::verifier::{Mismatch, Size};
+use crate::verified::{Mismatch, Size};
 
 /// How many bytes are handed to the writer at once: each portion is one entry of the journal, and what is not yet handed over
 /// is lost if larder is killed.
