@@ -7,7 +7,7 @@ use fs_err as fs;
 use url::Url;
 
 use super::error::TransportError;
-use crate::verified::{BlobWriter, Expected, VerifiedBlob, for_each_piece};
+use crate::verified::{Expected, VerifiedBlob, receive_blob};
 
 /// A file, or `None` where there is none. A mirror whose own folder is missing is checked by the caller, once.
 pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {
@@ -34,20 +34,11 @@ pub(super) fn blob(
     advance: &dyn Fn(usize),
 ) -> Result<VerifiedBlob, TransportError> {
     let path = path_of(url)?;
-    let (mut file, _) = open(&path).map_err(|source| match source.kind() {
+    let (file, _) = open(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => TransportError::BlobMissing { url: url.into() },
         _ => TransportError::Unreadable { path: path.clone(), source },
     })?;
-    let mut copy = || {
-        let mut writer = BlobWriter::new(expected, staging)?;
-        for_each_piece(&mut file, |piece| {
-            writer.write(piece)?;
-            advance(piece.len());
-            Ok(())
-        })?;
-        writer.finish()
-    };
-    copy().map_err(|error| TransportError::of_blob(error, url, staging))
+    receive_blob(file, expected, staging, advance).map_err(|error| TransportError::of_blob(error, url, staging))
 }
 
 /// Open a regular file: a pipe in its place would hang the run.
