@@ -12,8 +12,9 @@ use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::error::{TransportError, public};
+use super::error::TransportError;
 use super::limits::NetworkSettings;
+use super::location::public;
 use crate::verified::{BlobError, BlobWriter, Expected, Size, VerifiedBlob};
 
 /// How many pieces of a download wait for the disk, at most: bounds the memory of a download on a fast line.

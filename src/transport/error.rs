@@ -7,9 +7,9 @@ use std::time::Duration;
 use miette::Diagnostic;
 use reqwest::StatusCode;
 use thiserror::Error;
-use url::Url;
 
-use super::objects::ObjectError;
+use super::certificate::is_certificate_trouble;
+use super::objects::error::ObjectError;
 use crate::verified::Mismatch;
 
 /// A failed request. Addresses are kept without credentials: messages end up in public job logs.
@@ -249,25 +249,6 @@ impl From<ObjectError> for TransportError {
     }
 }
 
-/// A certificate that is not trusted now will not be in a second.
-pub(super) fn is_certificate_trouble(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
-            return true;
-        }
-        // hyper-rustls wraps the TLS error in an io::Error, which hides it from `source`.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(inner) = inner
-            && let Some(rustls::Error::InvalidCertificate(_)) = inner.downcast_ref::<rustls::Error>()
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 fn hint_for(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 | 403 => {
@@ -292,16 +273,4 @@ fn hint_for_disk(error: &io::Error) -> &'static str {
         }
         _ => "is the file system all right?",
     }
-}
-
-/// A URL as it may be printed.
-pub(crate) fn public(url: &Url) -> String {
-    let mut url = url.clone();
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    // What a redirect appends is often a signature that grants access.
-    if url.query().is_some() {
-        url.set_query(Some("…"));
-    }
-    String::from(url).replace("?%E2%80%A6", "?…")
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use url::Url;
 
-use super::error::{TransportError, public};
+use super::error::TransportError;
+use super::location::public;
 use crate::verified::{BlobError, BlobWriter, Expected, VerifiedBlob, for_each_piece};
 
 /// A file, or `None` where there is none. A mirror whose own folder is missing is checked by the caller, once.

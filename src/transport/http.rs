@@ -1,7 +1,6 @@
 //! `https://` and `http://` mirrors.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFTER};
@@ -11,9 +10,12 @@ use url::Url;
 
 use super::body::{Body, Extent, Part, Tag, within_idle};
 use super::credentials::Credentials;
-use super::error::{TransportError, public};
+use super::error::TransportError;
 use super::limits::{MAX_REDIRECTS, NetworkSettings};
-use super::{Location, Purpose};
+use super::location::Location;
+use super::location::public;
+use super::purpose::Purpose;
+use super::retry::retry_after;
 use crate::types::PlainHttp;
 use crate::types::is_loopback;
 
@@ -229,28 +231,9 @@ fn is_object_store(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| named(name.as_str()))
 }
 
-/// Seconds, or a date.
-pub(super) fn retry_after(value: &str) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(value.trim()).ok()?;
-    Duration::try_from(date.timestamp().duration_since(jiff::Timestamp::now())).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
-        let date = jiff::Timestamp::now() + Duration::from_secs(60);
-        let text = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        let pause = retry_after(&text).unwrap();
-        assert!((55..=60).contains(&pause.as_secs()), "{pause:?}");
-        assert_eq!(retry_after("soon"), None);
-    }
 
     #[test]
     fn a_part_is_taken_only_if_it_is_the_one_asked_for() {

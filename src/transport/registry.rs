@@ -22,10 +22,12 @@ use self::challenge::Challenge;
 use self::tokens::TokenServer;
 use super::body::{Body, Extent, Part, collect};
 use super::credentials::{Credential, Credentials, Login, Source, Sourced};
-use super::error::{TransportError, public};
+use super::error::TransportError;
 use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::limits::NetworkSettings;
-use super::{Location, Purpose};
+use super::location::Location;
+use super::location::public;
+use super::purpose::Purpose;
 use crate::types::{Access, Sha256Digest};
 
 /// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.

@@ -35,8 +35,10 @@ use self::crew::Crew;
 use self::partial::GrowingBlob;
 use self::slots::Purpose;
 use self::work::{MIN_STRETCH, Work};
-use super::error::{TransportError, public};
-use super::{Location, Transport, body, file, retry};
+use super::error::TransportError;
+use super::location::Location;
+use super::location::public;
+use super::{Transport, body, file, retry};
 use crate::verified::{BlobError, Expected, Mismatch, Size, VerifiedBlob};
 
 /// A blob smaller than this is asked for by one plain request: what could be lost of it is not worth a journal.
@@ -227,7 +229,7 @@ impl Transport {
         let opened = || GrowingBlob::open(&order.partial, expected).map(|mut blob| (blob.whole(), blob));
         let (whole, blob) = tokio::task::block_in_place(opened).map_err(disk)?;
         let resumed = blob.resumed();
-        self.counters.resumed(resumed);
+        self.counters.resumed_bytes.add(resumed);
         let size = match expected.size {
             Size::Exactly(size) => Some(size),
             Size::AtMost(_) => whole,
@@ -302,7 +304,7 @@ impl Transport {
                 self.counters.request();
                 let counted = AtomicU64::new(0);
                 let verified = async {
-                    let body = self.open(at, None, super::Purpose::Blob).await?;
+                    let body = self.open(at, None, crate::transport::purpose::Purpose::Blob).await?;
                     let body = body.ok_or_else(|| TransportError::BlobMissing { url: public(&at.url) })?;
                     let folder = order.partial.folder();
                     body::verify(&self.settings, &at.url, body, expected, folder, &advance(&counted, progress)).await

@@ -12,9 +12,11 @@ use futures::StreamExt as _;
 use super::work::StretchId;
 use super::{Event, Portion, Shared, Slot};
 use crate::transport::body::{Body, Extent, Part, Tag, within_idle, within_total};
-use crate::transport::error::{TransportError, public};
+use crate::transport::error::TransportError;
+use crate::transport::location::Location;
+use crate::transport::location::public;
+use crate::transport::purpose::Purpose;
 use crate::transport::retry::{backoff, pause_after};
-use crate::transport::{Location, Purpose};
 use crate::verified::{Mismatch, Size};
 
 /// How many bytes are handed to the writer at once: each portion is one entry of the journal, and what is not yet handed over

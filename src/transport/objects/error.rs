@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::client::{Asking, WithoutTls};
 use super::refusal::Refusal;
-use crate::transport::error::is_certificate_trouble;
+use crate::transport::certificate::is_certificate_trouble;
 
 /// A failed request to an object store, or none at all for want of a setting.
 #[derive(Debug, Error, Diagnostic)]

@@ -9,7 +9,7 @@
 
 mod azure;
 mod client;
-mod error;
+pub(super) mod error;
 mod google;
 mod profile;
 mod refusal;
@@ -35,10 +35,11 @@ use self::client::{Clients, METADATA_PATIENCE};
 use self::error::{About, find};
 use self::profile::ProfileProblem;
 use self::refusal::Meaning;
-use super::Location;
 use super::body::{Body, Extent, Part, Tag, within_idle};
-use super::error::{TransportError, public};
+use super::error::TransportError;
 use super::limits::NetworkSettings;
+use super::location::Location;
+use super::location::public;
 use crate::types::{Access, PlainHttp, Variables, is_loopback};
 
 /// All object stores of a run.

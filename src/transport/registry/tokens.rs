@@ -7,11 +7,12 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Asked, Registry};
-use crate::transport::Purpose;
 use crate::transport::body::collect;
 use crate::transport::credentials::{Credential, Login, Sourced};
-use crate::transport::error::{TransportError, public};
+use crate::transport::error::TransportError;
 use crate::transport::http::{Http, read, refusal};
+use crate::transport::location::public;
+use crate::transport::purpose::Purpose;
 use crate::types::{PlainHttp, Secret, is_loopback};
 
 /// The most bytes of an answer with a token. Stops an endless one from filling the memory.
