@@ -46,13 +46,7 @@ struct Xml {
     #[serde(rename = "Code")]
     code: Option<String>,
     #[serde(rename = "Error")]
-    error: Option<Inner>,
-}
-
-#[derive(Deserialize)]
-struct Inner {
-    #[serde(rename = "Code")]
-    code: Option<String>,
+    error: Option<Box<Self>>,
 }
 
 impl Refusal {
