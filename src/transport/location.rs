@@ -1,10 +1,10 @@
-//! Where bytes are, and how that may be printed.
+//! Where bytes are.
 
 use std::sync::Arc;
 
 use url::Url;
 
-use crate::types::{Access, PlainHttp};
+use crate::types::{Access, PlainHttp, PublicUrl};
 
 /// A URL, and what its mirror allows.
 #[derive(Clone, Debug)]
@@ -17,14 +17,14 @@ pub struct Location {
     pub access: Arc<Access>,
 }
 
-/// A URL as it may be printed.
-pub(crate) fn public(url: &Url) -> String {
-    let mut url = url.clone();
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    // What a redirect appends is often a signature that grants access.
-    if url.query().is_some() {
-        url.set_query(Some("…"));
+impl Location {
+    /// Its URL, for messages.
+    pub(crate) fn public(&self) -> PublicUrl {
+        PublicUrl::from(&self.url)
     }
-    String::from(url).replace("?%E2%80%A6", "?…")
+}
+
+/// A URL as it may be printed.
+pub(crate) fn public(url: &Url) -> PublicUrl {
+    url.into()
 }

@@ -82,8 +82,7 @@ impl HttpService for Connection {
         let url = url.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
         let origin = url.origin().ascii_serialization();
         let is_metadata = is_metadata_service(&url) || self.local_metadata.contains(&url.origin());
-        let is_plain = url.scheme() != "https" && !is_metadata && !is_loopback(&url);
-        if is_plain && self.plain_http == PlainHttp::LoopbackOnly {
+        if !is_metadata && !self.plain_http.allows(&url) {
             return Err(HttpError::new(HttpErrorKind::Unknown, WithoutTls(origin)));
         }
         let method = request.method().clone();

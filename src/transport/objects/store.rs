@@ -21,7 +21,7 @@ use crate::transport::body::{within_idle, within_total};
 use crate::transport::error::TransportError;
 use crate::transport::limits::NetworkSettings;
 use crate::transport::location::{Location, public};
-use crate::types::{Access, PlainHttp, Variables, is_loopback};
+use crate::types::{Access, PlainHttp, Variables};
 
 /// All object stores of a run.
 #[derive(Debug)]
@@ -80,11 +80,8 @@ impl Objects {
         at: &Location,
         request: impl Fn(Arc<dyn ObjectStore>, Path) -> F,
     ) -> Result<T, TransportError> {
-        let path = Path::from_url_path(at.url.path()).map_err(|error| ObjectError::Settings {
-            url: public(&at.url),
-            reason: error.to_string(),
-            hint: "the prefix must be a plain path".to_owned(),
-        })?;
+        let path = Path::from_url_path(at.url.path())
+            .map_err(|error| unusable(at, Problem::new(error.to_string(), "the prefix must be a plain path")))?;
         let bucket = self.bucket(at);
         match request(self.ready(&bucket, at).await?, path.clone()).await {
             Err(error) if self.learn_region(&bucket, &error) => {
@@ -158,17 +155,16 @@ impl Objects {
         let connection = self.connection.get_or_try_init(connect).await;
         let connection = connection.map_err(|source| TransportError::Setup { source })?;
         let connection = connection.allowing(bucket.plain_http);
-        let unusable = |Problem { reason, hint }| ObjectError::Settings { url: public(&at.url), reason, hint };
         // What the library makes of settings. Its texts name keys and files, not values.
         let unbuildable = |error: object_store::Error| {
             let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            unusable(Problem::new(reason, "docs/object-stores.md lists the variables and files that count"))
+            unusable(at, Problem::new(reason, "docs/object-stores.md lists the variables and files that count"))
         };
         // The three are alike but in their types.
         macro_rules! store {
             ($settings:expr) => {{
-                let Settings { builder, endpoint, identity } = $settings.map_err(unusable)?;
-                check_endpoint(endpoint.as_deref(), at)?;
+                let Settings { builder, endpoint, identity } = $settings.map_err(|problem| unusable(at, problem))?;
+                endpoint.map_or(Ok(()), |endpoint| check_endpoint(&endpoint, at))?;
                 // Repeating is [`retry`]'s: its pauses are those of the configuration.
                 let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
                 let builder = builder.with_retry(retry).with_http_connector(connection);
@@ -217,24 +213,20 @@ fn bucket_name(url: &Url) -> &str {
 }
 
 /// An endpoint without TLS is refused before anything is sent there, a request for credentials included.
-fn check_endpoint(endpoint: Option<&str>, at: &Location) -> Result<(), ObjectError> {
-    let Some(endpoint) = endpoint else { return Ok(()) };
-    let url = public(&at.url);
-    match endpoint.parse::<Url>() {
-        Ok(parsed) if parsed.scheme() == "https" && parsed.has_host() => Ok(()),
-        Ok(parsed) if parsed.scheme() == "http" && parsed.has_host() => {
-            if is_loopback(&parsed) || at.plain_http == PlainHttp::Anywhere {
-                Ok(())
-            } else {
-                Err(ObjectError::Insecure { url, endpoint: public(&parsed) })
-            }
+fn check_endpoint(endpoint: &str, at: &Location) -> Result<(), ObjectError> {
+    let is_web = |parsed: &Url| matches!(parsed.scheme(), "https" | "http") && parsed.has_host();
+    match endpoint.parse().ok().filter(is_web) {
+        Some(parsed) if at.plain_http.allows(&parsed) => Ok(()),
+        Some(parsed) => Err(ObjectError::Insecure { url: public(&at.url), endpoint: public(&parsed).into() }),
+        None => {
+            let hint = "an endpoint is an address such as `https://s3.example.org`";
+            Err(unusable(at, Problem::new("its endpoint is not a URL", hint)))
         }
-        _ => Err(ObjectError::Settings {
-            url,
-            reason: "its endpoint is not a URL".to_owned(),
-            hint: "an endpoint is an address such as `https://s3.example.org`".to_owned(),
-        }),
     }
+}
+
+fn unusable(at: &Location, Problem { reason, hint }: Problem) -> ObjectError {
+    ObjectError::Settings { url: public(&at.url), reason, hint }
 }
 
 /// What an error of `object_store` says, which wraps ours and repeats it. The bucket is named where it is the bucket that is
