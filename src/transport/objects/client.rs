@@ -56,7 +56,7 @@ impl Connection {
         };
         Ok(Self {
             outward: builder().connect_timeout(settings.connect_timeout).build()?,
-            // A proxy would ask the metadata service of its own machine, whose rights are not ours.
+            // A proxy would ask the metadata service of its own machine, whose rights are not this machine's.
             metadata: builder().no_proxy().connect_timeout(METADATA_PATIENCE).build()?,
             local_metadata: LOCAL_METADATA.into_iter().filter_map(|name| local_origin(variables.get(name)?)).collect(),
             idle_timeout: settings.idle_timeout,
@@ -101,7 +101,7 @@ impl HttpService for Connection {
 }
 
 impl Connection {
-    /// What the server says, as far as it says something. A body that breaks or stalls says no more.
+    /// The refusal in an answer. A body that breaks or stalls counts as far as it came.
     async fn refusal(&self, response: HttpResponse) -> Refusal {
         let (parts, body) = response.into_parts();
         let mut text = Vec::new();

@@ -19,7 +19,7 @@ pub enum ObjectError {
     #[error("there is no bucket `{bucket}` at `{url}`")]
     #[diagnostic(help(
         "check its name, the account, and the endpoint (`AWS_ENDPOINT_URL`, `endpoint-url`); a bucket that is not public looks \
-         the same to somebody unknown. A missing bucket is not taken for a mirror without binaries"
+         the same without credentials. A missing bucket is not taken for a mirror without binaries"
     ))]
     NoBucket {
         /// What was asked for.
@@ -136,7 +136,8 @@ impl Cause {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error = self.client().map_or_else(|| innermost(&self.0), |error| error as &dyn Error);
+        let innermost = || causes(&self.0).last().unwrap_or(&self.0);
+        let error = self.client().map_or_else(innermost, |error| error as &dyn Error);
         match find::<Asking>(&self.0) {
             Some(Asking { origin, .. }) => write!(f, "`{origin}`: {error}"),
             None => fmt::Display::fmt(error, f),
@@ -153,10 +154,6 @@ impl Error for Cause {
 /// The first error of this type among the causes.
 pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     causes(error).find_map(<dyn Error>::downcast_ref)
-}
-
-fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    causes(error).last().unwrap_or(error)
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -28,7 +28,7 @@ pub(super) enum ProfileCredentials {
     WebIdentity { role: String, token_file: String, session: Option<String> },
 }
 
-/// The profile that was asked for by name, or the default one where there is any. `Ok(None)`: nobody asked, and there is none.
+/// The profile that was asked for by name, or the default one where there is any. `Ok(None)`: none was asked for, and there is none.
 pub(super) fn read(asked: Option<&str>, variables: &Variables) -> Result<Option<Profile>, Problem> {
     let asked = asked.or_else(|| variables.get("AWS_PROFILE").filter(|name| !name.is_empty()));
     let name = asked.unwrap_or("default");

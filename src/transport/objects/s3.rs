@@ -1,4 +1,4 @@
-//! Stores that speak S3: where they are, and who we are there.
+//! Stores that speak S3: where they are, and with which credentials they are asked.
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
 use url::Url;
@@ -21,7 +21,7 @@ pub(super) fn settings(target: &Target<'_>, region: Option<&str>) -> Result<Sett
         ));
     }
     let is_anonymous = target.is_anonymous("AWS") && access.pair.is_none();
-    // A profile counts where it was asked for, or where the variables say nothing of who we are.
+    // A profile counts where it was asked for, or where the variables name no credentials.
     let asked = access.profile.as_deref();
     let profile = if access.pair.is_some() || is_anonymous {
         Profile::default()
@@ -54,8 +54,8 @@ pub(super) fn settings(target: &Target<'_>, region: Option<&str>) -> Result<Sett
         (None, false) => Identity::Instance,
     };
 
-    // Imitations mostly have one name and no wildcard certificate; Amazon wants the bucket in the name, where it can be a part
-    // of one.
+    // Other S3 servers mostly have one host name and no wildcard certificate; Amazon wants the bucket in the host name, where
+    // it can be a part of one.
     let virtual_hosted = variable("AWS_VIRTUAL_HOSTED_STYLE_REQUEST")
         .map_or(endpoint.is_none() && !target.bucket.contains(['.', '_']), is_true);
     let address = endpoint.clone().map(|endpoint| match below(&endpoint, target.bucket) {

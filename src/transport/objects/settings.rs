@@ -2,7 +2,7 @@
 
 use crate::types::{Access, Variables};
 
-/// A bucket, and what mirror entry and variables say of how to get there.
+/// A bucket, and what the mirror's entry and variables say of how it is reached.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
     pub bucket: &'a str,
@@ -43,12 +43,12 @@ impl Problem {
 }
 
 impl<'a> Target<'a> {
-    /// The value of a variable that says something.
+    /// The value of a variable that is set and not empty.
     pub fn variable(&self, name: &str) -> Option<&'a str> {
         self.variables.get(name).map(str::trim).filter(|value| !value.is_empty())
     }
 
-    /// The value of the first of these variables that says something.
+    /// The value of the first of these variables that is set and not empty.
     pub fn first(&self, names: &[&str]) -> Option<&'a str> {
         names.iter().find_map(|name| self.variable(name))
     }

@@ -1,6 +1,6 @@
 //! The buckets of a run, and how each is reached: made when first needed, one for every bucket and way of access.
 //!
-//! Where nothing says who we are, the metadata service of the machine is asked, for a second at most; where there is none,
+//! Where no credentials are named, the metadata service of the machine is asked, for a second at most; where there is none,
 //! requests go without a signature, which is how public buckets are read.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,7 +54,8 @@ struct Store {
     credentials: Option<Box<dyn Credentials>>,
 }
 
-/// Gets credentials, so that what goes wrong with that is told from what the store says. They are kept until they expire.
+/// Gets credentials before a request needs them, so that their errors are not taken for the store's. They are kept until they
+/// expire.
 #[async_trait::async_trait]
 trait Credentials: std::fmt::Debug + Send + Sync {
     async fn get(&self) -> object_store::Result<()>;
@@ -229,8 +230,7 @@ fn unusable(at: &Location, Problem { reason, hint }: Problem) -> ObjectError {
     ObjectError::Settings { url: public(&at.url), reason, hint }
 }
 
-/// What an error of `object_store` says, which wraps ours and repeats it. The bucket is named where it is the bucket that is
-/// missing.
+/// Our error in one of `object_store`'s, which wraps it. The bucket is named where it is the bucket that is missing.
 pub(super) fn trouble(at: &Location, error: object_store::Error) -> TransportError {
     let url = public(&at.url);
     let error = match (find::<Refusal>(&error), find::<WithoutTls>(&error)) {

@@ -72,7 +72,7 @@ impl Objects {
             verifier.finish().map_err(BlobError::from)?;
             return Ok(self.put(at, first).await?);
         }
-        // A conditional end of an upload in parts is not everywhere: ask first. Two writers at once write the same bytes.
+        // A conditional end of an upload in parts is not everywhere: ask first. Two jobs at once write the same bytes.
         if self.stat(at).await?.is_some() {
             return Ok(Written::Existed);
         }
@@ -110,7 +110,7 @@ impl Objects {
             async move {
                 let put = |mode: PutMode| self.transfer(at, store.put_opts(&path, payload.clone(), mode.into()));
                 match put(PutMode::Create).await {
-                    // Older imitations know no conditions: the bytes are the same whoever writes them.
+                    // Older S3-compatible servers know no conditions: all that is written under this name is the same bytes.
                     Err(error) if has_status(&error, 501) => put(PutMode::Overwrite).await,
                     result => result,
                 }
