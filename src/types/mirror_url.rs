@@ -31,6 +31,13 @@ pub enum PlainHttp {
     Anywhere,
 }
 
+impl PlainHttp {
+    /// Whether a request to this web server may be made.
+    pub(crate) fn allows(self, url: &Url) -> bool {
+        url.scheme() == "https" || self == Self::Anywhere || is_loopback(url)
+    }
+}
+
 /// A text that can't be the address of a mirror.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvalidMirrorUrl {
