@@ -20,8 +20,8 @@ use crate::pipeline::environments::{self, folder_of_lockfile};
 use crate::pipeline::prune::Pruning;
 use crate::pipeline::uploads::Note;
 use crate::pipeline::{Mode, RunError, Session, stores, uploads};
-use crate::plan::Graph;
-use crate::report::{CacheReport, Report, SpecReport, Status};
+use crate::plan::{Graph, Need, row};
+use crate::report::{CacheReport, Report, SpecReport};
 use crate::spack_config;
 use crate::spack_push::{self, Push, SpackError};
 use crate::store::Store;
@@ -124,7 +124,7 @@ pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) 
     let candidates = candidates(&graph, State::read(&job)?.as_ref());
     let built = built(session, options, candidates)?;
     let new: Vec<&ConcreteSpec> = built.into_iter().filter(|spec| !has(&folder, spec)).collect();
-    let specs: Vec<SpecReport> = new.iter().map(|spec| report_of(entry, spec)).collect();
+    let specs: Vec<SpecReport> = new.iter().map(|spec| row_of(entry, spec)).collect();
     if new.is_empty() {
         session.inform(&format!("this job built nothing that `{}` lacks", entry.name));
         return Ok(Pushed { specs });
@@ -307,18 +307,7 @@ fn names(specs: &[&ConcreteSpec]) -> String {
     format!("{} {word} ({}{more})", specs.len(), shown.join(", "))
 }
 
-fn report_of(entry: &BuiltEntry, spec: &ConcreteSpec) -> SpecReport {
-    SpecReport {
-        name: spec.id.name.clone(),
-        version: spec.id.version.clone(),
-        hash: spec.id.hash,
-        build_spec: None,
-        status: Status::Installed,
-        reason: None,
-        mirror: Some(entry.name.clone()),
-        collected: true,
-        cache: None,
-        digest: None,
-        bytes: None,
-    }
+fn row_of(entry: &BuiltEntry, spec: &ConcreteSpec) -> SpecReport {
+    let row = row(&spec.id, spec.id.hash, Need::Installed, None);
+    SpecReport { mirror: Some(entry.name.clone()), collected: true, ..row }
 }

@@ -131,7 +131,7 @@ async fn fetch_blob(
     let stored = |blob| cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()));
     let mut permit = Some(permit);
     let suspects = match remotes.read(&mut permit, need, &partial, &advance).await {
-        Ok(found) => return Ok(Arrived::FromRemoteCache(stored(found.blob)?, found.cache)),
+        Ok((blob, remote)) => return Ok(Arrived::FromRemoteCache(stored(blob)?, remote)),
         Err(suspects) => suspects,
     };
     let mirrors = std::iter::once(&need.mirror).chain(&need.others);
