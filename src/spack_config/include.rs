@@ -15,8 +15,8 @@ use super::error::SpackConfigError;
 use super::instance::Generation;
 use super::scopes::{Form, Scope, Stack};
 use super::substitute::{Substitution, Target, lies_below};
-use super::without_credentials;
 use crate::fs::normalise;
+use crate::types::PublicUrl;
 
 /// One entry of `include:`.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +129,7 @@ fn unreadable(file: &Path, url: &str) -> String {
     format!(
         "`{}` includes `{}`, which Spack fetches and larder doesn't: mirrors that are named there are not known",
         file.display(),
-        without_credentials(url)
+        PublicUrl::of_text(url)
     )
 }
 

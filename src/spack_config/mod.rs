@@ -115,11 +115,3 @@ fn absolute(path: &Path) -> Result<PathBuf, SpackConfigError> {
         .map(|path| normalise(&path))
         .map_err(|source| SpackConfigError::NowhereToStart { path: path.to_owned(), source })
 }
-
-/// A URL as it may be printed.
-fn without_credentials(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}…{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    }
-}

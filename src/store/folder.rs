@@ -320,8 +320,8 @@ fn same_file_system(_: &Path, _: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verified::BlobWriter;
     use crate::verified::Size;
+    use crate::verified::receive_blob;
     use sha2::{Digest as _, Sha256};
 
     struct Fixture {
@@ -347,9 +347,8 @@ mod tests {
         }
 
         fn insert(&self, bytes: &[u8]) -> StoredBlob {
-            let mut writer = BlobWriter::new(promise(bytes), &self.staging()).unwrap();
-            writer.write(bytes).unwrap();
-            self.cache.insert(writer.finish().unwrap(), &self.staging()).unwrap()
+            let blob = receive_blob(bytes, promise(bytes), &self.staging(), &|_| {}).unwrap();
+            self.cache.insert(blob, &self.staging()).unwrap()
         }
 
         fn validate(&self, bytes: &[u8]) -> Validation {
