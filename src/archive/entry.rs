@@ -1,26 +1,22 @@
-//! One entry, and the tree that all entries together must form.
+//! One entry, and the bounds on all entries together.
 
-use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 
-use super::error::{Fault, Problem};
-use super::{EntryName, Limits};
+use super::entry_name::EntryName;
+use super::error::{Problem, Stop};
+use super::limits::Limits;
 
 /// What an entry is. There is no third kind: links and devices are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind {
-    /// A folder.
+pub(crate) enum EntryKind {
     Folder,
-    /// A regular file.
     File,
 }
 
 /// An entry of an archive.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    /// Its name.
+pub(crate) struct Entry {
     pub name: EntryName,
-    /// What it is.
     pub kind: EntryKind,
     /// How many bytes of data follow, as its header says; the reader keeps it to that.
     pub bytes: u64,
@@ -28,56 +24,37 @@ pub struct Entry {
     pub modified: Option<i64>,
 }
 
-/// The names seen so far. Refuses what two programs could unpack in different ways.
-#[derive(Debug, Default)]
-pub(super) struct Tree {
-    nodes: HashMap<String, Node>,
+/// What looks at the entries: each comes with its data, of which as much is read as wanted. The rest is read, and checked,
+/// after it.
+pub(super) type Visit<'a, E> = &'a mut dyn FnMut(&Entry, &mut dyn Read) -> Result<(), Stop<E>>;
+
+/// Counts the entries and the bytes of their names.
+pub(super) struct Intake<'a> {
+    limits: &'a Limits,
     entries: u64,
-    bytes: u64,
+    name_bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Node {
-    File,
-    Folder,
-    /// A folder that only the names below it speak of.
-    Implied,
-}
+impl<'a> Intake<'a> {
+    pub(super) fn new(limits: &'a Limits) -> Self {
+        Self { limits, entries: 0, name_bytes: 0 }
+    }
 
-impl Tree {
-    /// Take the next name.
-    pub(super) fn add(&mut self, name: &EntryName, kind: EntryKind, limits: &Limits) -> Result<(), Fault> {
-        let refuse = |problem| Err(Fault::of(name.as_str(), problem));
+    /// Parse the next name, without the `/` that marks a folder.
+    pub(super) fn admit(&mut self, name: &[u8]) -> Result<EntryName, Problem> {
         self.entries += 1;
-        if self.entries > limits.entries {
-            return refuse(Problem::TooManyEntries { limit: limits.entries });
+        self.name_bytes += name.len() as u64;
+        if self.entries > self.limits.entries {
+            return Err(Problem::TooManyEntries { limit: self.limits.entries });
         }
-        if name.folders().count() > limits.depth {
-            return refuse(Problem::TooMuchTree("it leads through more folders than any cache has"));
+        if self.name_bytes > self.limits.all_names {
+            return Err(Problem::TooMuchName("all names together are longer than those of any cache"));
         }
-        for folder in name.folders() {
-            match self.nodes.get(folder) {
-                Some(Node::File) => return refuse(Problem::BelowFile { file: folder.to_owned() }),
-                Some(Node::Folder | Node::Implied) => {}
-                None => {
-                    self.bytes += folder.len() as u64;
-                    self.nodes.insert(folder.to_owned(), Node::Implied);
-                }
-            }
+        let name = EntryName::parse(name, self.limits.name_bytes)?;
+        if name.as_str().matches('/').count() > self.limits.depth {
+            return Err(Problem::TooMuchName("it leads through more folders than any cache has"));
         }
-        match (self.nodes.get(name.as_str()), kind) {
-            (None, _) | (Some(Node::Implied), EntryKind::Folder) => {}
-            (Some(Node::Implied), EntryKind::File) => return refuse(Problem::FileWithEntries),
-            (Some(Node::File | Node::Folder), _) => return refuse(Problem::Duplicate),
-        }
-        let node = if kind == EntryKind::File { Node::File } else { Node::Folder };
-        if self.nodes.insert(name.as_str().to_owned(), node).is_none() {
-            self.bytes += name.as_str().len() as u64;
-        }
-        if self.bytes > limits.tree_bytes {
-            return refuse(Problem::TooMuchTree("all names together are longer than those of any cache"));
-        }
-        Ok(())
+        Ok(name)
     }
 }
 
@@ -94,17 +71,15 @@ impl<R: Read> EntryData<R> {
         Self { inner, declared, found: 0, checksum: crc.map(|crc| (crc, flate2::Crc::new())) }
     }
 
-    /// Read what nobody wanted, since its size and checksum count all the same.
+    /// Read what the caller left, since its size and checksum count all the same.
     pub(super) fn drain(&mut self) -> io::Result<()> {
         io::copy(self, &mut io::sink()).map(drop)
     }
 
     fn end(&self) -> io::Result<usize> {
         let (declared, found) = (self.declared, self.found);
-        if found < declared {
-            return Err(Problem::TooShort { declared, found }.into());
-        }
         match &self.checksum {
+            _ if found < declared => Err(Problem::TooShort { declared, found }.into()),
             Some((expected, crc)) if crc.sum() != *expected => Err(Problem::Checksum.into()),
             _ => Ok(0),
         }
@@ -116,18 +91,53 @@ impl<R: Read> Read for EntryData<R> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        let length = self.inner.read(buffer)?;
-        if length == 0 {
-            return self.end();
+        let missing = self.declared - self.found;
+        // One byte more than there may be shows whether there is more.
+        let wanted = clamp(buffer, missing.max(1));
+        match self.inner.read(&mut buffer[..wanted]) {
+            Ok(0) => self.end(),
+            // The decoders of `zip` count as well, and refuse that byte themselves.
+            Ok(_) if missing == 0 => Err(Problem::TooLong { declared: self.declared }.into()),
+            Err(error) if missing == 0 && error.kind() == io::ErrorKind::InvalidData => {
+                Err(Problem::TooLong { declared: self.declared }.into())
+            }
+            Ok(length) => {
+                self.found += length as u64;
+                if let Some((_, crc)) = &mut self.checksum {
+                    crc.update(&buffer[..length]);
+                }
+                Ok(length)
+            }
+            Err(error) => Err(error),
         }
-        self.found = self.found.saturating_add(length as u64);
-        if self.found > self.declared {
-            return Err(Problem::TooLong { declared: self.declared }.into());
-        }
-        if let Some((_, crc)) = &mut self.checksum {
-            crc.update(&buffer[..length]);
-        }
+    }
+}
+
+fn clamp(buffer: &[u8], most: u64) -> usize {
+    usize::try_from(most).map_or(buffer.len(), |most| most.min(buffer.len()))
+}
+
+/// A reader that fails at the first byte beyond `left`.
+pub(super) struct Capped<R, F> {
+    pub inner: R,
+    pub left: u64,
+    /// The problem that there are more.
+    pub beyond: F,
+}
+
+impl<R: Read, F: Fn() -> Problem> Read for Capped<R, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Never more into the buffer than one byte too many: it may be as large as a hostile header says.
+        let wanted = clamp(buffer, self.left.saturating_add(1));
+        let length = self.inner.read(&mut buffer[..wanted])?;
+        self.left = self.left.checked_sub(length as u64).ok_or_else(&self.beyond)?;
         Ok(length)
+    }
+}
+
+impl<R: Seek, F> Seek for Capped<R, F> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
     }
 }
 
@@ -135,42 +145,24 @@ impl<R: Read> Read for EntryData<R> {
 mod tests {
     use super::*;
 
-    fn add_all(entries: &[(&str, EntryKind)]) -> Result<(), String> {
-        let (mut tree, limits) = (Tree::default(), Limits { entries: 4, ..Limits::default() });
-        for (name, kind) in entries {
-            let name = EntryName::parse(name.as_bytes(), 100).unwrap();
-            tree.add(&name, *kind, &limits).map_err(|fault| format!("{}: {}", fault.entry.unwrap(), fault.problem))?;
-        }
-        Ok(())
-    }
-
     #[test]
-    fn entries_form_a_tree_in_whatever_order_they_come() {
-        use EntryKind::{File, Folder};
-        assert_eq!(add_all(&[("a/b", File), ("a", Folder), ("a/c", Folder)]), Ok(()));
-        for (entries, complaint) in [
-            (&[("a", File), ("a", File)][..], "a: there are two entries of this name"),
-            (&[("a", Folder), ("a", File)], "a: there are two entries of this name"),
-            (&[("a", File), ("a/b", File)], "a/b: it lies below `a`, which is a file"),
-            (&[("a/b/c", File), ("a/b", File)], "a/b: it is a file, but other entries lie below it"),
-            (&[("a", File), ("b", File), ("c", File), ("d", File), ("e", File)], "e: there are more than 4 entries"),
-        ] {
-            assert_eq!(add_all(entries), Err(complaint.to_owned()));
+    fn there_are_no_more_entries_than_a_cache_has() {
+        let limits = Limits { entries: 4, ..Limits::default() };
+        let mut intake = Intake::new(&limits);
+        for name in ["a", "b", "c", "d"] {
+            assert_eq!(intake.admit(name.as_bytes()).unwrap().as_str(), name);
         }
+        assert_eq!(intake.admit(b"e").unwrap_err().to_string(), "there are more than 4 entries");
     }
 
     #[test]
     fn names_take_no_more_memory_than_a_caches_would() {
-        let mut tree = Tree::default();
-        let limits = Limits { depth: 2, tree_bytes: 10, ..Limits::default() };
-        let mut add = |name: &str| {
-            let name = EntryName::parse(name.as_bytes(), 100).unwrap();
-            tree.add(&name, EntryKind::File, &limits).map_err(|fault| fault.problem.to_string())
-        };
-        assert!(add("a/b/c/d").unwrap_err().contains("more folders"));
-        // Two folders and a file: 1, 3 and 5 bytes. A folder that is known takes no more.
-        assert_eq!(add("a/b/c"), Ok(()));
-        assert!(add("a/b/d").unwrap_err().contains("all names together"));
+        let limits = Limits { depth: 2, all_names: 16, ..Limits::default() };
+        let mut intake = Intake::new(&limits);
+        let mut admit = |name: &str| intake.admit(name.as_bytes()).map(drop).map_err(|problem| problem.to_string());
+        assert!(admit("a/b/c/d").unwrap_err().contains("more folders"));
+        assert_eq!(admit("a/b/c"), Ok(()));
+        assert!(admit("a/b/d").unwrap_err().contains("all names together"));
     }
 
     #[test]

@@ -8,20 +8,17 @@ use thiserror::Error;
 
 /// A relative path of plain parts. It never begins or ends with `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EntryName(String);
+pub(crate) struct EntryName(String);
 
 /// A name that is no such path.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum InvalidEntryName {
+pub(crate) enum InvalidEntryName {
     /// Nothing.
     #[error("it has no name")]
     Empty,
     /// Longer than any file system takes.
     #[error("its name is longer than {limit} bytes")]
-    TooLong {
-        /// The most there may be.
-        limit: usize,
-    },
+    TooLong { limit: usize },
     /// Bytes that programs read in different ways.
     #[error("its name is not UTF-8")]
     NotUtf8,
@@ -44,7 +41,7 @@ pub enum InvalidEntryName {
 
 impl EntryName {
     /// Parse a name without the `/` that marks a folder.
-    pub fn parse(bytes: &[u8], limit: usize) -> Result<Self, InvalidEntryName> {
+    pub(super) fn parse(bytes: &[u8], limit: usize) -> Result<Self, InvalidEntryName> {
         if bytes.is_empty() {
             return Err(InvalidEntryName::Empty);
         }
@@ -75,11 +72,6 @@ impl EntryName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The names of the folders that it lies in, the outermost first.
-    pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
-        self.0.match_indices('/').map(|(end, _)| &self.0[..end])
     }
 
     /// What is left of the name below a folder; empty for the folder itself.
@@ -142,6 +134,5 @@ mod tests {
         assert_eq!(name.below(".larder/shared"), Some("larder.json"));
         assert_eq!(name.below(".larder/sha"), None);
         assert_eq!(parse("a").unwrap().below("a"), Some(""));
-        assert_eq!(name.folders().collect::<Vec<_>>(), [".larder", ".larder/shared"]);
     }
 }

@@ -44,7 +44,7 @@ type Listed = (String, EntryKind, Option<i64>, Vec<u8>);
 
 fn list(bytes: &[u8]) -> Result<Vec<Listed>, String> {
     let mut entries = Vec::new();
-    let mut visit = |entry: &Entry, data: &mut dyn Read| -> Result<(), Problem> {
+    let mut visit = |entry: &Entry, data: &mut dyn Read| -> Result<(), Stop<()>> {
         let mut content = Vec::new();
         data.read_to_end(&mut content)?;
         entries.push((entry.name.to_string(), entry.kind, entry.modified, content));
@@ -53,7 +53,8 @@ fn list(bytes: &[u8]) -> Result<Vec<Listed>, String> {
     match read_from(&mut Cursor::new(bytes), &Limits::default(), &mut visit) {
         Ok(true) => Ok(entries),
         Ok(false) => Err("no archive".to_owned()),
-        Err(fault) => Err(fault.problem.to_string()),
+        Err(Stop::Refused(refusal)) => Err(refusal.to_string()),
+        Err(Stop::Caller(())) => unreachable!(),
     }
 }
 
@@ -79,8 +80,8 @@ fn more_entries_than_sixteen_bits_count_are_read() {
     let bytes = writer.finish().unwrap().into_inner();
     assert_eq!(list(&bytes).unwrap().len(), 70_000);
     let limits = Limits { entries: 69_999, ..Limits::default() };
-    let refused = read_from(&mut Cursor::new(&bytes), &limits, &mut |_, _| Ok(()));
-    assert!(matches!(refused.unwrap_err().problem, Problem::TooManyEntries { limit: 69_999 }));
+    let refused = read_from::<_, ()>(&mut Cursor::new(&bytes), &limits, &mut |_, _| Ok(()));
+    assert!(matches!(refused, Err(Stop::Refused(refusal)) if refusal.to_string().contains("more than 69999 entries")));
 }
 
 /// An empty archive is one: `PK\x05\x06` and nothing before.

@@ -18,7 +18,7 @@ const ZIP64_FROM: u64 = u32::MAX as u64;
 
 /// What an archive keeps of a file or folder besides its name and data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// The permissions, without the type.
     pub mode: u32,
     /// When it was last changed, in whole seconds since 1970.
@@ -28,7 +28,7 @@ pub struct Metadata {
 }
 
 /// An archive that is being written.
-pub struct Writer<W: Write + Seek> {
+pub(crate) struct Writer<W: Write + Seek> {
     inner: ZipWriter<W>,
 }
 

@@ -6,5 +6,5 @@ pub mod metrics;
 mod restored;
 pub mod upload_rule;
 
-pub use archive_layout::{ArchivedRecords, Copied, Place};
+pub use archive_layout::Place;
 pub use restored::RestoredCaches;

@@ -6,7 +6,7 @@
 //! The file is written only when it says something new. A last-used date is refreshed only when it is older than a
 //! given age, since each writing of it makes the runner upload the whole cache.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -74,6 +74,11 @@ impl Default for Records {
 }
 
 impl Records {
+    /// The version of the format that the file states.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// The record of a blob.
     pub fn get(&self, digest: Sha256Digest) -> Option<&Record> {
         self.blobs.get(&digest)
@@ -91,8 +96,16 @@ impl Records {
         for digest in &changes.gone {
             records.blobs.remove(digest);
         }
+        // The last answer to a question takes it from all others. One pass for all uses: a hostile archive may have left a
+        // million requests here.
+        let answers: HashMap<_, _> =
+            changes.uses.iter().map(|needed| (question(&needed.request), needed.digest)).collect();
+        for (digest, record) in &mut records.blobs {
+            record.requests.retain(|known| answers.get(&question(known)).is_none_or(|answer| answer == digest));
+        }
         for needed in &changes.uses {
-            records.note(needed, changes.now, changes.refresh_after);
+            let answers_it = answers.get(&question(&needed.request)) == Some(&needed.digest);
+            records.note(needed, answers_it, changes.now, changes.refresh_after);
         }
         records
     }
@@ -109,25 +122,22 @@ impl Records {
             let last_used = theirs.last_used.min(now);
             let record = records.blobs.entry(*digest).or_insert_with(|| Record { last_used, ..theirs.clone() });
             record.last_used = record.last_used.max(last_used);
-            let new = theirs.requests.iter().filter(|request| !record.requests.contains(request));
-            let new: Vec<Request> = new.cloned().collect();
+            // Looked up by hash: a small archive holds many requests, and comparing each with each takes the square of their number.
+            let known: HashSet<&Request> = record.requests.iter().collect();
+            let new: Vec<Request> =
+                theirs.requests.iter().filter(|request| !known.contains(request)).cloned().collect();
             record.requests.extend(new);
             sort(&mut record.requests);
         }
         records
     }
 
-    fn note(&mut self, needed: &Use, now: Timestamp, refresh_after: Duration) {
+    fn note(&mut self, needed: &Use, answers_it: bool, now: Timestamp, refresh_after: Duration) {
         let Use { digest, bytes, request } = needed;
-        for (other, record) in &mut self.blobs {
-            if other != digest {
-                record.requests.retain(|known| !supersedes(request, known));
-            }
-        }
         let record =
             self.blobs.entry(*digest).or_insert_with(|| Record { bytes: *bytes, last_used: now, requests: Vec::new() });
         record.bytes = *bytes;
-        if !record.requests.contains(request) {
+        if answers_it && !record.requests.contains(request) {
             record.requests.push(request.clone());
             sort(&mut record.requests);
         }
@@ -150,9 +160,9 @@ fn sort(requests: &mut [Request]) {
     requests.sort_by(|a, b| (&a.name, a.hash, &a.mirror).cmp(&(&b.name, b.hash, &b.mirror)));
 }
 
-/// Whether `new` is a later answer to the question of `old`: the mirror rebuilt the binary.
-fn supersedes(new: &Request, old: &Request) -> bool {
-    (new.hash, &new.mirror, new.role) == (old.hash, &old.mirror, old.role)
+/// What a request asks for. A later answer to the same question supersedes the earlier one: the mirror rebuilt the binary.
+fn question(request: &Request) -> (DagHash, &str, BlobRole) {
+    (request.hash, &request.mirror, request.role)
 }
 
 impl Use {
