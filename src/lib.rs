@@ -24,7 +24,7 @@ pub mod archive;
 pub mod commands;
 pub mod config;
 pub mod export;
-pub mod fs;
+mod fs;
 pub mod install_tree;
 pub mod interrupt;
 pub mod job;
