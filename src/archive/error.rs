@@ -10,48 +10,22 @@ use thiserror::Error;
 
 use super::entry_name::InvalidEntryName;
 
-/// What is wrong with an entry, or with the archive around it: the end of a sentence that names it.
+/// What is wrong with an entry, or with the archive around it, by what is to be done about it. Each is the end of a sentence that
+/// names the entry.
 #[derive(Debug, Error)]
 pub(crate) enum Problem {
     /// A name that is not a plain path below the project folder.
     #[error(transparent)]
     Name(#[from] InvalidEntryName),
-    /// A symbolic or hard link.
-    #[error("it is a link, which could lead anywhere")]
-    Link,
-    /// A device, a socket, a pipe, a sparse file.
-    #[error("it is neither a file nor a folder")]
-    Special,
-    /// Nothing of larder's is encrypted.
-    #[error("it is encrypted")]
-    Encrypted,
-    /// A method that the runner never uses.
-    #[error("it is compressed by method {0}; larder reads stored, deflated and zstd entries")]
-    Method(String),
-    /// More data than the archived bytes can honestly stand for.
-    #[error("it is a bomb: {archived} archived bytes would become more than {limit}")]
-    Bomb { archived: u64, limit: u64 },
-    /// More data than its header says.
-    #[error("it is longer than the {declared} bytes that its header states")]
-    TooLong { declared: u64 },
-    /// Less data than its header says.
-    #[error("it ends after {found} of {declared} bytes")]
-    TooShort { declared: u64, found: u64 },
-    /// Damaged data.
-    #[error("its checksum is wrong: the archive is damaged")]
-    Checksum,
+    /// What no runner writes.
+    #[error("{0}")]
+    Foreign(Cow<'static, str>),
+    /// What a runner wrote, and what then lost or changed some bytes.
+    #[error("the archive is damaged: {0}")]
+    Damaged(Cow<'static, str>),
     /// The archive ends too early.
     #[error("the archive is truncated: it ends here, without the end that every archive has")]
     Truncated,
-    /// More entries than a cache can have.
-    #[error("there are more than {limit} entries")]
-    TooManyEntries { limit: u64 },
-    /// More folders in a name, or more bytes of names, than any cache has.
-    #[error("its name is too much: {0}")]
-    TooMuchName(&'static str),
-    /// A field that makes no sense.
-    #[error("the archive is damaged: {0}")]
-    Malformed(Cow<'static, str>),
     /// The content is not what its place in a cache promises.
     #[error("{0}")]
     Content(String),
@@ -73,7 +47,7 @@ pub(crate) enum Stop<E> {
 #[derive(Debug)]
 pub struct Refusal {
     entry: Option<String>,
-    pub(super) problem: Problem,
+    problem: Problem,
 }
 
 /// An archive that can't be written or read.
@@ -134,21 +108,14 @@ impl<E> From<io::Error> for Stop<E> {
 }
 
 impl From<io::Error> for Problem {
-    /// A reader of this module hides a problem in the only error that `Read` knows: here it comes out again.
     fn from(error: io::Error) -> Self {
-        match error.downcast::<Self>() {
-            Ok(problem) => problem,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated,
-            Err(error) => Self::Io(error),
-        }
-    }
-}
-
-impl From<Problem> for io::Error {
-    fn from(problem: Problem) -> Self {
-        match problem {
-            Problem::Io(error) => error,
-            problem => Self::other(problem),
+        match (error.kind(), error.downcast::<Self>()) {
+            // A reader of this module hides a problem in the only error that `Read` knows: here it comes out again.
+            (_, Ok(problem)) => problem,
+            (io::ErrorKind::UnexpectedEof, _) => Self::Truncated,
+            // A size or a checksum, says `zip`.
+            (io::ErrorKind::InvalidData, Err(error)) => Self::Damaged(error.to_string().into()),
+            (_, Err(error)) => Self::Io(error),
         }
     }
 }
@@ -165,14 +132,16 @@ impl fmt::Display for Refusal {
 impl Refusal {
     fn hint(&self) -> &'static str {
         match self.problem {
-            Problem::Truncated | Problem::TooShort { .. } | Problem::Checksum | Problem::Malformed(_) => {
+            Problem::Truncated | Problem::Damaged(_) => {
                 "was the archive copied whole? Compare its size, or copy it again"
             }
             Problem::Content(_) => {
                 "a cache holds only blobs with the digest in their name, and this archive has something else under such a name"
             }
             Problem::Io(_) => "is there room on the disk, and may this user write to the caches?",
-            _ => "no runner and no larder writes such an entry into the archive of a cache: do not trust its origin",
+            Problem::Name(_) | Problem::Foreign(_) => {
+                "no runner and no larder writes such an entry into the archive of a cache: do not trust its origin"
+            }
         }
     }
 }

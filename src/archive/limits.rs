@@ -1,5 +1,7 @@
 //! The bounds on what an archive can make larder do.
 
+use super::error::Problem;
+
 /// Bounds on sizes. Each names the attack that it stops.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -42,5 +44,11 @@ impl Limits {
     /// The most bytes that may come out of so many archived ones.
     pub(super) fn most_from(&self, archived: u64) -> u64 {
         archived.saturating_mul(self.ratio).saturating_add(self.slack)
+    }
+
+    /// The problem that there are more.
+    pub(super) fn bomb(&self, archived: u64) -> Problem {
+        let limit = self.most_from(archived);
+        Problem::Foreign(format!("it is a bomb: {archived} archived bytes would become more than {limit}").into())
     }
 }

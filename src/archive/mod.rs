@@ -31,6 +31,8 @@ pub(crate) use error::{Problem, Stop};
 pub(crate) use limits::Limits;
 pub(crate) use write::{Metadata, Writer};
 
+pub(crate) use ::zip::CompressionMethod;
+
 /// Look at every entry of the archive.
 pub(crate) fn read<E: From<ArchiveError>>(path: &Path, limits: &Limits, visit: Visit<'_, E>) -> Result<(), E> {
     let open = || {

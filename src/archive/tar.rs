@@ -9,7 +9,7 @@
 
 use std::io::{self, Read};
 
-use super::entry::{Capped, Entry, EntryData, EntryKind, Intake, Visit};
+use super::entry::{Capped, Entry, EntryKind, Intake, LINK, SPECIAL, Visit};
 use super::error::{Problem, Stop, printable};
 use super::limits::Limits;
 
@@ -32,9 +32,8 @@ pub(super) fn read<E>(
     visit: Visit<'_, E>,
     last: &mut Option<String>,
 ) -> Result<(), Stop<E>> {
-    let limit = limits.most_from(archived);
     let decoder = zstd::Decoder::with_buffer(io::BufReader::with_capacity(128 << 10, source))?;
-    let mut stream = Capped { inner: decoder, left: limit, beyond: || Problem::Bomb { archived, limit } };
+    let mut stream = Capped { inner: decoder, left: limits.most_from(archived), beyond: || limits.bomb(archived) };
     let mut intake = Intake::new(limits);
     let mut extended = Header::default();
     while let Some(header) = next_header(&mut stream)? {
@@ -49,9 +48,12 @@ pub(super) fn read<E>(
                 let bytes = header.bytes.unwrap_or(0);
                 *last = header.name.as_deref().map(printable);
                 let entry = header.into_entry(&mut intake)?;
-                let mut data = EntryData::new(stream.by_ref().take(bytes), bytes, None);
+                let mut data = stream.by_ref().take(bytes);
                 entry.map_or(Ok(()), |entry| visit(&entry, &mut data))?;
-                data.drain()?;
+                io::copy(&mut data, &mut io::sink())?;
+                if data.limit() > 0 {
+                    return Err(Problem::Truncated.into());
+                }
                 skip_padding(&mut stream, bytes)?;
             }
         }
@@ -70,30 +72,25 @@ fn next_header(stream: &mut impl Read) -> Result<Option<Header>, Problem> {
     }
     let sum = block.iter().enumerate().map(|(at, byte)| u64::from(if (148..156).contains(&at) { b' ' } else { *byte }));
     if number(&block[148..156]) != Some(sum.sum()) {
-        return Err(Problem::Malformed("the checksum of a header is wrong".into()));
+        return Err(Problem::Damaged("the checksum of a header is wrong".into()));
     }
     let mut name = until_nul(&block[..100]);
     let prefix = until_nul(&block[345..500]);
     if &block[257..263] == b"ustar\0" && !prefix.is_empty() {
         name = [&prefix[..], b"/", &name].concat();
     }
-    let bytes = number(&block[124..136]).ok_or(Problem::Malformed("the size in a header is no number".into()))?;
+    let bytes = number(&block[124..136]).ok_or(Problem::Damaged("the size in a header is no number".into()))?;
     let modified = number(&block[136..148]).and_then(|seconds| i64::try_from(seconds).ok());
     Ok(Some(Header { name: Some(name), bytes: Some(bytes), modified, kind: Some(block[156]) }))
 }
 
-/// Octal digits, or, where the first bit is set, a big-endian number.
+/// Octal digits, or, where those are too few, a big-endian number.
 fn number(field: &[u8]) -> Option<u64> {
-    if let Some(first) = field.first().filter(|first| **first & 0x80 != 0) {
-        return field[1..].iter().try_fold(u64::from(first & 0x7f), |number: u64, byte| {
-            number.checked_mul(256)?.checked_add(u64::from(*byte))
-        });
+    if let Some(number) = field.strip_prefix(b"\x80\0\0\0") {
+        return Some(u64::from_be_bytes(number.try_into().ok()?));
     }
     let digits = field.trim_ascii().split(|byte| matches!(byte, 0 | b' ')).next().unwrap_or_default();
-    digits.iter().try_fold(0_u64, |number, digit| {
-        let digit = char::from(*digit).to_digit(8)?;
-        number.checked_mul(8)?.checked_add(u64::from(digit))
-    })
+    u64::from_str_radix(&format!("0{}", std::str::from_utf8(digits).ok()?), 8).ok()
 }
 
 fn until_nul(text: &[u8]) -> Vec<u8> {
@@ -102,7 +99,7 @@ fn until_nul(text: &[u8]) -> Vec<u8> {
 
 fn read_text(stream: &mut impl Read, bytes: u64, limits: &Limits) -> Result<Vec<u8>, Problem> {
     if bytes > limits.header_bytes {
-        return Err(Problem::Malformed("an extended header is longer than any name needs".into()));
+        return Err(Problem::Damaged("an extended header is longer than any name needs".into()));
     }
     let mut text = vec![0; usize::try_from(bytes).unwrap_or(0)];
     stream.read_exact(&mut text)?;
@@ -130,10 +127,10 @@ impl Header {
         let raw = self.name.unwrap_or_default();
         let (name, slash) = raw.strip_suffix(b"/").map_or((&raw[..], false), |name| (name, true));
         let kind = match (self.kind.unwrap_or(0), slash) {
-            (b'1' | b'2', _) => return Err(Problem::Link),
+            (b'1' | b'2', _) => return Err(Problem::Foreign(LINK.into())),
             (b'5', _) | (b'0' | 0, true) => EntryKind::Folder,
             (b'0' | 0 | b'7', false) => EntryKind::File,
-            _ => return Err(Problem::Special),
+            _ => return Err(Problem::Foreign(SPECIAL.into())),
         };
         if kind == EntryKind::Folder && matches!(&raw[..], b"." | b"./") {
             return Ok(None);
@@ -149,7 +146,7 @@ impl Header {
         while !text.is_empty() {
             text = self
                 .read_record(text)
-                .ok_or_else(|| Problem::Malformed("an extended header is no list of keys and values".into()))?;
+                .ok_or_else(|| Problem::Damaged("an extended header is no list of keys and values".into()))?;
         }
         Ok(())
     }

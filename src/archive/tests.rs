@@ -11,10 +11,8 @@ fn zip() -> Vec<u8> {
     let metadata = |mode| Metadata { mode, modified: 1_700_000_001, owner: (1000, 100) };
     let mut writer = Writer::new(Cursor::new(Vec::new()));
     writer.folder("a", metadata(0o755)).unwrap();
-    writer.stored("a/b", 5, metadata(0o644)).unwrap();
-    writer.data().write_all(b"hello").unwrap();
-    writer.deflated("a/c", 1000, metadata(0o600)).unwrap();
-    writer.data().write_all(&[b'x'; 1000]).unwrap();
+    writer.file("a/b", 5, CompressionMethod::Stored, metadata(0o644)).unwrap().write_all(b"hello").unwrap();
+    writer.file("a/c", 1000, CompressionMethod::Deflated, metadata(0o600)).unwrap().write_all(&[b'x'; 1000]).unwrap();
     writer.finish().unwrap().into_inner()
 }
 
@@ -75,7 +73,7 @@ fn more_entries_than_sixteen_bits_count_are_read() {
     let metadata = Metadata { mode: 0o644, modified: 0, owner: (0, 0) };
     let mut writer = Writer::new(Cursor::new(Vec::new()));
     for number in 0..70_000 {
-        writer.stored(&number.to_string(), 0, metadata).unwrap();
+        writer.file(&number.to_string(), 0, CompressionMethod::Stored, metadata).unwrap();
     }
     let bytes = writer.finish().unwrap().into_inner();
     assert_eq!(list(&bytes).unwrap().len(), 70_000);

@@ -5,10 +5,11 @@
 //! - each name and kind, before any of the data is read: no links, no devices;
 //! - each size, and all sizes together, against the archived bytes: else a small archive becomes petabytes, be it by a high
 //!   ratio or by many entries that share their data;
-//! - what is read to find the directory: the crate would take an end of many gigabytes into memory;
-//! - how much data each entry has, and its checksum.
+//! - what is read to find the directory: the crate would take an end of many gigabytes into memory.
+//!
+//! The crate sees to it that no entry has more data than its header says, and compares checksums.
 
-use std::io::{BufReader, Read, Seek};
+use std::io::{self, BufReader, Read, Seek};
 
 use jiff::tz::Offset;
 use zip::ExtraField;
@@ -17,7 +18,7 @@ use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, DateTime, ZipReadOptions};
 
-use super::entry::{Capped, Entry, EntryData, EntryKind, Intake, Visit};
+use super::entry::{Capped, Entry, EntryKind, Intake, LINK, SPECIAL, Visit};
 use super::error::{Problem, Stop, printable};
 use super::limits::Limits;
 
@@ -34,11 +35,11 @@ pub(super) fn read<R: Read + Seek, E>(
     visit: Visit<'_, E>,
     last: &mut Option<String>,
 ) -> Result<(), Stop<E>> {
-    let beyond = || Problem::Malformed("the end of its directory is longer than any cache needs".into());
+    let beyond = || Problem::Foreign("the end of its directory is longer than any cache needs".into());
     let capped = Capped { inner: BufReader::new(&mut *source), left: limits.header_bytes, beyond };
     let mut archive = match ZipIterable::try_new(capped, Config { archive_offset: ArchiveOffset::Known(0) }) {
         Ok(archive) => archive,
-        Err(ZipError::Io(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof => return Err(error.into()),
+        Err(ZipError::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
         Err(_) => {
             *last = last_entry(source);
             return Err(Problem::Truncated.into());
@@ -54,49 +55,47 @@ pub(super) fn read<R: Read + Seek, E>(
         all_archived = all_archived.saturating_add(found.compressed_size());
         all_unpacked = all_unpacked.saturating_add(found.size());
         if all_archived > archived {
-            return Err(Problem::Malformed("its entries claim more data than there is".into()).into());
+            return Err(Problem::Foreign("the entries claim more data than there is".into()).into());
         }
         for (archived, unpacked) in [(found.compressed_size(), found.size()), (archived, all_unpacked)] {
-            let limit = limits.most_from(archived);
-            if unpacked > limit {
-                return Err(Problem::Bomb { archived, limit }.into());
+            if unpacked > limits.most_from(archived) {
+                return Err(limits.bomb(archived).into());
             }
         }
         if found.encrypted() {
-            return Err(Problem::Encrypted.into());
+            return Err(Problem::Foreign("it is encrypted".into()).into());
         }
-        // The checksum is left to `EntryData`.
-        let options = ZipReadOptions::new().ignore_crc32(true);
-        let file = found.with_reader(entries.reader_mut(), options).map_err(Problem::from)?;
+        let mut file = found.with_reader(entries.reader_mut(), ZipReadOptions::new()).map_err(Problem::from)?;
         let entry = describe(&file, &mut intake)?;
-        let crc = file.crc32();
-        let mut data = EntryData::new(file, entry.bytes, Some(crc));
-        visit(&entry, &mut data)?;
-        data.drain()?;
+        visit(&entry, &mut file)?;
+        io::copy(&mut file, &mut io::sink())?;
     }
     Ok(())
 }
 
 /// What the directory says of an entry, if it is harmless.
-#[expect(deprecated, reason = "the number of a method that `zip` can't decode is to be had in no other way")]
 fn describe<R: Read>(file: &ZipFile<'_, R>, intake: &mut Intake<'_>) -> Result<Entry, Problem> {
     let raw = file.name_raw();
     let (name, slash) = raw.strip_suffix(b"/").map_or((raw, false), |name| (name, true));
     // A lone `/` is the root, not a name without letters.
     let name = intake.admit(if name.is_empty() { raw } else { name })?;
     let kind = match ((file.external_attributes() >> 16) & TYPE_MASK, slash) {
-        (TYPE_LINK, _) => return Err(Problem::Link),
+        (TYPE_LINK, _) => return Err(Problem::Foreign(LINK.into())),
         (TYPE_FILE | 0, false) => EntryKind::File,
         (TYPE_FOLDER | 0, true) => EntryKind::Folder,
         (TYPE_FILE | TYPE_FOLDER, _) => {
-            return Err(Problem::Malformed("its name and its mode disagree on what it is".into()));
+            return Err(Problem::Damaged("its name and its mode disagree on what it is".into()));
         }
-        _ => return Err(Problem::Special),
+        _ => return Err(Problem::Foreign(SPECIAL.into())),
     };
     match file.compression() {
         CompressionMethod::Stored | CompressionMethod::Deflated | CompressionMethod::Zstd => {}
-        CompressionMethod::Unsupported(method) => return Err(Problem::Method(method.to_string())),
-        method => return Err(Problem::Method(method.to_string())),
+        #[expect(deprecated, reason = "there is no other way to the number")]
+        CompressionMethod::Unsupported(method) => {
+            let text = format!("it is compressed by method {method}; larder reads stored, deflated and zstd entries");
+            return Err(Problem::Foreign(text.into()));
+        }
+        _ => return Err(Problem::Foreign("it is compressed by another method than stored, deflated and zstd".into())),
     }
     let seconds = file.extra_data_fields().find_map(|field| match field {
         ExtraField::ExtendedTimestamp(times) => times.mod_time(),
@@ -129,7 +128,7 @@ impl From<ZipError> for Problem {
     fn from(error: ZipError) -> Self {
         match error {
             ZipError::Io(error) => error.into(),
-            other => Self::Malformed(other.to_string().into()),
+            other => Self::Damaged(other.to_string().into()),
         }
     }
 }

@@ -12,7 +12,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::CommandError;
-use crate::archive::{ArchiveError, Metadata, Writer};
+use crate::archive::{ArchiveError, CompressionMethod, Metadata, Writer};
 use crate::config::Kept;
 use crate::pipeline::{Session, inventory};
 use crate::report::{ArchiveReport, CacheReport, Report};
@@ -201,15 +201,16 @@ fn write(session: &Session<'_>, items: &Items<'_>, path: &Path, output: &Output)
         match item {
             Item::Folder => writer.folder(name, metadata).map_err(failed)?,
             Item::Records(text) => {
-                writer.deflated(name, text.len() as u64, metadata).map_err(failed)?;
-                writer.data().write_all(text).map_err(failed)?;
+                let out =
+                    writer.file(name, text.len() as u64, CompressionMethod::Deflated, metadata).map_err(failed)?;
+                out.write_all(text).map_err(failed)?;
             }
             Item::Blob(cache, blob) => {
                 let reporter = session.reporter;
-                writer.stored(name, blob.bytes, metadata).map_err(failed)?;
+                let out = writer.file(name, blob.bytes, CompressionMethod::Stored, metadata).map_err(failed)?;
                 reporter.item_started(Phase::Pack, number, &blob.digest.to_string(), Some(blob.bytes));
                 let advance = |bytes| reporter.item_advanced(Phase::Pack, number, i64::try_from(bytes).unwrap_or(0));
-                copy(cache, blob, writer.data(), &advance).map_err(|error| match error {
+                copy(cache, blob, out, &advance).map_err(|error| match error {
                     BlobError::Io(error) => CommandError::from(failed(error)),
                     BlobError::Mismatch(mismatch) => {
                         let (cache, reason) = (cache.name().to_owned(), mismatch.to_string());

@@ -157,7 +157,7 @@ impl Unpacking<'_> {
         }
         let mut report = Report::new("unpack");
         let bytes = fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
-        let blobs = self.targets.iter().map(|target| target.blobs.len() as u64).sum();
+        let blobs = self.targets.iter().map(Target::blobs).sum();
         report.archive = Some(ArchiveReport { path: path.display().to_string(), bytes, blobs });
         let partial = JobFolder::of(&self.session.config.root).partial();
         for target in &mut self.targets {

@@ -10,10 +10,10 @@ use crate::archive::{Entry, Problem, Stop};
 use crate::commands::CommandError;
 use crate::job::{JobFolder, JobLock};
 use crate::pipeline::{Mode, Session, inventory};
-use crate::report::{BlobReport, CacheReport};
+use crate::report::CacheReport;
 use crate::runner::archive_layout::{folders_of, is_there, set_modified};
 use crate::store::records::{FILE_NAME, Records};
-use crate::store::{Cache, CacheError, CacheLock, Exclusion, FoundBlob, Validation};
+use crate::store::{Cache, CacheError, CacheLock, Contents, Exclusion, FoundBlob, Validation};
 use crate::types::Sha256Digest;
 use crate::verified::{BlobError, BlobWriter, Expected, Size, for_each_piece, verify_reader};
 
@@ -32,8 +32,14 @@ pub(super) struct Target<'a> {
     pub prefix: String,
     /// Held from the first new blob on.
     lock: Option<CacheLock>,
-    /// All blobs that the archive has for it.
-    pub blobs: BTreeMap<Sha256Digest, FoundBlob>,
+    found: Found,
+}
+
+/// What the archive has for a cache.
+#[derive(Default)]
+struct Found {
+    /// All blobs.
+    blobs: BTreeMap<Sha256Digest, FoundBlob>,
     /// What was not there before: paths below the cache's folder.
     new: BTreeSet<String>,
     /// The times of folders and records in the archive, by their paths below the cache's folder.
@@ -66,20 +72,23 @@ impl<'a> Scratch<'a> {
 
 impl<'a> Target<'a> {
     pub(super) fn new(session: &'a Session<'a>, cache: Cache, prefix: String) -> Self {
-        let (blobs, new, times) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        let (lock, records, added, added_bytes, corrupt) = (None, None, 0, 0, 0);
-        Self { session, cache, prefix, lock, blobs, new, times, records, added, added_bytes, corrupt }
+        Self { session, cache, prefix, lock: None, found: Found::default() }
+    }
+
+    /// How many blobs the archive has for it.
+    pub(super) fn blobs(&self) -> u64 {
+        self.found.blobs.len() as u64
     }
 
     /// Remember the time of a folder.
     pub(super) fn take_folder(&mut self, below: &str, entry: &Entry) {
-        self.times.extend(entry.modified.map(|modified| (below.to_owned(), modified)));
+        self.found.times.extend(entry.modified.map(|modified| (below.to_owned(), modified)));
     }
 
     /// Remember the records.
     pub(super) fn take_records(&mut self, records: Records, entry: &Entry) {
         self.take_folder(FILE_NAME, entry);
-        self.records = Some(records);
+        self.found.records = Some(records);
     }
 
     /// Read a blob to its end, and store it if the cache lacks it and this is no dry run.
@@ -93,12 +102,17 @@ impl<'a> Target<'a> {
     ) -> Result<(), Stop<CommandError>> {
         let expected = Expected { digest, size: Size::Exactly(entry.bytes) };
         let modified = Timestamp::from_second(entry.modified.unwrap_or(0)).unwrap_or_default();
-        let is_first = self.blobs.insert(digest, FoundBlob { digest, bytes: entry.bytes, modified }).is_none();
+        let is_first = self.found.blobs.insert(digest, FoundBlob { digest, bytes: entry.bytes, modified }).is_none();
         let found = if is_first { Some(self.cache.validate(expected, &|_| ()).map_err(caller)?) } else { None };
         let is_missing = matches!(found, Some(Validation::Missing | Validation::Corrupt(_)));
         if is_missing && mode == Mode::Act {
             let partial = scratch.enter().map_err(Stop::Caller)?;
-            self.begin().map_err(Stop::Caller)?;
+            if self.lock.is_none() {
+                // Nothing may be pruned while blobs are added.
+                let waiting =
+                    || self.session.inform(&format!("waiting for a job that uses cache `{}`", self.cache.name()));
+                self.lock = Some(self.cache.lock(Exclusion::Shared, waiting).map_err(caller)?);
+            }
             let mut writer = BlobWriter::new(expected, &self.cache.staging(&partial)?)?;
             let write = |piece: &[u8]| writer.write(piece).map(|()| on_bytes(piece.len()));
             for_each_piece(&mut data, write).map_err(refusal)?;
@@ -112,16 +126,16 @@ impl<'a> Target<'a> {
             verify_reader(data, expected, on_bytes).map_err(refusal)?;
         }
         if is_missing {
-            self.added += 1;
-            self.added_bytes += entry.bytes;
-            self.corrupt += u64::from(matches!(found, Some(Validation::Corrupt(_))));
+            self.found.added += 1;
+            self.found.added_bytes += entry.bytes;
+            self.found.corrupt += u64::from(matches!(found, Some(Validation::Corrupt(_))));
         }
         Ok(())
     }
 
     /// The whole archive was read: join the records, and give what is new the times that it had.
     pub(super) fn conclude(&mut self, partial: &Path) -> Result<CacheReport, CommandError> {
-        let recorded = match self.records.take() {
+        let recorded = match self.found.records.take() {
             Some(records) => {
                 self.expect(vec![String::new()]);
                 let cache = &self.cache;
@@ -132,9 +146,9 @@ impl<'a> Target<'a> {
         };
         // In a job also a new folder gets a new time: one with old times only would be no change to the runner.
         if self.session.variables.get("CI_JOB_ID").is_some_and(|id| !id.is_empty()) {
-            self.new.remove("");
+            self.found.new.remove("");
         }
-        for (below, modified) in self.times.iter().filter(|(below, _)| self.new.contains(*below)) {
+        for (below, modified) in self.found.times.iter().filter(|(below, _)| self.found.new.contains(*below)) {
             set_modified(&self.path_below(below), self.credible(*modified)).map_err(|source| CacheError::Io {
                 cache: self.cache.name().to_owned(),
                 what: "set a time",
@@ -142,39 +156,32 @@ impl<'a> Target<'a> {
             })?;
         }
         let state = inventory::state_of(self.session, &self.cache)?;
-        Ok(CacheReport { added: self.added, corrupt: self.corrupt, changed: self.added > 0 || recorded, ..state })
+        Ok(CacheReport {
+            added: self.found.added,
+            corrupt: self.found.corrupt,
+            changed: self.found.added > 0 || recorded,
+            ..state
+        })
     }
 
     /// What would come in, and all that the archive has.
     pub(super) fn describe(&self) -> Result<CacheReport, CommandError> {
         let before = inventory::state_of(self.session, &self.cache)?;
-        let describe = |blob: &FoundBlob| {
-            let record = self.records.as_ref().and_then(|records| records.get(blob.digest));
-            BlobReport {
-                digest: blob.digest,
-                bytes: blob.bytes,
-                intact: Some(true),
-                last_used: record.map_or(blob.modified, |record| record.last_used),
-                requests: record.map(|record| record.requests.clone()).unwrap_or_default(),
-            }
-        };
+        let blobs = self.found.blobs.values().copied().collect();
+        let nothing = Records::default();
+        let records = self.found.records.as_ref().unwrap_or(&nothing);
+        let mut contents = inventory::blobs_of(&Contents { blobs, ..Contents::default() }, records);
+        for blob in &mut contents {
+            blob.intact = Some(true);
+        }
         Ok(CacheReport {
-            added: self.added,
-            blobs: before.blobs + self.added - self.corrupt,
-            bytes: before.bytes + self.added_bytes,
-            corrupt: self.corrupt,
-            contents: self.blobs.values().map(describe).collect(),
+            added: self.found.added,
+            blobs: before.blobs + self.found.added - self.found.corrupt,
+            bytes: before.bytes + self.found.added_bytes,
+            corrupt: self.found.corrupt,
+            contents,
             ..before
         })
-    }
-
-    /// Before the first new blob: nothing may be pruned while blobs are added.
-    fn begin(&mut self) -> Result<(), CommandError> {
-        if self.lock.is_none() {
-            let waiting = || self.session.inform(&format!("waiting for a job that uses cache `{}`", self.cache.name()));
-            self.lock = Some(self.cache.lock(Exclusion::Shared, waiting)?);
-        }
-        Ok(())
     }
 
     /// Note which of these folders, and whether the records, are still to be made. What is there already has a time of its own,
@@ -182,7 +189,7 @@ impl<'a> Target<'a> {
     fn expect(&mut self, folders: Vec<String>) {
         for below in folders.into_iter().chain([FILE_NAME.to_owned()]) {
             if !is_there(&self.path_below(&below)) {
-                self.new.insert(below);
+                self.found.new.insert(below);
             }
         }
     }
