@@ -43,21 +43,24 @@ impl<'a> Intake<'a> {
         Self { limits, entries: 0, name_bytes: 0 }
     }
 
-    /// Parse the next name, without the `/` that marks a folder.
-    pub(super) fn admit(&mut self, name: &[u8]) -> Result<EntryName, Problem> {
+    /// Parse the next name. Also says whether it ends with the `/` that marks a folder.
+    pub(super) fn admit(&mut self, name: &[u8]) -> Result<(EntryName, bool), Problem> {
+        let Limits { entries, name_bytes, depth, all_names, .. } = *self.limits;
         self.entries += 1;
         self.name_bytes += name.len() as u64;
-        if self.entries > self.limits.entries {
-            return Err(Problem::Foreign(format!("there are more than {} entries", self.limits.entries).into()));
+        if self.entries > entries {
+            return Err(Problem::Foreign(format!("there are more than {entries} entries").into()));
         }
-        if self.name_bytes > self.limits.all_names {
+        if self.name_bytes > all_names {
             return Err(Problem::Foreign("all names together are longer than those of any cache".into()));
         }
-        let name = EntryName::parse(name, self.limits.name_bytes)?;
-        if name.as_str().matches('/').count() > self.limits.depth {
+        // A lone `/` is the root, not a name without letters.
+        let plain = name.strip_suffix(b"/").filter(|plain| !plain.is_empty());
+        let parsed = EntryName::parse(plain.unwrap_or(name), name_bytes)?;
+        if parsed.as_str().matches('/').count() > depth {
             return Err(Problem::Foreign("its name leads through more folders than any cache has".into()));
         }
-        Ok(name)
+        Ok((parsed, plain.is_some()))
     }
 }
 
@@ -93,7 +96,7 @@ mod tests {
         let limits = Limits { entries: 4, ..Limits::default() };
         let mut intake = Intake::new(&limits);
         for name in ["a", "b", "c", "d"] {
-            assert_eq!(intake.admit(name.as_bytes()).unwrap().as_str(), name);
+            assert_eq!(intake.admit(name.as_bytes()).unwrap().0.as_str(), name);
         }
         assert_eq!(intake.admit(b"e").unwrap_err().to_string(), "there are more than 4 entries");
     }

@@ -8,15 +8,10 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::entry_name::InvalidEntryName;
-
 /// What is wrong with an entry, or with the archive around it, by what is to be done about it. Each is the end of a sentence that
 /// names the entry.
 #[derive(Debug, Error)]
 pub(crate) enum Problem {
-    /// A name that is not a plain path below the project folder.
-    #[error(transparent)]
-    Name(#[from] InvalidEntryName),
     /// What no runner writes.
     #[error("{0}")]
     Foreign(Cow<'static, str>),
@@ -139,7 +134,7 @@ impl Refusal {
                 "a cache holds only blobs with the digest in their name, and this archive has something else under such a name"
             }
             Problem::Io(_) => "is there room on the disk, and may this user write to the caches?",
-            Problem::Name(_) | Problem::Foreign(_) => {
+            Problem::Foreign(_) => {
                 "no runner and no larder writes such an entry into the archive of a cache: do not trust its origin"
             }
         }

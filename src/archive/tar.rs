@@ -125,19 +125,18 @@ impl Header {
     /// The entry, if it is harmless; `None` for the folder that `tar -c .` begins with.
     fn into_entry(self, intake: &mut Intake<'_>) -> Result<Option<Entry>, Problem> {
         let raw = self.name.unwrap_or_default();
-        let (name, slash) = raw.strip_suffix(b"/").map_or((&raw[..], false), |name| (name, true));
-        let kind = match (self.kind.unwrap_or(0), slash) {
-            (b'1' | b'2', _) => return Err(Problem::Foreign(LINK.into())),
-            (b'5', _) | (b'0' | 0, true) => EntryKind::Folder,
-            (b'0' | 0 | b'7', false) => EntryKind::File,
+        let kind = match self.kind.unwrap_or(0) {
+            b'1' | b'2' => return Err(Problem::Foreign(LINK.into())),
+            b'5' => EntryKind::Folder,
+            b'0' | 0 | b'7' => EntryKind::File,
             _ => return Err(Problem::Foreign(SPECIAL.into())),
         };
-        if kind == EntryKind::Folder && matches!(&raw[..], b"." | b"./") {
+        if matches!(&raw[..], b"." | b"./") {
             return Ok(None);
         }
         // What people make with `tar -c ./x` begins so.
-        let name = name.strip_prefix(b"./").unwrap_or(name);
-        let name = intake.admit(if name.is_empty() { &raw } else { name })?;
+        let (name, slash) = intake.admit(raw.strip_prefix(b"./").unwrap_or(&raw))?;
+        let kind = if slash { EntryKind::Folder } else { kind };
         Ok(Some(Entry { name, kind, bytes: self.bytes.unwrap_or(0), modified: self.modified }))
     }
 

@@ -75,10 +75,7 @@ pub(super) fn read<R: Read + Seek, E>(
 
 /// What the directory says of an entry, if it is harmless.
 fn describe<R: Read>(file: &ZipFile<'_, R>, intake: &mut Intake<'_>) -> Result<Entry, Problem> {
-    let raw = file.name_raw();
-    let (name, slash) = raw.strip_suffix(b"/").map_or((raw, false), |name| (name, true));
-    // A lone `/` is the root, not a name without letters.
-    let name = intake.admit(if name.is_empty() { raw } else { name })?;
+    let (name, slash) = intake.admit(file.name_raw())?;
     let kind = match ((file.external_attributes() >> 16) & TYPE_MASK, slash) {
         (TYPE_LINK, _) => return Err(Problem::Foreign(LINK.into())),
         (TYPE_FILE | 0, false) => EntryKind::File,

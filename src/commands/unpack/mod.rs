@@ -15,7 +15,7 @@ use fs_err as fs;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use self::target::{Scratch, Target};
+use self::target::{Target, Workplace};
 use super::CommandError;
 use crate::archive::{self, Entry, EntryKind, Limits, Problem, Stop};
 use crate::job::JobFolder;
@@ -24,7 +24,6 @@ use crate::report::{ArchiveReport, Report};
 use crate::reporter::Phase;
 use crate::runner::archive_layout::{Place, parse_records, prefix_of};
 use crate::store::records::MAX_BYTES;
-use crate::types::Sha256Digest;
 
 /// An archive that does not fit to the configured caches.
 #[derive(Debug, Error, Diagnostic)]
@@ -56,8 +55,8 @@ pub fn unpack(session: &Session<'_>, path: &Path, mode: Mode) -> Result<Report, 
             targets.push(Target::new(session, inventory::open(session, entry)?, prefix));
         }
     }
-    let scratch = Scratch::new(session);
-    let mut unpacking = Unpacking { session, mode, targets, scratch, named: false, skipped: BTreeSet::new(), item: 0 };
+    let workplace = Workplace::new(session, mode);
+    let mut unpacking = Unpacking { session, mode, targets, workplace, named: false, skipped: BTreeSet::new() };
     session.reporter.phase_started(Phase::Unpack, 0, None);
     let read = archive::read(path, &Limits::default(), &mut |entry, data| unpacking.take(entry, data));
     session.reporter.phase_finished(Phase::Unpack);
@@ -68,12 +67,11 @@ struct Unpacking<'a> {
     session: &'a Session<'a>,
     mode: Mode,
     targets: Vec<Target<'a>>,
-    scratch: Scratch<'a>,
+    workplace: Workplace<'a>,
     /// Whether any entry is for one of the caches.
     named: bool,
     /// Folders and files that are for no cache.
     skipped: BTreeSet<String>,
-    item: u64,
 }
 
 impl Unpacking<'_> {
@@ -93,7 +91,7 @@ impl Unpacking<'_> {
         match place {
             Some(Place::Folder) => self.targets[position].take_folder(&below, entry),
             Some(Place::Records) => self.take_records(position, entry, data)?,
-            Some(Place::Blob(digest)) => self.take_blob(position, digest, entry, data)?,
+            Some(Place::Blob(digest)) => self.targets[position].take_blob(digest, entry, data, &mut self.workplace)?,
             None => {
                 self.skipped.insert(entry.name.to_string());
             }
@@ -102,32 +100,16 @@ impl Unpacking<'_> {
     }
 
     fn take_records(&mut self, position: usize, entry: &Entry, data: &mut dyn Read) -> Result<(), Stop<CommandError>> {
-        let mut text = Vec::new();
-        data.take(MAX_BYTES + 1).read_to_end(&mut text)?;
-        if text.len() as u64 > MAX_BYTES {
+        if entry.bytes > MAX_BYTES {
             return Err(Problem::Content(format!("records are at most {MAX_BYTES} bytes long")).into());
         }
+        let mut text = Vec::new();
+        data.read_to_end(&mut text)?;
         match parse_records(&text) {
             Ok(records) => self.targets[position].take_records(records, entry),
             // A loss of dates and no more, as in a cache folder.
             Err(reason) => self.session.warn(&format!("the records `{}` are skipped: {reason}", entry.name)),
         }
-        Ok(())
-    }
-
-    fn take_blob(
-        &mut self,
-        position: usize,
-        digest: Sha256Digest,
-        entry: &Entry,
-        data: &mut dyn Read,
-    ) -> Result<(), Stop<CommandError>> {
-        let (reporter, item) = (self.session.reporter, self.item);
-        self.item += 1;
-        reporter.item_started(Phase::Unpack, item, &digest.to_string(), Some(entry.bytes));
-        let advance = |bytes| reporter.item_advanced(Phase::Unpack, item, i64::try_from(bytes).unwrap_or(0));
-        self.targets[position].take_blob(digest, entry, data, (self.mode, &mut self.scratch), &advance)?;
-        reporter.item_finished(Phase::Unpack, item);
         Ok(())
     }
 
@@ -167,7 +149,7 @@ impl Unpacking<'_> {
             });
         }
         let report = self.session.conclude(report);
-        if let Some(folder) = self.scratch.entered() {
+        if let Some(folder) = self.workplace.entered() {
             folder.write_report(&report)?;
         }
         Ok(report)

@@ -11,6 +11,7 @@ use crate::commands::CommandError;
 use crate::job::{JobFolder, JobLock};
 use crate::pipeline::{Mode, Session, inventory};
 use crate::report::CacheReport;
+use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, is_there, set_modified};
 use crate::store::records::{FILE_NAME, Records};
 use crate::store::{Cache, CacheError, CacheLock, Contents, Exclusion, FoundBlob, Validation};
@@ -18,10 +19,13 @@ use crate::types::Sha256Digest;
 use crate::verified::{BlobError, BlobWriter, Expected, Size, for_each_piece, verify_reader};
 
 /// Where blobs grow: the job folder. It is entered when the first new blob comes, so that an archive without any leaves no trace.
-pub(super) struct Scratch<'a> {
+pub(super) struct Workplace<'a> {
     session: &'a Session<'a>,
+    mode: Mode,
     folder: JobFolder,
     lock: Option<JobLock>,
+    /// How many blobs have come.
+    items: u64,
 }
 
 /// A cache, and what the archive has for it.
@@ -50,9 +54,9 @@ struct Found {
     corrupt: u64,
 }
 
-impl<'a> Scratch<'a> {
-    pub(super) fn new(session: &'a Session<'a>) -> Self {
-        Self { session, folder: JobFolder::of(&session.config.root), lock: None }
+impl<'a> Workplace<'a> {
+    pub(super) fn new(session: &'a Session<'a>, mode: Mode) -> Self {
+        Self { session, mode, folder: JobFolder::of(&session.config.root), lock: None, items: 0 }
     }
 
     /// The folder for unfinished files, out of which no other larder may throw them.
@@ -97,16 +101,19 @@ impl<'a> Target<'a> {
         digest: Sha256Digest,
         entry: &Entry,
         mut data: &mut dyn Read,
-        (mode, scratch): (Mode, &mut Scratch<'_>),
-        on_bytes: &dyn Fn(usize),
+        workplace: &mut Workplace<'_>,
     ) -> Result<(), Stop<CommandError>> {
+        let (reporter, item) = (self.session.reporter, workplace.items);
+        workplace.items += 1;
+        reporter.item_started(Phase::Unpack, item, &digest.to_string(), Some(entry.bytes));
+        let on_bytes = |bytes| reporter.item_advanced(Phase::Unpack, item, i64::try_from(bytes).unwrap_or(0));
         let expected = Expected { digest, size: Size::Exactly(entry.bytes) };
         let modified = Timestamp::from_second(entry.modified.unwrap_or(0)).unwrap_or_default();
         let is_first = self.found.blobs.insert(digest, FoundBlob { digest, bytes: entry.bytes, modified }).is_none();
         let found = if is_first { Some(self.cache.validate(expected, &|_| ()).map_err(caller)?) } else { None };
         let is_missing = matches!(found, Some(Validation::Missing | Validation::Corrupt(_)));
-        if is_missing && mode == Mode::Act {
-            let partial = scratch.enter().map_err(Stop::Caller)?;
+        if is_missing && workplace.mode == Mode::Act {
+            let partial = workplace.enter().map_err(Stop::Caller)?;
             if self.lock.is_none() {
                 // Nothing may be pruned while blobs are added.
                 let waiting =
@@ -123,13 +130,14 @@ impl<'a> Target<'a> {
                 set_modified(stored.path(), self.credible(modified))?;
             }
         } else {
-            verify_reader(data, expected, on_bytes).map_err(refusal)?;
+            verify_reader(data, expected, &on_bytes).map_err(refusal)?;
         }
         if is_missing {
             self.found.added += 1;
             self.found.added_bytes += entry.bytes;
             self.found.corrupt += u64::from(matches!(found, Some(Validation::Corrupt(_))));
         }
+        reporter.item_finished(Phase::Unpack, item);
         Ok(())
     }
 
