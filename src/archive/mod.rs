@@ -26,7 +26,7 @@ use std::path::Path;
 
 use entry::Visit;
 pub(crate) use entry::{Entry, EntryKind};
-pub use error::{ArchiveError, Refusal};
+pub use error::ArchiveError;
 pub(crate) use error::{Problem, Stop};
 pub(crate) use limits::Limits;
 pub(crate) use write::{Metadata, Writer};

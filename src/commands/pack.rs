@@ -14,12 +14,12 @@ use thiserror::Error;
 use super::CommandError;
 use crate::archive::{ArchiveError, CompressionMethod, Metadata, Writer};
 use crate::config::Kept;
-use crate::pipeline::{Session, inventory};
+use crate::fs::Exclusion;
+use crate::pipeline::{Session, stores};
 use crate::report::{ArchiveReport, CacheReport, Report};
 use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, path_of, prefix_of};
-use crate::store::records::{FILE_NAME, MAX_BYTES};
-use crate::store::{Cache, Exclusion, FoundBlob};
+use crate::store::{Cache, FILE_NAME, FoundBlob, MAX_BYTES};
 use crate::types::Sha256Digest;
 use crate::verified::{BlobError, Expected, Size, Verifier, for_each_piece};
 
@@ -106,7 +106,7 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
             path: entry.path.clone(),
             root: root.clone(),
         })?;
-        sources.push((inventory::open(session, entry)?, prefix));
+        sources.push((stores::open_cache(session, entry)?, prefix));
     }
     let path = check_output(session, output)?;
     let mut locks = Vec::new();
@@ -180,7 +180,7 @@ fn list<'a>(
             )),
         }
     }
-    Ok(inventory::report_of(cache, &contents.blobs))
+    Ok(cache.report(contents.blobs.iter().map(|blob| blob.bytes).sum(), contents.blobs.len() as u64))
 }
 
 /// The text of the records, or `None` where there are none that larder would read.

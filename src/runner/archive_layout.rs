@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 
 use crate::fs::{Kind, kind};
-use crate::store::records::{FILE_NAME, FORMAT, Records};
+use crate::store::{FILE_NAME, NotRecords, Records};
 use crate::types::{MirrorPath, Sha256Digest};
 
 /// What an entry of an archive is to a cache, by its path below the cache's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// A blob.
     Blob(Sha256Digest),
     /// The records.
@@ -27,7 +27,7 @@ pub enum Place {
 
 impl Place {
     /// The place of a file, or `None` for what larder never put into a cache.
-    pub fn of_file(below: &str) -> Option<Self> {
+    pub(crate) fn of_file(below: &str) -> Option<Self> {
         if below == FILE_NAME {
             return Some(Self::Records);
         }
@@ -36,7 +36,7 @@ impl Place {
     }
 
     /// The place of a folder; empty for the cache's own.
-    pub fn of_folder(below: &str) -> Option<Self> {
+    pub(crate) fn of_folder(below: &str) -> Option<Self> {
         let shard = |name: &str| name.len() == 2 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let is_known =
             matches!(below, "" | "blobs" | "blobs/sha256") || below.strip_prefix("blobs/sha256/").is_some_and(shard);
@@ -66,11 +66,10 @@ pub(crate) fn folders_of(digest: Sha256Digest) -> Vec<String> {
 /// Parse the records of an archive. They are not believed: they say when a blob was of use, not what it is. The error is the
 /// end of a sentence.
 pub(crate) fn parse_records(text: &[u8]) -> Result<Records, String> {
-    let records: Records = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    match records.version() {
-        FORMAT => Ok(records),
-        _ => Err(format!("they are not in format {FORMAT}, which this larder knows")),
-    }
+    Records::parse(text).map_err(|error| match error {
+        NotRecords::Newer(_) => "they are not in format 1, which this larder knows".to_owned(),
+        NotRecords::Damaged(reason) => reason,
+    })
 }
 
 /// Whether something lies at the path of a [`Place`].

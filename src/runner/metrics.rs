@@ -5,49 +5,15 @@
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
+use crate::job::{DOTENV, JobError, JobFolder, OPEN_METRICS, Prepared};
+use crate::report::{Report, Uploads};
 
-use crate::report::{Report, Status, Uploads};
-use crate::types::Totals;
-
-/// The dotenv report, in the job folder.
-pub const DOTENV: &str = "larder.env";
-
-/// The metrics report, in the job folder.
-pub const OPEN_METRICS: &str = "metrics.txt";
-
-/// What `prepare` found out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prepared {
-    /// Specs that are needed; those that are external or installed need nothing.
-    pub specs_needed: u64,
-    /// Of those, the ones from a cache.
-    pub specs_reused: u64,
-    /// Of those, the ones that were downloaded.
-    pub specs_fetched: u64,
-    /// Of those, the ones that Spack has to build.
-    pub specs_to_build: u64,
-    /// Its sums.
-    pub totals: Totals,
-}
-
-impl Prepared {
-    /// Out of its report.
-    pub fn of(report: &Report) -> Self {
-        let count = |status| report.count(status) as u64;
-        let (specs_reused, specs_fetched, specs_to_build) =
-            (count(Status::Cached), count(Status::Fetched), count(Status::Build));
-        let specs_needed = specs_reused + specs_fetched + specs_to_build;
-        Self { specs_needed, specs_reused, specs_fetched, specs_to_build, totals: report.totals.clone() }
-    }
-
-    /// Which part of the needed bytes a cache had: from 0 to 1, and 1 where nothing was needed.
-    #[expect(clippy::cast_precision_loss, reason = "a ratio with four digits")]
-    fn hit_ratio(&self) -> f64 {
-        match self.totals.bytes_needed {
-            0 => 1.0,
-            needed => self.totals.bytes_reused as f64 / needed as f64,
-        }
+/// Which part of the needed bytes a cache had: from 0 to 1, and 1 where nothing was needed.
+#[expect(clippy::cast_precision_loss, reason = "a ratio with four digits")]
+fn hit_ratio(prepared: &Prepared) -> f64 {
+    match prepared.totals.bytes_needed {
+        0 => 1.0,
+        needed => prepared.totals.bytes_reused as f64 / needed as f64,
     }
 }
 
@@ -62,15 +28,25 @@ struct Figure {
     value: String,
 }
 
+/// Write both into the job folder, with what is known so far.
+pub(crate) fn write(
+    folder: &JobFolder,
+    prepared: Option<&Prepared>,
+    finished: Option<&Report>,
+) -> Result<(), JobError> {
+    folder.write(DOTENV, dotenv(prepared, finished).as_bytes())?;
+    folder.write(OPEN_METRICS, open_metrics(prepared, finished).as_bytes())
+}
+
 /// The text of `larder.env`. Every value is a number, and there are fewer than 20, which is all that GitLab takes.
-pub fn dotenv(prepared: Option<&Prepared>, finished: Option<&Report>) -> String {
+fn dotenv(prepared: Option<&Prepared>, finished: Option<&Report>) -> String {
     let figures = figures(prepared, finished);
     let lines: Vec<_> = figures.iter().map(|figure| format!("{}={}\n", figure.variable, figure.value)).collect();
     lines.concat()
 }
 
 /// The text of `metrics.txt`.
-pub fn open_metrics(prepared: Option<&Prepared>, finished: Option<&Report>) -> String {
+fn open_metrics(prepared: Option<&Prepared>, finished: Option<&Report>) -> String {
     let mut out = String::new();
     // Writing to a string can't fail.
     for Figure { metric, unit, help, value, .. } in figures(prepared, finished) {
@@ -98,7 +74,7 @@ fn figures(prepared: Option<&Prepared>, finished: Option<&Report>) -> Vec<Figure
             "larder_hit_ratio",
             Some("ratio"),
             "The part of the needed bytes that a cache had.",
-            format!("{:.4}", prepared.hit_ratio()),
+            format!("{:.4}", hit_ratio(prepared)),
         );
         add(
             "LARDER_BYTES_NEEDED",
@@ -185,8 +161,9 @@ fn figures(prepared: Option<&Prepared>, finished: Option<&Report>) -> Vec<Figure
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::report::CacheReport;
-    use crate::runner::metrics::*;
+    use crate::types::Totals;
 
     fn prepared(bytes_needed: u64) -> Prepared {
         let totals = Totals {
@@ -257,6 +234,6 @@ mod tests {
 
     #[test]
     fn a_job_that_needs_nothing_hits_always() {
-        assert!((prepared(0).hit_ratio() - 1.0).abs() < f64::EPSILON);
+        assert!((hit_ratio(&prepared(0)) - 1.0).abs() < f64::EPSILON);
     }
 }

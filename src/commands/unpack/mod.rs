@@ -19,11 +19,11 @@ use self::target::{Target, Workplace};
 use super::CommandError;
 use crate::archive::{self, Entry, EntryKind, Limits, Problem, Stop};
 use crate::job::JobFolder;
-use crate::pipeline::{Mode, Session, inventory};
+use crate::pipeline::{Mode, Session, stores};
 use crate::report::{ArchiveReport, Report};
 use crate::reporter::Phase;
 use crate::runner::archive_layout::{Place, parse_records, prefix_of};
-use crate::store::records::MAX_BYTES;
+use crate::store::MAX_BYTES;
 
 /// An archive that does not fit to the configured caches.
 #[derive(Debug, Error, Diagnostic)]
@@ -52,7 +52,7 @@ pub fn unpack(session: &Session<'_>, path: &Path, mode: Mode) -> Result<Report, 
     for entry in &session.config.caches {
         // A cache outside of the project folder has no path in any archive.
         if let Some(prefix) = prefix_of(&entry.path, &session.config.root) {
-            targets.push(Target::new(session, inventory::open(session, entry)?, prefix));
+            targets.push(Target::new(session, stores::open_cache(session, entry)?, prefix));
         }
     }
     let workplace = Workplace::new(session, mode);

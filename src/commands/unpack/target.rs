@@ -8,13 +8,13 @@ use jiff::Timestamp;
 
 use crate::archive::{Entry, Problem, Stop};
 use crate::commands::CommandError;
+use crate::fs::{Exclusion, Lock};
 use crate::job::{JobFolder, JobLock};
-use crate::pipeline::{Mode, Session, inventory};
-use crate::report::CacheReport;
+use crate::pipeline::{Mode, Session, stores};
+use crate::report::{BlobReport, CacheReport};
 use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, is_there, set_modified};
-use crate::store::records::{FILE_NAME, Records};
-use crate::store::{Cache, CacheError, CacheLock, Contents, Exclusion, FoundBlob, Validation};
+use crate::store::{Cache, FILE_NAME, FoundBlob, Records, StoreError, Validation};
 use crate::types::Sha256Digest;
 use crate::verified::{BlobError, BlobWriter, Expected, Size, for_each_piece, verify_reader};
 
@@ -35,7 +35,7 @@ pub(super) struct Target<'a> {
     /// Its path in archives.
     pub prefix: String,
     /// Held from the first new blob on.
-    lock: Option<CacheLock>,
+    lock: Option<Lock>,
     found: Found,
 }
 
@@ -157,13 +157,9 @@ impl<'a> Target<'a> {
             self.found.new.remove("");
         }
         for (below, modified) in self.found.times.iter().filter(|(below, _)| self.found.new.contains(*below)) {
-            set_modified(&self.path_below(below), self.credible(*modified)).map_err(|source| CacheError::Io {
-                cache: self.cache.name().to_owned(),
-                what: "set a time",
-                source,
-            })?;
+            set_modified(&self.path_below(below), self.credible(*modified)).map_err(self.cache.failed("set a time"))?;
         }
-        let state = inventory::state_of(self.session, &self.cache)?;
+        let state = stores::state_of(self.session, &self.cache)?;
         Ok(CacheReport {
             added: self.found.added,
             corrupt: self.found.corrupt,
@@ -174,20 +170,23 @@ impl<'a> Target<'a> {
 
     /// What would come in, and all that the archive has.
     pub(super) fn describe(&self) -> Result<CacheReport, CommandError> {
-        let before = inventory::state_of(self.session, &self.cache)?;
-        let blobs = self.found.blobs.values().copied().collect();
-        let nothing = Records::default();
-        let records = self.found.records.as_ref().unwrap_or(&nothing);
-        let mut contents = inventory::blobs_of(&Contents { blobs, ..Contents::default() }, records);
-        for blob in &mut contents {
-            blob.intact = Some(true);
-        }
+        let before = stores::state_of(self.session, &self.cache)?;
+        let describe = |blob: &FoundBlob| {
+            let record = self.found.records.as_ref().and_then(|records| records.get(blob.digest));
+            BlobReport {
+                digest: blob.digest,
+                bytes: blob.bytes,
+                intact: Some(true),
+                last_used: record.map_or(blob.modified, |record| record.last_used),
+                requests: record.map(|record| record.requests.clone()).unwrap_or_default(),
+            }
+        };
         Ok(CacheReport {
             added: self.found.added,
             blobs: before.blobs + self.found.added - self.found.corrupt,
             bytes: before.bytes + self.found.added_bytes,
             corrupt: self.found.corrupt,
-            contents,
+            contents: self.found.blobs.values().map(describe).collect(),
             ..before
         })
     }
@@ -214,7 +213,7 @@ impl<'a> Target<'a> {
     }
 }
 
-fn caller(error: CacheError) -> Stop<CommandError> {
+fn caller(error: StoreError) -> Stop<CommandError> {
     Stop::Caller(error.into())
 }
 
