@@ -265,11 +265,6 @@ impl Cache {
         self.beside(".fetching")
     }
 
-    /// The folder, for what knows the cache's layout: archives.
-    pub(crate) fn folder(&self) -> &Folder {
-        &self.folder
-    }
-
     /// Mark the folder as larder's before the first blob is in it: a run that is killed leaves a cache, not a foreign folder.
     fn adopt(&self, staging: &Path) -> io::Result<()> {
         if self.is_marked() {
