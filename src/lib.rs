@@ -21,25 +21,26 @@
 #![deny(missing_docs)]
 
 pub mod archive;
-pub mod cache;
-pub mod collected;
 pub mod commands;
 pub mod config;
 pub mod export;
-pub mod fs;
+mod fs;
 pub mod install_tree;
 pub mod interrupt;
 pub mod job;
 pub mod lockfile;
-pub mod metrics;
 pub mod mirror;
+pub mod pipeline;
 pub mod plan;
 pub mod report;
 pub mod reporter;
+pub mod runner;
 pub mod spack_config;
 pub mod spack_push;
+pub mod store;
 pub mod transport;
 pub mod types;
+pub mod verified;
 mod yaml;
 
 /// The version of this program, as it appears in the `User-Agent` header and in reports.

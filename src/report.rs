@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{DagHash, PackageName, Sha256Digest, VersionText};
+use crate::types::{DagHash, PackageName, Request, Sha256Digest, Totals, UploadCause, VersionText};
 
 /// The version of this format.
 pub const FORMAT: u32 = 1;
@@ -202,20 +202,6 @@ pub struct UploadReason {
     pub example: Option<String>,
 }
 
-/// What entries that make the runner upload are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UploadCause {
-    /// Blobs that came during the job.
-    NewBlobs,
-    /// Blobs that went.
-    RemovedBlobs,
-    /// The records.
-    Records,
-    /// What larder did not put there.
-    Foreign,
-}
-
 /// One blob of a cache.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BlobReport {
@@ -229,52 +215,7 @@ pub struct BlobReport {
     /// When a job last needed it. At most a quarter of the cache's `max-age` behind the truth.
     pub last_used: jiff::Timestamp,
     /// Which requests it answers.
-    pub requests: Vec<RequestReport>,
-}
-
-/// A request that a blob answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RequestReport {
-    /// The package.
-    pub name: PackageName,
-    /// Its version.
-    pub version: VersionText,
-    /// Its DAG hash.
-    pub hash: DagHash,
-    /// The mirror's URL, without credentials.
-    pub mirror: String,
-    /// Which file of the spec it is.
-    pub role: BlobRole,
-}
-
-/// What a blob is to its spec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BlobRole {
-    /// The archive of the installed package.
-    Binary,
-    /// The spec's own JSON, which layout v3 keeps in a blob.
-    Spec,
-}
-
-/// Sums over a run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Totals {
-    /// Blobs that the needed specs consist of.
-    pub bytes_needed: u64,
-    /// Of those, what a cache held already.
-    pub bytes_reused: u64,
-    /// Of those, what was downloaded.
-    pub bytes_fetched: u64,
-    /// Bytes of unfinished blobs that an earlier, interrupted run had received: part of `bytes_fetched`, but not asked for again.
-    #[serde(default)]
-    pub bytes_resumed: u64,
-    /// Downloaded metadata.
-    pub metadata_bytes: u64,
-    /// Requests to mirrors, repeated ones included.
-    pub requests: u64,
-    /// Wall-clock time.
-    pub seconds: f64,
+    pub requests: Vec<Request>,
 }
 
 impl Report {

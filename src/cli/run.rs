@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use larder::commands::{
-    self, CollectOptions, CommandError, InitOptions, Mode, OnCorrupt, Output, PruneOptions, Push, Session, Wanted,
-    WriteFiles,
+    self, CollectOptions, CommandError, InitOptions, Mode, OnCorrupt, Output, PruneOptions, Push, RunError, Session,
+    Wanted, WriteFiles,
 };
 use larder::config::{BuildDeps, Config, ConfigError, Upkeep};
 use larder::plan::Selection;
@@ -90,7 +90,7 @@ impl Failure {
         match self {
             Self::Config(_) | Self::LogFilter(_) | Self::InsecureMirror { .. } => 2,
             Self::Command(error) if error.is_usage() => 2,
-            Self::Command(CommandError::Interrupted { signal }) => signal.exit_code(),
+            Self::Command(CommandError::Run(RunError::Interrupted { signal })) => signal.exit_code(),
             Self::Command(_) | Self::System { .. } => 1,
         }
     }
@@ -119,7 +119,7 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
         only(&mut config, &options.names)?;
     }
     if matches!(cli.command, Command::Clean(_)) && cli.global.caches.is_empty() {
-        for cache in std::mem::take(&mut config.team_caches) {
+        for cache in std::mem::take(&mut config.remote_caches) {
             let text =
                 format!("cache `{0}` is others' as well: `--cache {0}` empties it, and nothing else does", cache.name);
             progress.note(Level::Info, &text);
@@ -163,7 +163,9 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
             block_on(commands::prune(&session, &PruneOptions { max_age, max_size, mode: mode(options.dry_run) }))?
         }
         Command::Clean(options) => block_on(commands::clean(&session, mode(options.dry_run)))?,
-        Command::Verify(options) => commands::verify(&session, on_corrupt(options.delete))?,
+        Command::Verify(options) => {
+            commands::verify(&session, on_corrupt(options.delete)).map_err(CommandError::from)?
+        }
         Command::List(_) => block_on(commands::list(&session))?,
         // Has no configuration to start from: done above.
         Command::Init(_) => return Ok(Outcome::Done),
@@ -290,14 +292,14 @@ fn configuration(options: &GlobalOptions, variables: &Variables) -> Result<Confi
 
 /// Act on these caches only. They then take the binaries of all mirrors, since there is no other to take them.
 fn only(config: &mut Config, names: &[String]) -> Result<(), CommandError> {
-    let Config { caches, team_caches, collect, .. } = config;
-    let of_caches = caches.iter().map(|cache| &cache.name).chain(team_caches.iter().map(|cache| &cache.name));
+    let Config { caches, remote_caches, collect, .. } = config;
+    let of_caches = caches.iter().map(|cache| &cache.name).chain(remote_caches.iter().map(|cache| &cache.name));
     let folder = collect.iter().map(|entry| entry.name.clone());
     let known: Vec<String> = of_caches.map(ToString::to_string).chain(folder).collect();
     for name in names {
         if !known.contains(name) {
             let known = known.iter().map(|name| format!("`{name}`")).collect();
-            return Err(CommandError::NoSuchCache { name: name.clone(), known });
+            return Err(CommandError::Run(RunError::NoSuchCache { name: name.clone(), known }));
         }
     }
     if let Some(entry) = collect
@@ -307,7 +309,7 @@ fn only(config: &mut Config, names: &[String]) -> Result<(), CommandError> {
         entry.upkeep = Upkeep::LeftAlone;
     }
     caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
-    team_caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
+    remote_caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
     if let [cache] = &mut caches[..] {
         cache.prefixes.clear();
     }
@@ -356,10 +358,10 @@ fn collect_options(spack: Option<&Path>, install_trees: &[PathBuf]) -> Result<Co
 }
 
 /// Two threads wait for the network; hashing and writing have threads of their own.
-fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, Failure> {
+fn block_on<T, E: Into<CommandError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|source| Failure::System { what: "start threads", source })?;
-    Ok(runtime.block_on(work)?)
+    Ok(runtime.block_on(work).map_err(Into::into)?)
 }
 
 fn here() -> Result<PathBuf, Failure> {

@@ -1,6 +1,7 @@
 //! Reports for the tests of this folder.
 
-use larder::report::{BlobReport, BlobRole, CacheReport, Report, RequestReport, SpecReport, Status};
+use larder::report::{BlobReport, CacheReport, Report, SpecReport, Status};
+use larder::types::{BlobRole, Request};
 use larder::types::{DagHash, Sha256Digest};
 
 pub const MIB: u64 = 1 << 20;
@@ -47,7 +48,7 @@ pub fn cache(name: &str, blobs: u64, bytes: u64) -> CacheReport {
 
 /// A blob that answers a request for the spec of that name.
 pub fn blob(byte: u8, name: &str, role: BlobRole, bytes: u64, last_used: &str) -> BlobReport {
-    let request = RequestReport {
+    let request = Request {
         name: name.parse().unwrap(),
         version: "1.2".parse().unwrap(),
         hash: hash(name),

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use larder::commands::{FileOutcome, Initialised, TEMPLATE};
-use larder::report::{CacheReport, Report, SpecReport, Status, Totals, UploadCause, UploadReason, Uploads};
+use larder::report::{CacheReport, Report, SpecReport, Status, UploadReason, Uploads};
+use larder::types::{Totals, UploadCause};
 
 use super::console::{GOOD, PENDING, Palette, count, duration, printable, size};
 

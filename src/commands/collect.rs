@@ -11,18 +11,19 @@ use fs_err as fs;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::environments::{self, folder_of_lockfile};
-use super::upload::Note;
-use super::{CommandError, Mode, Session, collected, upload};
-use crate::collected::{Depth, Folder, Found, Lookup};
-use crate::config::CollectEntry;
+use super::CommandError;
+use crate::config::BuiltEntry;
 use crate::install_tree;
 use crate::job::{JobError, JobFolder, State};
 use crate::lockfile::{ConcreteSpec, Lockfile, Origin};
+use crate::pipeline::environments::{self, folder_of_lockfile};
+use crate::pipeline::uploads::Note;
+use crate::pipeline::{Mode, RunError, Session, built, uploads};
 use crate::plan::Graph;
 use crate::report::{CacheReport, Report, SpecReport, Status};
 use crate::spack_config;
 use crate::spack_push::{self, Push, SpackError};
+use crate::store::built::{Depth, Folder, FoundSpec, Lookup};
 use crate::types::{DagHash, Signatures};
 
 /// Options of `collect`.
@@ -96,13 +97,13 @@ pub fn collect(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> R
 }
 
 /// Make room, but not for what this job needed or built.
-fn prune(session: &Session<'_>, pushed: &Pushed) -> Result<Option<CacheReport>, CommandError> {
+fn prune(session: &Session<'_>, pushed: &Pushed) -> Result<Option<CacheReport>, RunError> {
     let job = JobFolder::of(&session.config.root);
-    let note = upload::note(session, &job, Note::OfWhoeverBegan, Mode::Act)?;
+    let note = uploads::note(session, &job, Note::OfWhoeverBegan, Mode::Act)?;
     let state = State::read(&job)?;
     let of_job = state.iter().flat_map(|state| state.to_build.iter().chain(&state.collected)).copied();
     let used: HashSet<DagHash> = of_job.chain(pushed.specs.iter().map(|spec| spec.hash)).collect();
-    collected::prune(session, &used, &note, Mode::Act)
+    built::prune(session, &used, &note, Mode::Act)
 }
 
 /// The same, for `finish` too. Tells what it does.
@@ -127,9 +128,9 @@ pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) 
         session.inform(&format!("would push {} into `{}`", names(&new), entry.path.display()));
         return Ok(Pushed { specs });
     }
-    let program = spack_push::find(options.spack.as_deref(), &session.variables).map_err(CommandError::Spack)?;
+    let program = spack_push::find(options.spack.as_deref(), &session.variables).map_err(RunError::Spack)?;
     let _lock = job.enter(|| session.inform("waiting for another larder in this project folder"))?;
-    upload::note(session, &job, Note::OfWhoeverBegan, mode)?;
+    uploads::note(session, &job, Note::OfWhoeverBegan, mode)?;
     let pusher = Pusher { session, entry, folder: &folder, job: &job, program: &program, patience: options.patience };
     let arrived = pusher.push(&graph, &lockfiles, &new)?;
     let specs = specs.into_iter().filter_map(|spec| {
@@ -167,7 +168,7 @@ fn built<'a>(
                 installed.extend(found);
             }
             None if options.install_trees.contains(&tree) => {
-                return Err(CommandError::NoInstallTree { path: tree });
+                return Err(RunError::NoInstallTree { path: tree }.into());
             }
             None => {}
         }
@@ -211,7 +212,7 @@ fn has(folder: &Folder, spec: &ConcreteSpec) -> bool {
 /// Pushes, environment by environment.
 struct Pusher<'a> {
     session: &'a Session<'a>,
-    entry: &'a CollectEntry,
+    entry: &'a BuiltEntry,
     folder: &'a Folder,
     job: &'a JobFolder,
     program: &'a Path,
@@ -289,7 +290,7 @@ impl Pusher<'_> {
     }
 }
 
-fn size(found: &Found) -> u64 {
+fn size(found: &FoundSpec) -> u64 {
     found.bytes + found.published.document.len() as u64
 }
 
@@ -301,7 +302,7 @@ fn names(specs: &[&ConcreteSpec]) -> String {
     format!("{} {word} ({}{more})", specs.len(), shown.join(", "))
 }
 
-fn report_of(entry: &CollectEntry, spec: &ConcreteSpec) -> SpecReport {
+fn report_of(entry: &BuiltEntry, spec: &ConcreteSpec) -> SpecReport {
     SpecReport {
         name: spec.id.name.clone(),
         version: spec.id.version.clone(),

@@ -13,15 +13,17 @@ use std::time::{Duration, Instant};
 
 use miette::Diagnostic as _;
 
+use super::CommandError;
 use super::collect::{self, CollectError, CollectOptions};
-use super::team_cache::{self, TeamCaches};
-use super::upload::Note;
-use super::{CommandError, Mode, Session, collected, upkeep, upload};
-use crate::cache::prune::{Policy, choose};
-use crate::cache::{Cache, CacheError, CacheLock, RecordChanges};
 use crate::config::{CacheEntry, Kept, Slack};
-use crate::job::{JobFolder, RestoredCaches, State};
+use crate::job::{JobFolder, State};
+use crate::pipeline::remote::{self, RemoteCaches};
+use crate::pipeline::uploads::Note;
+use crate::pipeline::{Mode, RunError, Session, built, inventory, uploads};
 use crate::report::{CacheReport, Report, Uploads};
+use crate::runner::RestoredCaches;
+use crate::store::prune::{Policy, choose};
+use crate::store::{Cache, CacheError, CacheLock, RecordChanges};
 use crate::types::{DagHash, Sha256Digest};
 
 /// How long to wait for other jobs that use a cache, for all caches together. Pruning can wait for the next pipeline;
@@ -61,16 +63,16 @@ pub async fn finish(
         state.iter().flat_map(|state| state.to_build.iter().chain(&state.collected)).copied().collect();
     let pushes_end = Instant::now() + PATIENCE_WITH_PUSHES;
     let pushed = match state.clone() {
-        Some(state) if mode == Mode::Act && !session.config.team_caches.is_empty() => {
+        Some(state) if mode == Mode::Act && !session.config.remote_caches.is_empty() => {
             // What is built on this machine can be had nowhere else: it gets its share.
             let patience = if collect.is_some() { PATIENCE_WITH_PUSHES / 2 } else { PATIENCE_WITH_PUSHES };
             push(session, &folder, state, patience).await?
         }
-        _ => session.config.team_caches.iter().map(team_cache::report_of).collect(),
+        _ => session.config.remote_caches.iter().map(remote::report_of).collect(),
     };
     let (used, prepared) = state.map(|state| (state.used.into_iter().collect(), state.prepared)).unwrap_or_default();
-    upload::tell_job_status(session);
-    let note = upload::note(session, &folder, Note::OfWhoeverBegan, mode)?;
+    uploads::tell_job_status(session);
+    let note = uploads::note(session, &folder, Note::OfWhoeverBegan, mode)?;
     if let Some(options) = collect {
         let patience = options.patience.unwrap_or_else(|| pushes_end.saturating_duration_since(Instant::now()));
         collect_built(session, &CollectOptions { patience: Some(patience), ..options.clone() }, mode)?;
@@ -84,19 +86,19 @@ pub async fn finish(
             Ok(mut cache) => {
                 // The runner never sees a folder that nobody keeps.
                 if entry.kept == Kept::Yes {
-                    upload::describe(session, entry, &pruning.note, &mut cache)?;
+                    uploads::describe(session, entry, &pruning.note, &mut cache)?;
                 }
                 report.caches.push(cache);
             }
             // One cache that is not larder's does not keep the others from being pruned.
-            Err(CommandError::Cache(error @ (CacheError::Foreign { .. } | CacheError::NotAFolder { .. }))) => {
+            Err(RunError::Cache(error @ (CacheError::Foreign { .. } | CacheError::NotAFolder { .. }))) => {
                 session.warn(&format!("cache `{}` is left alone: {error}", entry.name));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     session.go_on()?;
-    report.caches.extend(collected::prune(session, &specs, &pruning.note, mode)?);
+    report.caches.extend(built::prune(session, &specs, &pruning.note, mode)?);
     report.caches.extend(pushed);
     let report = session.conclude(report);
     if mode == Mode::Act && pruning.folder.root().is_dir() {
@@ -111,7 +113,7 @@ fn collect_built(session: &Session<'_>, options: &CollectOptions, mode: Mode) ->
     match collect::push(session, options, mode) {
         Ok(_) => Ok(()),
         Err(
-            error @ (CommandError::Interrupted { .. }
+            error @ (CommandError::Run(RunError::Interrupted { .. })
             | CommandError::Collect(CollectError::NoFolder | CollectError::NoKey { .. })),
         ) => Err(error),
         Err(error) => {
@@ -135,10 +137,10 @@ async fn push(
     mut state: State,
     patience: Duration,
 ) -> Result<Vec<CacheReport>, CommandError> {
-    let teams = TeamCaches::new(session);
+    let teams = RemoteCaches::new(session);
     // What can't be opened is told when its turn comes to be pruned.
     let caches: Vec<Cache> =
-        session.config.caches.iter().filter_map(|entry| upkeep::open(session, entry).ok()).collect();
+        session.config.caches.iter().filter_map(|entry| inventory::open(session, entry).ok()).collect();
     let pushed = teams.push(&mut state.teams, &caches, Some(patience)).await;
     state.write(folder)?;
     pushed?;
@@ -146,24 +148,24 @@ async fn push(
 }
 
 impl Pruning<'_> {
-    fn prune(&self, entry: &CacheEntry) -> Result<CacheReport, CommandError> {
+    fn prune(&self, entry: &CacheEntry) -> Result<CacheReport, RunError> {
         let session = self.session;
-        let cache = upkeep::open(session, entry)?;
+        let cache = inventory::open(session, entry)?;
         if self.mode == Mode::Act {
             cache.remove_leftovers(LEFTOVERS)?;
         }
         if !cache.is_marked() {
             // Nothing there, or a cache that was restored half-way and that no run has adopted.
-            return upkeep::state_of(session, &cache);
+            return inventory::state_of(session, &cache);
         }
-        let policy = match upkeep::policy_of(session, entry) {
+        let policy = match inventory::policy_of(session, entry) {
             Ok(policy) => policy.unwrap_or_default(),
             Err(error) => {
                 session.warn(&format!(
                     "nothing is pruned from cache `{}`, since what it is to keep is unknown: {error}",
                     entry.name
                 ));
-                return upkeep::state_of(session, &cache);
+                return inventory::state_of(session, &cache);
             }
         };
         let (records, _) = cache.records()?;
@@ -175,15 +177,15 @@ impl Pruning<'_> {
         let bytes: u64 = contents.blobs.iter().map(|blob| blob.bytes).sum();
         if entry.slack != Slack::NONE
             && entry.slack.allows(waste, bytes)
-            && upload::judge(session, entry, &self.note)?.uploads == Uploads::No
+            && uploads::judge(session, entry, &self.note)?.uploads == Uploads::No
         {
             // To be rid of so little is not worth the upload that it would take.
-            return Ok(CacheReport { waste_bytes: waste, ..upkeep::state_of(session, &cache)? });
+            return Ok(CacheReport { waste_bytes: waste, ..inventory::state_of(session, &cache)? });
         }
         if self.mode == Mode::Pretend || (removals.is_empty() && !stale) {
             let removed = removals.len() as u64;
             warn_of_bound(session, &cache, &policy, bytes - waste);
-            let before = upkeep::state_of(session, &cache)?;
+            let before = inventory::state_of(session, &cache)?;
             let (blobs, bytes) = (before.blobs - removed, before.bytes - waste);
             return Ok(CacheReport { bytes, blobs, removed, removed_bytes: waste, ..before });
         }
@@ -195,14 +197,14 @@ impl Pruning<'_> {
         })?;
         if lock.is_none() {
             session.warn(&format!("another job uses cache `{}`: pruning is left to a later run", cache.name()));
-            return upkeep::state_of(session, &cache);
+            return inventory::state_of(session, &cache);
         }
         self.remove(&cache, &policy)
     }
 
     /// Decide again under the lock, since another job may have added or used something meanwhile, and act. When it is asked to
     /// stop, the records are corrected for what is gone by then.
-    fn remove(&self, cache: &Cache, policy: &Policy) -> Result<CacheReport, CommandError> {
+    fn remove(&self, cache: &Cache, policy: &Policy) -> Result<CacheReport, RunError> {
         let session = self.session;
         let (records, _) = cache.records()?;
         let contents = cache.contents()?;
@@ -227,7 +229,7 @@ impl Pruning<'_> {
         };
         let recorded = cache.update_records(&changes, &self.staging(cache))?;
         session.go_on()?;
-        let state = upkeep::state_of(session, cache)?;
+        let state = inventory::state_of(session, cache)?;
         warn_of_bound(session, cache, policy, state.bytes);
         Ok(CacheReport {
             removed: removed.len() as u64,

@@ -11,12 +11,14 @@ use fs_err as fs;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::{CommandError, Session, upkeep};
+use super::CommandError;
 use crate::archive::{ArchiveError, Metadata, Writer};
-use crate::cache::{Cache, Copied, Exclusion, FoundBlob};
 use crate::config::{CacheEntry, Kept};
+use crate::pipeline::{Session, inventory};
 use crate::report::{ArchiveReport, CacheReport, Report};
 use crate::reporter::Phase;
+use crate::runner::Copied;
+use crate::store::{Cache, Exclusion, FoundBlob};
 use crate::types::Sha256Digest;
 
 /// Where the archive goes.
@@ -100,7 +102,7 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
     // What nobody keeps is in no archive of the runner.
     for entry in session.config.caches.iter().filter(|entry| entry.kept == Kept::Yes) {
         let prefix = prefix_of(session, entry)?;
-        sources.push(Source { cache: upkeep::open(session, entry)?, prefix });
+        sources.push(Source { cache: inventory::open(session, entry)?, prefix });
     }
     let path = check_output(session, output)?;
     let mut locks = Vec::new();
@@ -180,7 +182,7 @@ fn list(
         ));
     }
     if contents.blobs.is_empty() {
-        return Ok(upkeep::report_of(cache, &[]));
+        return Ok(inventory::report_of(cache, &[]));
     }
     for folder in Cache::folders_of(&contents.blobs) {
         items.insert(name_of(&folder), Item::Folder);
@@ -197,7 +199,7 @@ fn list(
     for blob in &contents.blobs {
         items.insert(name_of(&Cache::place_of(blob)), Item::Blob(position, *blob));
     }
-    Ok(upkeep::report_of(cache, &contents.blobs))
+    Ok(inventory::report_of(cache, &contents.blobs))
 }
 
 /// Write the archive beside its place, and give it its name. Returns its size.

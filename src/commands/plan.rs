@@ -1,29 +1,30 @@
 //! `larder plan`: what the job needs and where each binary would come from. Changes nothing.
 
-use super::environments::{self, InstallTrees};
-use super::resolve::{self, Documents, Scope};
-use super::team_cache::TeamCaches;
-use super::{CommandError, Session, Wanted, obtain, upkeep};
 use crate::mirror::PublishedBlob;
+use crate::pipeline::environments::{self, InstallTrees};
+use crate::pipeline::remote::RemoteCaches;
+use crate::pipeline::resolve::{self, Documents, Scope};
+use crate::pipeline::{RunError, Session, Wanted, inventory, materialize};
 use crate::plan::Need;
 use crate::report::{Report, Status};
-use crate::transport::{Limits, Size, Transport};
+use crate::transport::{Limits, Transport};
+use crate::verified::Size;
 
 /// Ask the mirrors and look into the caches. A cached blob counts by its name and size; only `prepare` reads it.
-pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, CommandError> {
+pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunError> {
     let environments = environments::load(session, wanted, InstallTrees::Configured)?;
-    let caches = upkeep::open_all(session)?;
+    let caches = inventory::open_all(session)?;
     let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
     let resolution =
         resolve::resolve(session, &environments, wanted, Scope::Job, &transport, Documents::Forget).await?;
     // Finds out, too, whether every mirror has a cache.
-    let needs = obtain::needs(session, &resolution.found, &caches)?;
-    let absent: Vec<_> = needs.iter().filter(|need| obtain::look_for(&need.blob, &caches).is_none()).collect();
-    let teams = TeamCaches::new(session);
+    let needs = materialize::needs(session, &resolution.found, &caches)?;
+    let absent: Vec<_> = needs.iter().filter(|need| materialize::look_for(&need.blob, &caches).is_none()).collect();
+    let teams = RemoteCaches::new(session);
     let in_teams = teams.look_for(&absent).await;
     // Who has a blob, and how large it is there.
     let look_for = |blob: &PublishedBlob| {
-        let in_folder = obtain::look_for(blob, &caches);
+        let in_folder = materialize::look_for(blob, &caches);
         let in_folder = in_folder.map(|(position, bytes)| (caches[position].name().to_owned(), bytes));
         let in_team = || in_teams.get(&blob.expected.digest).map(|(team, bytes)| (teams.name(*team), *bytes));
         in_folder.or_else(in_team)
@@ -58,10 +59,10 @@ pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, Comm
         report.totals.bytes_needed += bytes;
         report.totals.bytes_reused += held.map_or(0, |_| bytes);
     }
-    obtain::count_collected(&mut report.totals, &resolution);
-    obtain::count_requests(&mut report.totals, &transport);
+    materialize::count_collected(&mut report.totals, &resolution);
+    materialize::count_requests(&mut report.totals, &transport);
     for cache in &caches {
-        report.caches.push(upkeep::state_of(session, cache)?);
+        report.caches.push(inventory::state_of(session, cache)?);
     }
     Ok(session.conclude(report))
 }

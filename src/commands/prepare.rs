@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::environments::{self, InstallTrees};
-use super::obtain::{self, Obtained};
-use super::resolve::{self, Documents, Found, Scope};
-use super::team_cache::TeamCaches;
-use super::upload::Note;
-use super::{CommandError, Mode, Push, Session, Wanted, upkeep, upload};
 use crate::job::{Document, Entry, EntryBlob, JobFolder, JobMirror, State};
-use crate::metrics;
+use crate::pipeline::environments::{self, InstallTrees};
+use crate::pipeline::materialize::{self, Obtained};
+use crate::pipeline::remote::RemoteCaches;
+use crate::pipeline::resolve::{self, Documents, Located, Scope};
+use crate::pipeline::uploads::Note;
+use crate::pipeline::{Mode, Push, RunError, Session, Wanted, inventory, uploads};
 use crate::report::Report;
+use crate::runner::metrics;
 use crate::transport::{Limits, Transport};
 
 /// A job that can start.
@@ -24,20 +24,20 @@ pub struct Prepared {
 }
 
 /// Make everything that this job needs, and a mirror has, available to Spack in a local mirror.
-pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared, CommandError> {
+pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared, RunError> {
     let environments = environments::load(session, wanted, InstallTrees::Configured)?;
-    let caches = upkeep::open_all(session)?;
+    let caches = inventory::open_all(session)?;
     let folder = JobFolder::of(&session.config.root);
     let lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
     folder.clear(&lock)?;
-    upload::note(session, &folder, Note::OfThisJob, Mode::Act)?;
+    uploads::note(session, &folder, Note::OfThisJob, Mode::Act)?;
     let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
-    let teams = TeamCaches::beside(session, &transport);
+    let teams = RemoteCaches::beside(session, &transport);
     let staging = folder.partial();
     let documents = Documents::Keep(&staging);
     let resolution = resolve::resolve(session, &environments, wanted, Scope::Job, &transport, documents);
     let mut resolution = session.unless_interrupted(resolution).await?;
-    let needs = obtain::needs(session, &resolution.found, &caches)?;
+    let needs = materialize::needs(session, &resolution.found, &caches)?;
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
     state.to_build = resolution.to_build();
     state.collected = resolution.collected();
@@ -51,14 +51,14 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
             .filter_map(|(hash, document)| entry(resolution.found.get(&hash)?, document, obtained));
         Ok(crate::job::build(&folder, entries.collect())?)
     };
-    let obtained = obtain::obtain(session, &needs, &caches, &teams, &transport, &staging, build).await?;
+    let obtained = materialize::obtain(session, &needs, &caches, &teams, &transport, &staging, build).await?;
     let (obtained, JobMirror { scope, .. }) = obtained;
 
     state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
     if wanted.push == Push::Now {
         teams.push(&mut state.teams, &caches, None).await?;
     }
-    let report = obtain::report(session, "prepare", &resolution, &obtained, &caches, &teams, &transport)?;
+    let report = materialize::report(session, "prepare", &resolution, &obtained, &caches, &teams, &transport)?;
     state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();
     let report = session.conclude(report);
     state.prepared = Some(metrics::Prepared::of(&report));
@@ -69,7 +69,7 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
 }
 
 /// What the job mirror is to hold of a spec.
-fn entry(found: &Found, document: Document, obtained: &Obtained) -> Option<Entry> {
+fn entry(found: &Located, document: Document, obtained: &Obtained) -> Option<Entry> {
     let blobs = found.published.blobs.iter().map(|blob| {
         let stored = match &found.collected {
             Some(collected) => collected.blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?,

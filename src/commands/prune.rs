@@ -11,12 +11,12 @@ use bytesize::ByteSize;
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
-use super::team_cache::{self, Uses};
-use super::{CommandError, Mode, Session};
-use crate::cache::prune::{Policy, choose};
-use crate::cache::{FoundBlob, Records};
-use crate::config::{Keep, TeamCacheEntry};
+use crate::config::{Keep, RemoteCacheEntry};
+use crate::pipeline::remote::{self, Uses};
+use crate::pipeline::{Mode, RunError, Session};
 use crate::report::{CacheReport, Report};
+use crate::store::prune::{Policy, choose};
+use crate::store::{FoundBlob, Records};
 use crate::transport::{Limits, Listed, Location, Transport};
 use crate::types::{MaxAge, MirrorPath, Sha256Digest};
 
@@ -44,25 +44,25 @@ struct Found {
 }
 
 /// Prune every team cache.
-pub async fn prune(session: &Session<'_>, options: &PruneOptions) -> Result<Report, CommandError> {
-    if session.config.team_caches.is_empty() {
-        return Err(CommandError::NoTeamCache);
+pub async fn prune(session: &Session<'_>, options: &PruneOptions) -> Result<Report, RunError> {
+    if session.config.remote_caches.is_empty() {
+        return Err(RunError::NoTeamCache);
     }
     let transport = Transport::new(session.config.network.clone(), Limits::default(), &session.variables);
     let mut report = Report::new("prune");
-    for entry in &session.config.team_caches {
+    for entry in &session.config.remote_caches {
         report.caches.push(prune_one(session, entry, &transport, options).await?);
     }
-    super::obtain::count_requests(&mut report.totals, &transport);
+    crate::pipeline::materialize::count_requests(&mut report.totals, &transport);
     Ok(session.conclude(report))
 }
 
 async fn prune_one(
     session: &Session<'_>,
-    entry: &TeamCacheEntry,
+    entry: &RemoteCacheEntry,
     transport: &Transport,
     options: &PruneOptions,
-) -> Result<CacheReport, CommandError> {
+) -> Result<CacheReport, RunError> {
     let policy = policy_of(entry, options);
     let found = blobs_of(entry, transport).await?;
     let listed = listing(entry, &found);
@@ -86,7 +86,7 @@ async fn prune_one(
         let digest = removal.blob.digest;
         let is_removed =
             options.mode == Mode::Pretend || remove(session, entry, transport, &found[&digest].object, digest).await?;
-        Ok::<_, CommandError>(is_removed.then_some(removal.blob.bytes))
+        Ok::<_, RunError>(is_removed.then_some(removal.blob.bytes))
     });
     let mut removing = removing.buffer_unordered(transport.settings().metadata_connections);
     while let Some(bytes) = removing.try_next().await? {
@@ -104,12 +104,12 @@ async fn prune_one(
 /// Remove a blob that is still the one that was listed, and still old.
 async fn remove(
     session: &Session<'_>,
-    entry: &TeamCacheEntry,
+    entry: &RemoteCacheEntry,
     transport: &Transport,
     listed: &Listed,
     digest: Sha256Digest,
-) -> Result<bool, CommandError> {
-    let at = team_cache::blob_location(entry, digest);
+) -> Result<bool, RunError> {
+    let at = remote::blob_location(entry, digest);
     let now = transport.stat(&at).await.map_err(|source| failed(entry, source))?;
     let Some(now) = now else { return Ok(false) };
     // A store that lists without tags answers with one all the same.
@@ -124,25 +124,24 @@ async fn remove(
 
 /// Remove everything that is larder's below the prefix.
 pub(super) async fn empty(
-    entry: &TeamCacheEntry,
+    entry: &RemoteCacheEntry,
     transport: &Transport,
     mode: Mode,
-) -> Result<CacheReport, CommandError> {
+) -> Result<CacheReport, RunError> {
     let found = blobs_of(entry, transport).await?;
     let before = listing(entry, &found);
     if mode == Mode::Act {
         let uses = folder(entry, "uses", transport).await?;
-        let uses =
-            uses.iter().filter_map(|object| use_file(object).map(|(_, path)| team_cache::location(entry, &path)));
-        let blobs = found.keys().map(|digest| team_cache::blob_location(entry, *digest));
+        let uses = uses.iter().filter_map(|object| use_file(object).map(|(_, path)| remote::location(entry, &path)));
+        let blobs = found.keys().map(|digest| remote::blob_location(entry, *digest));
         delete_all(entry, transport, blobs.chain(uses).collect()).await?;
     }
     let changed = mode == Mode::Act && before.blobs > 0;
     let (removed, removed_bytes) = (before.blobs, before.bytes);
-    Ok(CacheReport { removed, removed_bytes, changed, ..team_cache::report_of(entry) })
+    Ok(CacheReport { removed, removed_bytes, changed, ..remote::report_of(entry) })
 }
 
-async fn delete_all(entry: &TeamCacheEntry, transport: &Transport, all: Vec<Location>) -> Result<(), CommandError> {
+async fn delete_all(entry: &RemoteCacheEntry, transport: &Transport, all: Vec<Location>) -> Result<(), RunError> {
     let deletions = futures::stream::iter(&all).map(|at| transport.delete(at));
     let mut deletions = deletions.buffer_unordered(transport.settings().metadata_connections);
     while deletions.try_next().await.map_err(|source| failed(entry, source))?.is_some() {}
@@ -150,17 +149,17 @@ async fn delete_all(entry: &TeamCacheEntry, transport: &Transport, all: Vec<Loca
 }
 
 /// How many blobs there are, and how large they are together.
-pub(super) async fn state_of(entry: &TeamCacheEntry, transport: &Transport) -> Result<CacheReport, CommandError> {
+pub(super) async fn state_of(entry: &RemoteCacheEntry, transport: &Transport) -> Result<CacheReport, RunError> {
     Ok(listing(entry, &blobs_of(entry, transport).await?))
 }
 
-fn listing(entry: &TeamCacheEntry, found: &HashMap<Sha256Digest, Found>) -> CacheReport {
+fn listing(entry: &RemoteCacheEntry, found: &HashMap<Sha256Digest, Found>) -> CacheReport {
     let bytes = found.values().map(|found| found.blob.bytes).sum();
-    CacheReport { blobs: found.len() as u64, bytes, ..team_cache::report_of(entry) }
+    CacheReport { blobs: found.len() as u64, bytes, ..remote::report_of(entry) }
 }
 
 /// Every object that has the name of a blob at the place of that blob. What else lies there is somebody else's.
-async fn blobs_of(entry: &TeamCacheEntry, transport: &Transport) -> Result<HashMap<Sha256Digest, Found>, CommandError> {
+async fn blobs_of(entry: &RemoteCacheEntry, transport: &Transport) -> Result<HashMap<Sha256Digest, Found>, RunError> {
     let objects = folder(entry, "blobs", transport).await?;
     let found = objects.into_iter().filter_map(|object| {
         let digest: Sha256Digest = object.key.rsplit('/').next()?.parse().ok()?;
@@ -172,23 +171,23 @@ async fn blobs_of(entry: &TeamCacheEntry, transport: &Transport) -> Result<HashM
     Ok(found.collect())
 }
 
-async fn folder(entry: &TeamCacheEntry, name: &str, transport: &Transport) -> Result<Vec<Listed>, CommandError> {
-    let at = team_cache::location(entry, &MirrorPath::new([name]));
+async fn folder(entry: &RemoteCacheEntry, name: &str, transport: &Transport) -> Result<Vec<Listed>, RunError> {
+    let at = remote::location(entry, &MirrorPath::new([name]));
     transport.list(&at).await.map_err(|source| failed(entry, source))
 }
 
 /// When each blob was last used, by the files of the last `window`; and the files that are older.
 async fn uses_of(
     session: &Session<'_>,
-    entry: &TeamCacheEntry,
+    entry: &RemoteCacheEntry,
     transport: &Transport,
     window: Duration,
-) -> Result<(HashMap<Sha256Digest, Timestamp>, Vec<Location>), CommandError> {
+) -> Result<(HashMap<Sha256Digest, Timestamp>, Vec<Location>), RunError> {
     let mut read = Vec::new();
     let mut stale = Vec::new();
     for object in folder(entry, "uses", transport).await? {
         let Some((day, path)) = use_file(&object) else { continue };
-        let at = team_cache::location(entry, &path);
+        let at = remote::location(entry, &path);
         let age = Duration::try_from(session.now.duration_since(day)).unwrap_or_default();
         // A day more than the window: the date says nothing of the hour.
         if age > window.saturating_add(Duration::from_secs(24 * 3600)) { stale.push(at) } else { read.push((day, at)) }
@@ -222,7 +221,7 @@ fn use_file(object: &Listed) -> Option<(Timestamp, MirrorPath)> {
 }
 
 /// The command line's bounds, else those of `keep:`; `None` where everything stays.
-fn policy_of(entry: &TeamCacheEntry, options: &PruneOptions) -> Option<Policy> {
+fn policy_of(entry: &RemoteCacheEntry, options: &PruneOptions) -> Option<Policy> {
     let (max_age, max_size) = match (options.max_age, options.max_size, entry.keep) {
         (None, None, Keep::All | Keep::Lockfile) => return None,
         (None, None, Keep::Used { max_age, max_size, .. }) | (max_age, max_size, _) => (max_age, max_size),
@@ -231,6 +230,6 @@ fn policy_of(entry: &TeamCacheEntry, options: &PruneOptions) -> Option<Policy> {
     Some(Policy { max_age, max_bytes, ..Policy::default() })
 }
 
-fn failed(entry: &TeamCacheEntry, source: crate::transport::TransportError) -> CommandError {
-    CommandError::TeamCache { cache: entry.name.to_string(), source }
+fn failed(entry: &RemoteCacheEntry, source: crate::transport::TransportError) -> RunError {
+    RunError::TeamCache { cache: entry.name.to_string(), source }
 }

@@ -1,31 +1,22 @@
 //! `larder verify`: hash every blob of every cache.
 
-use super::{CommandError, Session, collected, obtain, upkeep};
-use crate::cache::{Damage, Validation};
+use crate::pipeline::{OnCorrupt, RunError, Session, built, inventory, materialize};
 use crate::report::Report;
 use crate::reporter::Phase;
-use crate::transport::{Expected, Size};
-
-/// What to do with a blob that is not what its name says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnCorrupt {
-    /// Name it.
-    Report,
-    /// Name it and remove it.
-    Delete,
-}
+use crate::store::{Damage, Validation};
+use crate::verified::{Expected, Size};
 
 /// Read everything. The report tells of each blob whether it is intact.
-pub fn verify(session: &Session<'_>, on_corrupt: OnCorrupt) -> Result<Report, CommandError> {
+pub fn verify(session: &Session<'_>, on_corrupt: OnCorrupt) -> Result<Report, RunError> {
     let mut report = Report::new("verify");
-    for cache in upkeep::open_all(session)? {
+    for cache in inventory::open_all(session)? {
         let contents = cache.contents()?;
         let (records, _) = cache.records()?;
-        let mut blobs = upkeep::blobs_of(&contents, &records);
+        let mut blobs = inventory::blobs_of(&contents, &records);
         let reporter = session.reporter;
         let bytes = blobs.iter().map(|blob| blob.bytes).sum();
         reporter.phase_started(Phase::Validate, blobs.len() as u64, Some(bytes));
-        let check = |item: usize| -> Result<Option<Damage>, CommandError> {
+        let check = |item: usize| -> Result<Option<Damage>, RunError> {
             let blob = &blobs[item];
             let name = blob
                 .requests
@@ -42,7 +33,7 @@ pub fn verify(session: &Session<'_>, on_corrupt: OnCorrupt) -> Result<Report, Co
                 Validation::Intact(_) | Validation::Missing => None,
             })
         };
-        let results = obtain::in_parallel(blobs.len(), &check);
+        let results = materialize::in_parallel(blobs.len(), &check);
         reporter.phase_finished(Phase::Validate);
         let mut corrupt = 0;
         for (item, result) in results {
@@ -58,14 +49,14 @@ pub fn verify(session: &Session<'_>, on_corrupt: OnCorrupt) -> Result<Report, Co
                 }
             }
         }
-        let mut cache_report = upkeep::state_of(session, &cache)?;
+        let mut cache_report = inventory::state_of(session, &cache)?;
         cache_report.corrupt = corrupt;
         cache_report.changed = corrupt > 0 && on_corrupt == OnCorrupt::Delete;
         cache_report.contents = blobs;
         report.caches.push(cache_report);
     }
-    report.caches.extend(collected::verify(session, on_corrupt)?);
-    for entry in &session.config.team_caches {
+    report.caches.extend(built::verify(session, on_corrupt)?);
+    for entry in &session.config.remote_caches {
         session.inform(&format!(
             "cache `{}` is in an object store: each of its blobs is checked when a job reads it, and not here",
             entry.name

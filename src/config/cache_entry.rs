@@ -10,7 +10,7 @@ use super::mirror_pattern::MirrorPattern;
 use super::reader::{Problem, Reader, path};
 use super::shape::{Text, TextOr, shape};
 use super::slack::Slack;
-use super::team_cache::TeamCacheEntry;
+use crate::config::remote_cache::RemoteCacheEntry;
 use crate::types::MirrorUrl;
 
 /// One cache that is a folder.
@@ -36,7 +36,7 @@ pub enum Kept {
     /// GitLab, or a volume.
     #[default]
     Yes,
-    /// Nobody: it is where blobs lie while a job uses them that a [`TeamCacheEntry`] keeps.
+    /// Nobody: it is where blobs lie while a job uses them that a [`RemoteCacheEntry`] keeps.
     No,
 }
 
@@ -90,7 +90,7 @@ impl CacheEntry {
         reader: &Reader<'_>,
         shapes: &[CacheShape],
         environments: &[PathBuf],
-    ) -> Result<(Vec<Self>, Vec<TeamCacheEntry>), Problem> {
+    ) -> Result<(Vec<Self>, Vec<RemoteCacheEntry>), Problem> {
         if shapes.is_empty() {
             let complaint = Complaint::new("there is no cache in `caches`");
             return Err(
@@ -98,7 +98,7 @@ impl CacheEntry {
             );
         }
         let mut caches: Vec<Self> = Vec::new();
-        let mut teams: Vec<TeamCacheEntry> = Vec::new();
+        let mut teams: Vec<RemoteCacheEntry> = Vec::new();
         for (index, shape) in shapes.iter().enumerate() {
             let reader = reader.item(index);
             let cache = Self::read(&reader, shape)?;
@@ -107,7 +107,7 @@ impl CacheEntry {
                 let complaint = Complaint::new(format!("two caches have the name `{}`", cache.name));
                 return Err(reader.key("name").problem(complaint.help("give each cache a name of its own")));
             }
-            if let Some(team) = TeamCacheEntry::read(&reader, shape, &cache)? {
+            if let Some(team) = RemoteCacheEntry::read(&reader, shape, &cache)? {
                 teams.push(team);
                 continue;
             }

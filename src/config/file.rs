@@ -77,12 +77,12 @@ fn read(reader: &Reader<'_>, shape: FileShape) -> Result<Config, Problem> {
     let at_mirrors = reader.key("mirrors");
     let mirrors = shape.mirrors.map(|mirrors| Mirrors::read(&at_mirrors, mirrors)).transpose()?;
     let (mirrors, collect) = mirrors.map_or((None, None), |mirrors| (mirrors.read, mirrors.collect));
-    let (caches, team_caches) = match &shape.caches {
+    let (caches, remote_caches) = match &shape.caches {
         Some(caches) => CacheEntry::read_all(&reader.key("caches"), caches, &environments)?,
         None => (default.caches, Vec::new()),
     };
     if let Some((index, entry)) = &collect {
-        entry.check(&at_mirrors.item(*index), &caches, &team_caches, &environments)?;
+        entry.check(&at_mirrors.item(*index), &caches, &remote_caches, &environments)?;
     }
     let collect = collect.map(|(_, entry)| entry);
     let jobs = JobRule::read_all(&reader.key("jobs"), shape.jobs.unwrap_or_default())?;
@@ -95,7 +95,7 @@ fn read(reader: &Reader<'_>, shape: FileShape) -> Result<Config, Problem> {
         mirrors,
         collect,
         caches,
-        team_caches,
+        remote_caches,
         jobs,
         build_deps,
         network,

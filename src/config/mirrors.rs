@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::access::{self, AccessKeys, PairShape};
-use super::collect_entry::CollectEntry;
 use super::complaint::Complaint;
 use super::keep::KeepShape;
 use super::reader::{Problem, Reader, flag, line};
 use super::shape::{Text, TextOr, shape};
+use crate::config::built_entry::BuiltEntry;
 use crate::types::{InvalidMirrorUrl, Mirror, MirrorUrl, PlainHttp, Signatures, shorten};
 
 shape! {
@@ -45,19 +45,19 @@ pub(super) struct Mirrors {
     /// Those to read from; `None` where the list holds nothing but one that collects, so that Spack's own stay in force.
     pub(super) read: Option<Vec<Mirror>>,
     /// The one that collects, and its place in the list.
-    pub(super) collect: Option<(usize, CollectEntry)>,
+    pub(super) collect: Option<(usize, BuiltEntry)>,
 }
 
 impl Mirrors {
     pub(super) fn read(reader: &Reader<'_>, shapes: Vec<TextOr<MirrorShape>>) -> Result<Self, Problem> {
         let mut mirrors: Vec<Mirror> = Vec::new();
-        let mut collect: Option<(usize, CollectEntry)> = None;
+        let mut collect: Option<(usize, BuiltEntry)> = None;
         for (index, shape) in shapes.into_iter().enumerate() {
             let reader = reader.item(index);
             let named = matches!(&shape, TextOr::Other(MirrorShape { name: Some(_), .. }));
             let entry = match &shape {
-                TextOr::Other(shape) if CollectEntry::is_meant_by(&reader, shape)? => {
-                    Entry::Collects(CollectEntry::read(&reader, shape)?)
+                TextOr::Other(shape) if BuiltEntry::is_meant_by(&reader, shape)? => {
+                    Entry::Collects(BuiltEntry::read(&reader, shape)?)
                 }
                 _ => Entry::Reads(Mirror::read(&reader, shape)?),
             };
@@ -85,7 +85,7 @@ impl Mirrors {
 /// One entry of the list.
 enum Entry {
     Reads(Mirror),
-    Collects(CollectEntry),
+    Collects(BuiltEntry),
 }
 
 impl Entry {

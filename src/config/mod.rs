@@ -11,9 +11,9 @@
 
 mod access;
 mod build_deps;
+mod built_entry;
 mod cache_entry;
 mod cache_name;
-mod collect_entry;
 mod complaint;
 mod error;
 mod expand;
@@ -24,9 +24,9 @@ mod mirror_pattern;
 mod mirrors;
 mod network;
 mod reader;
+mod remote_cache;
 mod shape;
 mod slack;
-mod team_cache;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -36,15 +36,15 @@ use std::path::{Path, PathBuf};
 use bytesize::ByteSize;
 
 pub use build_deps::{BuildDeps, InvalidBuildDeps};
+pub use built_entry::{BuiltEntry, Upkeep};
 pub use cache_entry::{CacheEntry, Kept};
 pub use cache_name::{CacheName, InvalidCacheName};
-pub use collect_entry::{CollectEntry, Upkeep};
 pub use error::{ConfigError, Excerpt, Position};
 pub use jobs::JobRule;
 pub use keep::{Keep, LockfileBlobs};
 pub use mirror_pattern::MirrorPattern;
+pub use remote_cache::RemoteCacheEntry;
 pub use slack::{InvalidSlack, Slack};
-pub use team_cache::TeamCacheEntry;
 
 use crate::fs::{Kind, kind, normalise};
 use crate::transport::NetworkSettings;
@@ -68,11 +68,11 @@ pub struct Config {
     /// The mirrors, in the order in which they are asked; `None`: those that Spack would use.
     pub mirrors: Option<Vec<Mirror>>,
     /// The folder that collects what the pipeline built; asked after all mirrors.
-    pub collect: Option<CollectEntry>,
+    pub collect: Option<BuiltEntry>,
     /// The caches that are folders, in the order in which they are tried. At least one.
     pub caches: Vec<CacheEntry>,
     /// The caches in object stores, in the order in which they are tried.
-    pub team_caches: Vec<TeamCacheEntry>,
+    pub remote_caches: Vec<RemoteCacheEntry>,
     /// What the jobs need, in the order in which their patterns are tried.
     pub jobs: Vec<JobRule>,
     /// Which build dependencies are needed, where a job does not say so.
@@ -115,7 +115,7 @@ impl Config {
             mirrors: None,
             collect: None,
             caches: vec![CacheEntry::shared(root)],
-            team_caches: Vec::new(),
+            remote_caches: Vec::new(),
             jobs: Vec::new(),
             build_deps: None,
             network: NetworkSettings::default(),
@@ -130,7 +130,7 @@ impl Config {
 
     /// Where there is a team cache, and mirrors that no folder is for, add a folder for their binaries that nobody keeps.
     pub fn provide_scratch(&mut self) {
-        if !self.team_caches.is_empty() && self.caches.iter().all(|cache| !cache.prefixes.is_empty()) {
+        if !self.remote_caches.is_empty() && self.caches.iter().all(|cache| !cache.prefixes.is_empty()) {
             self.caches.push(CacheEntry::scratch(&self.root));
         }
     }

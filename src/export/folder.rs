@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::{ExportError, ExportRecord};
-use crate::cache::StoredBlob;
 use crate::fs::{Kind, kind};
-use crate::transport::Expected;
-use crate::transport::verifier::{BlobError, BlobWriter, for_each_piece, verify_reader};
+use crate::store::StoredBlob;
+use crate::verified::Expected;
+use crate::verified::{BlobError, BlobWriter, for_each_piece, verify_reader};
 
 /// Unfinished files: on the file system of the export, where they can be renamed.
 const PARTIAL: &str = ".larder-partial";

@@ -8,8 +8,8 @@ use fs_err as fs;
 
 use super::JobError;
 use crate::fs::{Kind, kind};
-use crate::metrics::{self, DOTENV, OPEN_METRICS, Prepared};
 use crate::report::Report;
+use crate::runner::metrics::{self, DOTENV, OPEN_METRICS, Prepared};
 
 /// `.larder/job` of a project.
 #[derive(Clone, Debug)]
@@ -120,7 +120,7 @@ impl JobFolder {
         Ok(JobLock { _file: file })
     }
 
-    pub(super) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> JobError + '_ {
+    pub(crate) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> JobError + '_ {
         move |source| JobError::Io { path: self.root.clone(), what, source }
     }
 }

@@ -12,9 +12,9 @@ use tempfile::TempPath;
 use super::index::{IndexFormat, Listed, SpecNodes, index, read_spec_blob, spec_nodes};
 use super::scope;
 use super::{JobError, JobFolder};
-use crate::cache::StoredBlob;
 use crate::mirror::{Layout, parse_v2};
-use crate::report::BlobRole;
+use crate::store::StoredBlob;
+use crate::types::BlobRole;
 use crate::types::{DagHash, Mirror, MirrorPath, Sha256Digest, Signatures, SpecId};
 
 /// A metadata document between its arrival and the building of the mirror. Large ones (layout v2 repeats the whole graph in

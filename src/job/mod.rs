@@ -20,7 +20,6 @@ mod error;
 mod folder;
 mod index;
 mod mirror;
-mod restored;
 mod scope;
 mod state;
 
@@ -29,6 +28,5 @@ pub use folder::{JobFolder, JobLock};
 pub(crate) use index::{IndexFormat, Listed, SpecNodes, index};
 pub use mirror::{Document, Entry, EntryBlob, JobMirror, build, described_spec};
 pub(crate) use mirror::{nodes_of, v2_index_files, v3_index_files, v3_index_manifest};
-pub use restored::RestoredCaches;
 pub(crate) use scope::{FILE_NAME as SCOPE_FILE_NAME, MirrorEntry, scope_text};
 pub use state::{ForTeam, State};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, JobFolder};
-use crate::metrics::Prepared;
+use crate::runner::metrics::Prepared;
 use crate::types::{DagHash, Sha256Digest};
 
 const FORMAT: u64 = 1;

@@ -20,9 +20,9 @@ use thiserror::Error;
 
 use super::v3::Manifest;
 use super::{Layout, MirrorError};
-use crate::transport::verifier::verify_reader;
 use crate::transport::{Transport, public};
 use crate::types::{Mirror, MirrorPath, Sha256Digest, shorten};
+use crate::verified::verify_reader;
 
 /// The most keys that are taken from one mirror: stops an index of millions, each of which would be asked for. Real mirrors
 /// have a handful.

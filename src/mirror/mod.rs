@@ -19,9 +19,10 @@ pub use error::MirrorError;
 pub use keys::{Fingerprint, InvalidFingerprint, Keys, PublicKey, keys_in, v2_key_files, v3_key_files};
 pub use v2::{V2Metadata, parse as parse_v2};
 
-use crate::report::BlobRole;
-use crate::transport::{Expected, Location, Transport, TransportError};
+use crate::transport::{Location, Transport, TransportError};
+use crate::types::BlobRole;
 use crate::types::{Mirror, MirrorPath, Signatures, SpecId};
+use crate::verified::Expected;
 
 /// The layout in which a mirror has a spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

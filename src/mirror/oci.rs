@@ -16,9 +16,10 @@ use url::Url;
 
 use super::v3::{BINARY, MAX_SPEC_BYTES, manifest_path};
 use super::{Answer, Layout, MirrorError, Published, PublishedBlob};
-use crate::report::BlobRole;
-use crate::transport::{Expected, Location, Size, Transport, public};
+use crate::transport::{Location, Transport, public};
+use crate::types::BlobRole;
 use crate::types::{Mirror, MirrorPath, Sha256Digest, SpecId};
+use crate::verified::{Expected, Size};
 
 /// The media type of a spec's JSON in layout v3.
 const SPEC: &str = "application/vnd.spack.spec.v5+json";

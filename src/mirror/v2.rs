@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 
 use super::clearsign::signed_text;
 use super::{Answer, Layout, MirrorError, Published, PublishedBlob};
-use crate::report::BlobRole;
-use crate::transport::{Expected, Size, Transport, public};
+use crate::transport::{Transport, public};
+use crate::types::BlobRole;
 use crate::types::{Mirror, MirrorPath, Sha256Digest, SpecId, path_part};
+use crate::verified::{Expected, Size};
 
 const SIGNED: &str = ".spec.json.sig";
 const PLAIN: &str = ".spec.json";

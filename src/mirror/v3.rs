@@ -9,9 +9,10 @@ use serde::Deserialize;
 
 use super::clearsign::signed_text;
 use super::{Answer, Layout, MirrorError, Published, PublishedBlob};
-use crate::report::BlobRole;
-use crate::transport::{Expected, Size, Transport, public};
+use crate::transport::{Transport, public};
+use crate::types::BlobRole;
 use crate::types::{Mirror, MirrorPath, Sha256Digest, SpecId};
+use crate::verified::{Expected, Size};
 
 pub(super) const BINARY: &str = "application/vnd.spack.install.v2.tar+gzip";
 const SPEC_PREFIX: &str = "application/vnd.spack.spec.v";

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::error::{TransportError, public};
 use super::limits::NetworkSettings;
-use super::verifier::{BlobError, BlobWriter, Expected, Size, VerifiedBlob};
+use crate::verified::{BlobError, BlobWriter, Expected, Size, VerifiedBlob};
 
 /// How many pieces of a download wait for the disk, at most: bounds the memory of a download on a fast line.
 const PIECES_IN_FLIGHT: usize = 2;

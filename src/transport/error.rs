@@ -10,7 +10,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::objects::ObjectError;
-use super::verifier::Mismatch;
+use crate::verified::Mismatch;
 
 /// A failed request. Addresses are kept without credentials: messages end up in public job logs.
 #[derive(Debug, Error, Diagnostic)]

@@ -7,7 +7,7 @@ use fs_err as fs;
 use url::Url;
 
 use super::error::{TransportError, public};
-use super::verifier::{BlobError, BlobWriter, Expected, VerifiedBlob, for_each_piece};
+use crate::verified::{BlobError, BlobWriter, Expected, VerifiedBlob, for_each_piece};
 
 /// A file, or `None` where there is none. A mirror whose own folder is missing is checked by the caller, once.
 pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {

@@ -14,7 +14,6 @@ mod limits;
 mod objects;
 mod registry;
 mod retry;
-pub mod verifier;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,8 +26,8 @@ pub use error::TransportError;
 pub(crate) use error::public;
 pub use limits::{Limits, NetworkSettings};
 pub use objects::{Listed, ObjectError, Refusal, UploadError, Written};
-pub use verifier::{Expected, Size, VerifiedBlob};
 
+use crate::verified::Expected;
 use body::{Body, Part};
 use credentials::Credentials;
 

@@ -25,7 +25,7 @@ use super::credentials::{Credential, Credentials, Login, Source, Sourced};
 use super::error::{TransportError, public};
 use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::limits::NetworkSettings;
-use super::{Location, Purpose, verifier};
+use super::{Location, Purpose};
 use crate::types::{Access, Sha256Digest};
 
 /// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
@@ -101,7 +101,7 @@ impl Registry {
         let bytes = collect(&self.settings, url, body, MAX_MANIFEST).await?;
         let found = Sha256Digest::from_bytes(Sha256::digest(&bytes).into());
         if let Some(expected) = promised.filter(|promised| *promised != found) {
-            let mismatch = verifier::Mismatch::WrongDigest { expected, found };
+            let mismatch = crate::verified::Mismatch::WrongDigest { expected, found };
             return Err(TransportError::Mismatch { url: public(url), mismatch });
         }
         let extent = Extent::Whole { length: Some(bytes.len() as u64) };

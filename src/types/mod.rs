@@ -12,8 +12,12 @@ mod mirror;
 mod mirror_path;
 mod mirror_url;
 mod names;
+mod normal_path;
 mod registry_url;
+mod request;
 mod spec_id;
+mod totals;
+mod upload_cause;
 mod variables;
 
 pub use access::{Access, AccessPair, Secret};
@@ -26,7 +30,11 @@ pub use mirror_path::MirrorPath;
 pub use mirror_url::{InvalidMirrorUrl, MirrorUrl, PlainHttp};
 pub(crate) use mirror_url::{is_loopback, is_object_store};
 pub use names::{InvalidName, PackageName, PathPart, VersionText, path_part};
+pub use normal_path::normalise;
+pub use request::{BlobRole, Request};
 pub use spec_id::{Arch, Compiler, SpecId};
+pub use totals::Totals;
+pub use upload_cause::UploadCause;
 pub use variables::Variables;
 
 /// Serde through `FromStr` and `Display`, so that a value can't enter by a door that skips the checks.

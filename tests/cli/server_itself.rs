@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::transport::{Expected, Limits, Location, NetworkSettings, Order, Partial, Size, Transport, TransportError};
+use larder::transport::{Limits, Location, NetworkSettings, Order, Partial, Transport, TransportError};
 use larder::types::{PlainHttp, Variables};
+use larder::verified::{Expected, Size};
 use rstest::rstest;
 
 use crate::fixtures::{Blob, Mirror};

@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 use jiff::Timestamp;
-use larder::report::{BlobReport, BlobRole, CacheReport, Report};
+use larder::report::{BlobReport, CacheReport, Report};
+use larder::types::BlobRole;
 use larder::types::DagHash;
 
 use super::{Column, Grid, Line};

@@ -1,6 +1,7 @@
 //! `larder verify`: which blobs are not what their name says.
 
-use larder::report::{BlobReport, BlobRole, CacheReport, Report};
+use larder::report::{BlobReport, CacheReport, Report};
+use larder::types::BlobRole;
 
 use crate::cli::console::{BAD, GOOD, Palette, count, printable, size};
 

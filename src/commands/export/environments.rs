@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::super::{CommandError, Session};
 use crate::export::{ExportError, ExportFolder};
+use crate::pipeline::{RunError, Session};
 use crate::types::{MirrorPath, path_part};
 
 /// The most bytes of a `spack.yaml` that is looked at for what does not travel.
 const MAX_YAML_BYTES: u64 = 1 << 20;
 
 /// Copy `spack.yaml` and `spack.lock` of each environment.
-pub(super) fn write_environments(session: &Session<'_>, folder: &mut ExportFolder) -> Result<(), CommandError> {
+pub(super) fn write_environments(session: &Session<'_>, folder: &mut ExportFolder) -> Result<(), RunError> {
     let mut names: Vec<String> = Vec::new();
     for path in &session.config.environments {
         let (lockfile, manifest) = if path.is_dir() {

@@ -15,16 +15,16 @@ use fs_err as fs;
 
 use self::environments::write_environments;
 use self::published::{keys, write_keys, write_metadata};
-use super::environments::{InstallTrees, load};
-use super::obtain::{self, BlobNeed, Held, Obtained};
-use super::resolve::{self, Documents, Found, Resolution, Scope};
-use super::team_cache::TeamCaches;
-use super::upload::Note;
-use super::{CommandError, Mode, Session, Wanted, upkeep, upload};
 use crate::config::BuildDeps;
 use crate::export::{Contents, ExportError, ExportFolder, ExportRecord, larder_yaml, mirrors_yaml, readme};
 use crate::job::{JobFolder, SCOPE_FILE_NAME};
 use crate::mirror::PublishedBlob;
+use crate::pipeline::environments::{InstallTrees, load};
+use crate::pipeline::materialize::{self, BlobNeed, CachedBlob, Obtained};
+use crate::pipeline::remote::RemoteCaches;
+use crate::pipeline::resolve::{self, Documents, Located, Resolution, Scope};
+use crate::pipeline::uploads::Note;
+use crate::pipeline::{Mode, RunError, Session, Wanted, inventory, uploads};
 use crate::report::{ExportReport, Report, Status};
 use crate::reporter::Phase;
 use crate::transport::{Limits, Transport};
@@ -38,18 +38,18 @@ struct Copy {
 }
 
 /// Write the environments and their binaries to a folder, or add to it what is missing.
-pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Result<Report, CommandError> {
+pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Result<Report, RunError> {
     // A plain `spack install`, which is what follows at the other site, wants all build dependencies.
     let build_deps = wanted.build_deps.or(session.config.build_deps).unwrap_or(BuildDeps::All);
     let wanted = Wanted { build_deps: Some(build_deps), ..wanted.clone() };
     let environments = load(session, &wanted, InstallTrees::Named)?;
-    let caches = upkeep::open_all(session)?;
+    let caches = inventory::open_all(session)?;
     check_output(session, output)?;
     let job_folder = JobFolder::of(&session.config.root);
     let _lock = job_folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
-    upload::note(session, &job_folder, Note::OfThisJob, Mode::Act)?;
+    uploads::note(session, &job_folder, Note::OfThisJob, Mode::Act)?;
     let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
-    let teams = TeamCaches::beside(session, &transport);
+    let teams = RemoteCaches::beside(session, &transport);
     let staging = job_folder.partial();
     let documents = Documents::Keep(&staging);
     let resolution = resolve::resolve(session, &environments, &wanted, Scope::WholeEnvironments, &transport, documents);
@@ -64,11 +64,11 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     let there = tokio::task::block_in_place(|| look(session, &folder, &copies))?;
     let missing: Vec<&Copy> = copies.iter().filter(|copy| !there.contains_key(&copy.path.to_string())).collect();
     let digests: HashSet<Sha256Digest> = missing.iter().map(|copy| copy.blob.expected.digest).collect();
-    let mut needs = obtain::needs(session, &resolution.found, &caches)?;
+    let mut needs = materialize::needs(session, &resolution.found, &caches)?;
     needs.retain(|need: &BlobNeed| digests.contains(&need.blob.expected.digest));
 
     let copy = |obtained: &Obtained| tokio::task::block_in_place(|| copy_all(session, &folder, &missing, obtained));
-    let (obtained, ()) = obtain::obtain(session, &needs, &caches, &teams, &transport, &staging, copy).await?;
+    let (obtained, ()) = materialize::obtain(session, &needs, &caches, &teams, &transport, &staging, copy).await?;
     let fingerprints = write_keys(&folder, &found, &folder_of, &keys)?;
     write_metadata(&folder, &found, &folder_of)?;
     write_environments(session, &mut folder)?;
@@ -81,7 +81,7 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     };
     write_texts(&folder, build_deps, &contents)?;
 
-    let mut report = obtain::report(session, "export", &resolution, &obtained, &caches, &teams, &transport)?;
+    let mut report = materialize::report(session, "export", &resolution, &obtained, &caches, &teams, &transport)?;
     report.export = Some(describe(&mut report, &folder, &resolution, &copies, &there, fingerprints));
     folder.leave()?;
     let report = session.conclude(report);
@@ -109,14 +109,14 @@ fn check_output(session: &Session<'_>, output: &Path) -> Result<(), ExportError>
     Ok(())
 }
 
-fn sorted(resolution: &Resolution) -> Vec<&Found> {
-    let mut found: Vec<&Found> = resolution.found.values().collect();
+fn sorted(resolution: &Resolution) -> Vec<&Located> {
+    let mut found: Vec<&Located> = resolution.found.values().collect();
     found.sort_by(|a, b| (&a.spec.name, a.spec.hash).cmp(&(&b.spec.name, b.spec.hash)));
     found
 }
 
 /// The folder of each spec's binary. There is one even where nothing was found: a configuration without mirrors is an error.
-fn folders(record: &mut ExportRecord, found: &[&Found]) -> HashMap<DagHash, String> {
+fn folders(record: &mut ExportRecord, found: &[&Located]) -> HashMap<DagHash, String> {
     let mut kinds: Vec<Signatures> = found.iter().map(|found| found.published.mirror.demanded_signatures()).collect();
     // The first kind gets `mirror/`.
     kinds.sort_by_key(|kind| *kind == Signatures::NotRequired);
@@ -135,7 +135,7 @@ fn inside(folder: &str, path: &MirrorPath) -> MirrorPath {
     MirrorPath::new([folder].into_iter().chain(path.parts()))
 }
 
-fn copies(found: &[&Found], folder_of: &HashMap<DagHash, String>) -> Vec<Copy> {
+fn copies(found: &[&Located], folder_of: &HashMap<DagHash, String>) -> Vec<Copy> {
     let mut seen = HashSet::new();
     let mut copies = Vec::new();
     for found in found {
@@ -151,7 +151,7 @@ fn copies(found: &[&Found], folder_of: &HashMap<DagHash, String>) -> Vec<Copy> {
 }
 
 /// What the folder holds already, by path, with its size. Read to the end: it may have come from anywhere.
-fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result<HashMap<String, u64>, CommandError> {
+fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result<HashMap<String, u64>, RunError> {
     let present: Vec<(&Copy, u64)> =
         copies.iter().filter_map(|copy| Some((copy, folder.size_of(&copy.path)?))).collect();
     if present.is_empty() {
@@ -159,7 +159,7 @@ fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result
     }
     let reporter = session.reporter;
     reporter.phase_started(Phase::Validate, present.len() as u64, Some(present.iter().map(|(_, bytes)| bytes).sum()));
-    let check = |item: usize| -> Result<Option<(String, u64)>, CommandError> {
+    let check = |item: usize| -> Result<Option<(String, u64)>, RunError> {
         session.go_on()?;
         let (copy, bytes) = present[item];
         let item = item as u64;
@@ -172,7 +172,7 @@ fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result
         }
         Ok(held.map(|bytes| (copy.path.to_string(), bytes)))
     };
-    let results = obtain::in_parallel(present.len(), &check);
+    let results = materialize::in_parallel(present.len(), &check);
     reporter.phase_finished(Phase::Validate);
     results.into_iter().filter_map(|(_, result)| result.transpose()).collect()
 }
@@ -182,16 +182,16 @@ fn copy_all(
     folder: &ExportFolder,
     missing: &[&Copy],
     obtained: &Obtained,
-) -> Result<(), CommandError> {
+) -> Result<(), RunError> {
     let present = missing.iter().filter_map(|copy| Some((*copy, obtained.blobs.get(&copy.blob.expected.digest)?)));
-    let present: Vec<(&Copy, &Held)> = present.collect();
+    let present: Vec<(&Copy, &CachedBlob)> = present.collect();
     if present.is_empty() {
         return Ok(());
     }
     let reporter = session.reporter;
     let bytes = present.iter().map(|(_, held)| held.blob.bytes()).sum();
     reporter.phase_started(Phase::Export, present.len() as u64, Some(bytes));
-    let copy = |item: usize| -> Result<(), CommandError> {
+    let copy = |item: usize| -> Result<(), RunError> {
         session.go_on()?;
         let (copy, held) = present[item];
         let item = item as u64;
@@ -201,7 +201,7 @@ fn copy_all(
         reporter.item_finished(Phase::Export, item);
         Ok(copied?)
     };
-    let results = obtain::in_parallel(present.len(), &copy);
+    let results = materialize::in_parallel(present.len(), &copy);
     reporter.phase_finished(Phase::Export);
     results.into_iter().try_for_each(|(_, result)| result)
 }

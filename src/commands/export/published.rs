@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::resolve::Found;
-use super::super::{CommandError, Session};
 use super::inside;
 use crate::export::{ExportError, ExportFolder};
 use crate::job::{
     IndexFormat, JobError, Listed, SpecNodes, index, nodes_of, v2_index_files, v3_index_files, v3_index_manifest,
 };
 use crate::mirror::{Fingerprint, Layout, v2_key_files, v3_key_files};
-use crate::report::BlobRole;
+use crate::pipeline::resolve::Located;
+use crate::pipeline::{RunError, Session};
 use crate::transport::Transport;
+use crate::types::BlobRole;
 use crate::types::{DagHash, Mirror, MirrorPath, Sha256Digest};
 
 /// The keys for each folder of the export.
@@ -20,10 +20,10 @@ pub(super) type KeysOf = BTreeMap<String, BTreeMap<Fingerprint, Vec<u8>>>;
 /// Ask each mirror that something comes from for its keys, in the layouts in which it has the specs.
 pub(super) async fn keys(
     session: &Session<'_>,
-    found: &[&Found],
+    found: &[&Located],
     folder_of: &HashMap<DagHash, String>,
     transport: &Transport,
-) -> Result<KeysOf, CommandError> {
+) -> Result<KeysOf, RunError> {
     let mut asked: Vec<(&Mirror, Layout)> = Vec::new();
     let mut keys = KeysOf::new();
     for found in found {
@@ -47,10 +47,10 @@ pub(super) async fn keys(
 /// Write the keys in each layout of each mirror, and say which there are.
 pub(super) fn write_keys(
     folder: &ExportFolder,
-    found: &[&Found],
+    found: &[&Located],
     folder_of: &HashMap<DagHash, String>,
     keys: &KeysOf,
-) -> Result<Vec<String>, CommandError> {
+) -> Result<Vec<String>, RunError> {
     let mut fingerprints = Vec::new();
     for mirror in &folder.record.mirrors {
         let mut keys = keys.get(&mirror.folder).cloned().unwrap_or_default();
@@ -83,7 +83,7 @@ fn keep_earlier_keys(folder: &ExportFolder, mirror: &str, keys: &mut BTreeMap<Fi
     }
 }
 
-fn layouts(found: &[&Found], folder_of: &HashMap<DagHash, String>, folder: &str) -> Vec<Layout> {
+fn layouts(found: &[&Located], folder_of: &HashMap<DagHash, String>, folder: &str) -> Vec<Layout> {
     let has = |layout: &Layout| {
         found.iter().any(|found| found.published.layout == *layout && folder_of[&found.spec.hash] == folder)
     };
@@ -93,9 +93,9 @@ fn layouts(found: &[&Found], folder_of: &HashMap<DagHash, String>, folder: &str)
 /// The metadata, byte for byte, and then the index of all of it.
 pub(super) fn write_metadata(
     folder: &ExportFolder,
-    found: &[&Found],
+    found: &[&Located],
     folder_of: &HashMap<DagHash, String>,
-) -> Result<(), CommandError> {
+) -> Result<(), RunError> {
     for mirror in &folder.record.mirrors {
         let (mut v3, mut v2) = (Vec::new(), Vec::new());
         for found in found.iter().filter(|found| folder_of[&found.spec.hash] == mirror.folder) {

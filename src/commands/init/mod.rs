@@ -14,9 +14,10 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use self::mirrors::FoundMirror;
-use super::{CommandError, Session};
+use super::CommandError;
 use crate::fs::{Kind, kind};
 use crate::job::JobFolder;
+use crate::pipeline::Session;
 use crate::spack_config;
 use crate::types::Signatures;
 

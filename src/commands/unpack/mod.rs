@@ -18,15 +18,17 @@ use thiserror::Error;
 
 use self::target::Target;
 use self::workplace::Workplace;
-use super::{CommandError, Mode, Session, pack, upkeep};
+use super::{CommandError, pack};
 use crate::archive::{self, Entry, EntryKind, Limits, Problem};
-use crate::cache::{ArchivedRecords, FoundBlob, Place, Validation};
 use crate::job::JobFolder;
+use crate::pipeline::{Mode, Session, inventory};
 use crate::report::{ArchiveReport, Report};
 use crate::reporter::Phase;
-use crate::transport::verifier::{BlobError, BlobWriter, verify_reader};
-use crate::transport::{Expected, Size};
+use crate::runner::{ArchivedRecords, Place};
+use crate::store::{FoundBlob, Validation};
 use crate::types::Sha256Digest;
+use crate::verified::{BlobError, BlobWriter, verify_reader};
+use crate::verified::{Expected, Size};
 
 /// An archive that does not fit to the configured caches.
 #[derive(Debug, Error, Diagnostic)]
@@ -62,7 +64,7 @@ pub fn unpack(session: &Session<'_>, path: &Path, mode: Mode) -> Result<Report, 
     for entry in &session.config.caches {
         // A cache outside of the project folder has no path in any archive.
         if let Ok(prefix) = pack::prefix_of(session, entry) {
-            targets.push(Target::new(upkeep::open(session, entry)?, prefix));
+            targets.push(Target::new(inventory::open(session, entry)?, prefix));
         }
     }
     let mut unpacking = Unpacking { session, mode, targets, workplace: None, skipped: BTreeSet::new(), item: 0 };

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use crate::cache::{Cache, CacheError};
-use crate::commands::{CommandError, Session};
+use crate::commands::CommandError;
 use crate::job::{JobFolder, JobLock};
+use crate::pipeline::Session;
+use crate::store::{Cache, CacheError};
 
 /// Where blobs wait: made when the first one comes, so that an archive that is refused before leaves no trace at all.
 pub(super) struct Workplace {

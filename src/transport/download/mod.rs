@@ -36,8 +36,8 @@ use self::partial::GrowingBlob;
 use self::slots::Purpose;
 use self::work::{MIN_STRETCH, Work};
 use super::error::{TransportError, public};
-use super::verifier::{BlobError, Expected, Mismatch, Size, VerifiedBlob};
 use super::{Location, Transport, body, file, retry};
+use crate::verified::{BlobError, Expected, Mismatch, Size, VerifiedBlob};
 
 /// A blob smaller than this is asked for by one plain request: what could be lost of it is not worth a journal.
 const SMALL: u64 = 256 << 10;

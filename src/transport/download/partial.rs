@@ -18,7 +18,7 @@ use rangemap::RangeSet;
 use tempfile::TempPath;
 
 use crate::fs::{Kind, kind};
-use crate::transport::verifier::{BlobError, Expected, Mismatch, Size, VerifiedBlob, Verifier};
+use crate::verified::{BlobError, Expected, Mismatch, Size, VerifiedBlob, Verifier};
 
 /// Where a blob grows.
 #[derive(Clone, Debug)]

@@ -14,8 +14,8 @@ use super::{Event, Portion, Shared, Slot};
 use crate::transport::body::{Body, Extent, Part, Tag, within_idle, within_total};
 use crate::transport::error::{TransportError, public};
 use crate::transport::retry::{backoff, pause_after};
-use crate::transport::verifier::{Mismatch, Size};
 use crate::transport::{Location, Purpose};
+use crate::verified::{Mismatch, Size};
 
 /// How many bytes are handed to the writer at once: each portion is one entry of the journal, and what is not yet handed over
 /// is lost if larder is killed.

@@ -14,7 +14,7 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, P
 use super::{About, Location, Meaning, ObjectError, Objects, Refusal, TransportError, find, key, public, trouble};
 use crate::transport::limits::PART_BYTES;
 use crate::transport::retry;
-use crate::transport::verifier::{Expected, Verifier};
+use crate::verified::{Expected, Verifier};
 
 /// An object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum UploadError {
     Transport(#[from] TransportError),
     /// The file on the disk is not what its name says, or can't be read.
     #[error(transparent)]
-    Blob(#[from] crate::transport::verifier::BlobError),
+    Blob(#[from] crate::verified::BlobError),
     /// Somebody asked to stop, or the time is over.
     #[error("stopped half-way; nothing of it is visible")]
     Stopped,
@@ -65,7 +65,7 @@ impl Objects {
         let mut next = || next_part(&mut file, &mut verifier);
         let first = next()?;
         if first.len() < PART_BYTES {
-            verifier.finish().map_err(crate::transport::verifier::BlobError::from)?;
+            verifier.finish().map_err(crate::verified::BlobError::from)?;
             return Ok(self.put(at, first).await?);
         }
         // A conditional end of an upload in parts is not everywhere: ask first. Two writers at once write the same bytes.
@@ -87,7 +87,7 @@ impl Objects {
                 upload.put_part(PutPayload::from(part)).await.map_err(failed)?;
                 part = next_part(&mut file, &mut verifier)?;
             }
-            verifier.finish().map_err(crate::transport::verifier::BlobError::from)?;
+            verifier.finish().map_err(crate::verified::BlobError::from)?;
             Ok(())
         };
         let sent = sent.await;
@@ -174,7 +174,7 @@ fn one(path: Path) -> futures::stream::BoxStream<'static, object_store::Result<P
 }
 
 /// Read as much as one part takes, and hash it. The last one is shorter, or empty.
-fn next_part(file: &mut impl Read, verifier: &mut Verifier) -> Result<Bytes, crate::transport::verifier::BlobError> {
+fn next_part(file: &mut impl Read, verifier: &mut Verifier) -> Result<Bytes, crate::verified::BlobError> {
     let mut part = Vec::with_capacity(PART_BYTES);
     file.by_ref().take(PART_BYTES as u64).read_to_end(&mut part)?;
     verifier.update(&part)?;

@@ -1,0 +1,137 @@
+//! The environments of a project: their lockfiles, the mirrors that each uses, and what is installed already.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::install_tree;
+use crate::job::JobFolder;
+use crate::lockfile::Lockfile;
+use crate::pipeline::error::RunError;
+use crate::pipeline::{Session, Wanted};
+use crate::spack_config::{self, SpackMirror};
+use crate::store::built::Folder;
+use crate::types::{DagHash, Mirror, MirrorUrl, PlainHttp, Signatures};
+
+/// Everything a command has to know of the environments.
+pub(crate) struct Environments {
+    /// In the order of the configuration.
+    pub lockfiles: Vec<Lockfile>,
+    /// All mirrors, each once.
+    pub mirrors: Vec<Arc<Mirror>>,
+    /// For each environment, its mirrors as positions in `mirrors`, in the order in which they are asked.
+    pub mirrors_of: Vec<Vec<usize>>,
+    /// The folder of what the branch built, asked after all mirrors.
+    pub collected: Option<Folder>,
+    /// What the install trees hold.
+    pub installed: HashSet<DagHash>,
+}
+
+/// Whether specs of install trees that Spack's configuration names count as installed.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum InstallTrees {
+    /// They do: for the job at hand.
+    Configured,
+    /// Only those named on the command line do: a cache is filled for other machines.
+    Named,
+}
+
+pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, trees: InstallTrees) -> Result<Environments, RunError> {
+    let lockfiles = lockfiles(session)?;
+    let mut mirrors: Vec<Arc<Mirror>> = Vec::new();
+    let mut mirrors_of = Vec::new();
+    let mut installed = HashSet::new();
+    let mut files = Vec::new();
+    let job_folder = JobFolder::of(&session.config.root);
+    for path in &session.config.environments {
+        let folder = if path.is_dir() { Some(path.as_path()) } else { folder_of_lockfile(path) };
+        let needs_spack = session.config.mirrors.is_none() || trees == InstallTrees::Configured;
+        let spack = if needs_spack {
+            let home = session.home.as_deref();
+            Some(spack_config::discover(folder, &session.variables, home, job_folder.root())?)
+        } else {
+            None
+        };
+        let found: Vec<Mirror> = match (&session.config.mirrors, &spack) {
+            (Some(entries), _) => entries.clone(),
+            (None, Some(spack)) => spack.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?,
+            (None, None) => Vec::new(),
+        };
+        mirrors_of.push(found.into_iter().map(|mirror| position(&mut mirrors, mirror)).collect());
+        if let Some(spack) = spack {
+            if session.config.mirrors.is_none() {
+                spack.notes.iter().for_each(|note| session.warn(note));
+            }
+            files.extend(spack.files);
+            if trees == InstallTrees::Configured && wanted.install_trees.is_empty() {
+                for tree in spack.install_trees {
+                    installed.extend(install_tree::installed_specs(&tree)?.unwrap_or_default());
+                }
+            }
+        }
+    }
+    for tree in &wanted.install_trees {
+        let found = install_tree::installed_specs(tree)?;
+        installed.extend(found.ok_or_else(|| RunError::NoInstallTree { path: tree.clone() })?);
+    }
+    let collected = collected(session);
+    if mirrors.is_empty() && collected.is_none() {
+        files.sort();
+        files.dedup();
+        return Err(RunError::NoMirror { files });
+    }
+    Ok(Environments { lockfiles, mirrors, mirrors_of, collected, installed })
+}
+
+/// The folder of what the branch built. One that can't be used is as good as none: then Spack builds.
+fn collected(session: &Session<'_>) -> Option<Folder> {
+    let entry = session.config.collect.as_ref()?;
+    match Folder::open(entry, &session.config.root) {
+        Ok(folder) => Some(folder),
+        Err(error) => {
+            session.warn(&format!("nothing is taken from mirror `{}`: {error}", entry.name));
+            None
+        }
+    }
+}
+
+/// The lockfiles of all environments.
+pub(crate) fn lockfiles(session: &Session<'_>) -> Result<Vec<Lockfile>, RunError> {
+    let read = |path: &PathBuf| {
+        let file = if path.is_dir() { path.join("spack.lock") } else { path.clone() };
+        Lockfile::read(&file).map_err(RunError::from)
+    };
+    session.config.environments.iter().map(read).collect()
+}
+
+/// The environment's folder where a lockfile was named and `spack.yaml` lies beside it.
+pub(crate) fn folder_of_lockfile(path: &Path) -> Option<&Path> {
+    path.parent().filter(|folder| path.ends_with("spack.lock") && folder.join("spack.yaml").is_file())
+}
+
+fn of_spack(mirror: &SpackMirror) -> Result<Mirror, RunError> {
+    let url: MirrorUrl = mirror.url.parse().map_err(|source| RunError::UnusableMirror {
+        name: mirror.name.clone(),
+        declared_in: mirror.declared_in.clone(),
+        source,
+    })?;
+    if url.is_refused_by(PlainHttp::LoopbackOnly) {
+        let (name, declared_in) = (mirror.name.clone(), mirror.declared_in.clone());
+        return Err(RunError::InsecureMirror { name, url: url.to_string(), declared_in });
+    }
+    let signatures = if mirror.signed { Signatures::Required } else { Signatures::NotRequired };
+    Ok(Mirror {
+        name: mirror.name.clone(),
+        url,
+        signatures,
+        plain_http: PlainHttp::LoopbackOnly,
+        access: Arc::new(mirror.access.clone()),
+    })
+}
+
+fn position(mirrors: &mut Vec<Arc<Mirror>>, mirror: Mirror) -> usize {
+    mirrors.iter().position(|known| **known == mirror).unwrap_or_else(|| {
+        mirrors.push(Arc::new(mirror));
+        mirrors.len() - 1
+    })
+}

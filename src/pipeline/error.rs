@@ -1,0 +1,217 @@
+//! Why a run failed, whatever the command.
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use crate::archive::ArchiveError;
+use crate::export::ExportError;
+use crate::install_tree::InstallTreeError;
+use crate::interrupt::Signal;
+use crate::job::JobError;
+use crate::lockfile::LockfileError;
+use crate::mirror::MirrorError;
+use crate::plan::SelectionError;
+use crate::spack_config::SpackConfigError;
+use crate::spack_push::SpackError;
+use crate::store::CacheError;
+use crate::store::built::BuiltError;
+use crate::transport::TransportError;
+use crate::types::InvalidMirrorUrl;
+
+/// A step that could not be done. What only one command can fail with is in [`crate::commands`].
+#[derive(Debug, Error, Diagnostic)]
+pub enum RunError {
+    /// A lockfile.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lockfile(#[from] LockfileError),
+    /// What was asked for.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Selection(#[from] SelectionError),
+    /// Spack's configuration.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    SpackConfig(#[from] SpackConfigError),
+    /// An install tree.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    InstallTree(#[from] InstallTreeError),
+    /// A mirror.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Mirror(#[from] MirrorError),
+    /// A cache.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Cache(#[from] CacheError),
+    /// An archive.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The job folder.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Job(#[from] JobError),
+    /// The folder to export to.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Export(#[from] ExportError),
+    /// The folder of what the branch built.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Collected(#[from] BuiltError),
+    /// Spack.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Spack(SpackError),
+    /// An install tree that was named and is none.
+    #[error("`{}` is not the root of a Spack install tree: it has no `.spack-db/index.json`", path.display())]
+    #[diagnostic(help("`spack find --format '{{prefix}}'` shows where specs are installed; the root is above them"))]
+    NoInstallTree {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A mirror of Spack's configuration that larder can't read.
+    #[error("can't use mirror `{name}` of `{}`", declared_in.display())]
+    #[diagnostic(help(
+        "name the mirrors to use under `mirrors:` in larder.yaml, or with `--mirror URL`; larder leaves none out by itself, \
+         since the first mirror that has a spec is the one that Spack would use"
+    ))]
+    UnusableMirror {
+        /// The mirror's name.
+        name: String,
+        /// The file that declares it.
+        declared_in: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: InvalidMirrorUrl,
+    },
+    /// A mirror of Spack's configuration without TLS.
+    #[error("mirror `{name}` of `{}` is at `{url}`, which is not protected by TLS", declared_in.display())]
+    #[diagnostic(help(
+        "anybody on the way could replace binaries and digests alike. Use `https://`; where you trust the network, list the \
+         mirror in larder.yaml with `insecure: true`"
+    ))]
+    InsecureMirror {
+        /// The mirror's name.
+        name: String,
+        /// Its URL.
+        url: String,
+        /// The file that declares it.
+        declared_in: PathBuf,
+    },
+    /// Nothing to fetch from.
+    #[error("there is no mirror to fetch from")]
+    #[diagnostic(help("{}", no_mirror(files)))]
+    NoMirror {
+        /// Spack's configuration files that were read.
+        files: Vec<PathBuf>,
+    },
+    /// A mirror whose binaries no cache takes.
+    #[error("no cache is for mirror `{mirror}` at `{url}`")]
+    #[diagnostic(help(
+        "a cache takes the mirrors that its `prefix:` matches; add one without `prefix:` to larder.yaml, which takes all others"
+    ))]
+    NoCache {
+        /// The mirror's name.
+        mirror: String,
+        /// Its URL.
+        url: String,
+    },
+    /// A cache in an object store.
+    #[error("can't work on cache `{cache}`")]
+    TeamCache {
+        /// Its name.
+        cache: String,
+        /// Why.
+        #[source]
+        #[diagnostic_source]
+        source: TransportError,
+    },
+    /// Nothing to prune.
+    #[error("there is no cache in an object store")]
+    #[diagnostic(help("`larder prune` is for caches with a `url`; folders are pruned by `larder finish`"))]
+    NoTeamCache,
+    /// A name that no cache has.
+    #[error("there is no cache `{name}`")]
+    #[diagnostic(help("the configured caches are {}", known.join(", ")))]
+    NoSuchCache {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// One or more downloads failed; the others were kept.
+    #[error("{} of {wanted} downloads failed", failed.len())]
+    #[diagnostic(help("what arrived whole stays in the cache: the next run goes on from there"))]
+    Fetch {
+        /// How many were to be made.
+        wanted: usize,
+        /// Why each failed.
+        #[related]
+        failed: Vec<FailedDownload>,
+    },
+    /// Somebody asked to stop.
+    #[error("stopped by {signal}")]
+    #[diagnostic(help(
+        "what arrived whole stays in the caches, and nothing in them is half-written: the next run goes on from there"
+    ))]
+    Interrupted {
+        /// The signal.
+        signal: Signal,
+    },
+    /// A program error.
+    #[error("a worker thread stopped: {reason}")]
+    #[diagnostic(help("this is a bug in larder: please report it"))]
+    Worker {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// A download that failed.
+#[derive(Debug, Error, Diagnostic)]
+#[error("can't fetch {name}")]
+pub struct FailedDownload {
+    /// What it is.
+    pub name: String,
+    /// Why.
+    #[source]
+    #[diagnostic_source]
+    pub source: TransportError,
+}
+
+impl RunError {
+    /// Whether it is the command line or the configuration that is wrong: exit code 2.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Selection(_)
+                | Self::SpackConfig(_)
+                | Self::NoInstallTree { .. }
+                | Self::UnusableMirror { .. }
+                | Self::InsecureMirror { .. }
+                | Self::NoMirror { .. }
+                | Self::NoCache { .. }
+                | Self::NoSuchCache { .. }
+                | Self::NoTeamCache
+                | Self::Export(
+                    ExportError::Foreign { .. } | ExportError::NotAFolder { .. } | ExportError::InsideOwn { .. }
+                )
+        )
+    }
+}
+
+fn no_mirror(files: &[PathBuf]) -> String {
+    let looked = match files {
+        [] => "no configuration of Spack was found".to_owned(),
+        files => {
+            let names: Vec<_> = files.iter().map(|file| format!("`{}`", file.display())).collect();
+            format!("Spack's configuration ({}) names no binary mirror", names.join(", "))
+        }
+    };
+    format!("name one with `--mirror URL`, or under `mirrors:` in larder.yaml; {looked}")
+}

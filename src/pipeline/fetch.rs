@@ -1,0 +1,164 @@
+//! Downloading the blobs that no cache holds.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+
+use crate::pipeline::Session;
+use crate::pipeline::error::FailedDownload;
+use crate::pipeline::error::RunError;
+use crate::pipeline::materialize::{BlobNeed, CachedBlob, Obtained, name_of, stated_size};
+use crate::pipeline::remote::RemoteCaches;
+use crate::reporter::Phase;
+use crate::store::{Cache, DownloadLock, StoredBlob, Validation};
+use crate::transport::{Order, Slot, Transport, TransportError};
+use crate::verified::Size;
+
+/// Download, many at once. After a failure no new download starts, and those under way are finished: what they bring stays
+/// in the cache for the next run.
+pub(crate) async fn fetch(
+    session: &Session<'_>,
+    missing: &[&BlobNeed],
+    caches: &[Cache],
+    teams: &RemoteCaches<'_>,
+    transport: &Arc<Transport>,
+    staging: &Path,
+    obtained: &mut Obtained,
+) -> Result<(), RunError> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let reporter = session.reporter;
+    let sizes_are_known = missing.iter().all(|need| matches!(need.blob.expected.size, Size::Exactly(_)));
+    let bytes = sizes_are_known.then(|| missing.iter().map(|need| stated_size(need)).sum());
+    reporter.phase_started(Phase::Fetch, missing.len() as u64, bytes);
+    let has_failed = AtomicBool::new(false);
+    let has_failed = &has_failed;
+    let fetch_one = |(item, need)| {
+        let (item, need): (u64, &BlobNeed) = (item, need);
+        async move {
+            let first = teams.first_place(need).unwrap_or_else(|| need.mirror.location(&need.blob.path));
+            let slot = transport.slot(&first).await;
+            if has_failed.load(Ordering::Relaxed) {
+                return None;
+            }
+            let size = Some(stated_size(need)).filter(|bytes| *bytes > 0);
+            reporter.item_started(Phase::Fetch, item, &name_of(need), size);
+            let advance = |bytes| reporter.item_advanced(Phase::Fetch, item, bytes);
+            let result = fetch_blob(slot, need, &caches[need.cache], teams, transport, staging, &advance).await;
+            reporter.item_finished(Phase::Fetch, item);
+            has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            Some((need, result))
+        }
+    };
+    // All at once: the slots of the transport say who may begin.
+    let mut results: FuturesUnordered<_> = (0..).zip(missing.iter().copied()).map(fetch_one).collect();
+    let mut failed = Vec::new();
+    loop {
+        let result = tokio::select! {
+            biased;
+            // Downloads under way are dropped; the next run goes on with what arrived.
+            signal = session.interrupt.wait() => {
+                drop(results);
+                reporter.phase_finished(Phase::Fetch);
+                return Err(RunError::Interrupted { signal });
+            }
+            result = results.next() => result,
+        };
+        let Some(result) = result else { break };
+        match result {
+            Some((need, Ok(arrived))) => {
+                let (blob, fetched, team) = match arrived {
+                    Arrived::Downloaded(blob) => (blob, true, None),
+                    Arrived::FromTeamCache(blob, team) => (blob, false, Some(team)),
+                    Arrived::ThroughAnotherJob(blob) => (blob, false, None),
+                };
+                obtained.tallies[need.cache].added += u64::from(fetched || team.is_some());
+                obtained.blobs.insert(blob.digest(), CachedBlob { blob, cache: need.cache, fetched, team });
+            }
+            Some((need, Err(FetchError::Transport(source)))) => {
+                failed.push(FailedDownload { name: name_of(need), source });
+            }
+            // A cache that takes nothing: no need to name every blob that it did not take.
+            Some((_, Err(FetchError::Cache(error)))) => return Err(error),
+            None => {}
+        }
+    }
+    drop(results);
+    reporter.phase_finished(Phase::Fetch);
+    if failed.is_empty() { Ok(()) } else { Err(RunError::Fetch { wanted: missing.len(), failed }) }
+}
+
+/// How a blob that was missing came to be there.
+enum Arrived {
+    Downloaded(StoredBlob),
+    ThroughAnotherJob(StoredBlob),
+    /// From the team cache at this position.
+    FromTeamCache(StoredBlob, usize),
+}
+
+enum FetchError {
+    Transport(TransportError),
+    Cache(RunError),
+}
+
+async fn fetch_blob(
+    slot: Slot,
+    need: &BlobNeed,
+    cache: &Cache,
+    teams: &RemoteCaches<'_>,
+    transport: &Arc<Transport>,
+    staging: &Path,
+    progress: &(dyn Fn(i64) + Sync),
+) -> Result<Arrived, FetchError> {
+    let expected = need.blob.expected;
+    let claiming = {
+        let cache = cache.clone();
+        tokio::task::spawn_blocking(move || cache.claim(expected.digest))
+    };
+    // Without a claim the worst is that two jobs download the same.
+    let claim = claiming.await.ok();
+    if cache.size_of(expected.digest).is_some() {
+        // Another job was faster.
+        let validation = tokio::task::block_in_place(|| cache.validate(expected, &|_| ()));
+        if let Validation::Intact(blob) = validation.map_err(|error| FetchError::Cache(error.into()))? {
+            return Ok(Arrived::ThroughAnotherJob(blob));
+        }
+    }
+    let partial = cache.partial(claim.as_ref(), staging).map_err(|source| {
+        let (cache, what) = (cache.name().to_owned(), "make a folder for unfinished files");
+        FetchError::Cache(crate::store::CacheError::Io { cache, what, source }.into())
+    })?;
+    let advance = |bytes| {
+        claim.iter().for_each(DownloadLock::sign_of_life);
+        progress(bytes);
+    };
+    let stored = |blob| cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()));
+    let mut slot = Some(slot);
+    let suspects = match teams.read(&mut slot, need, &partial, &advance).await {
+        Ok(found) => return Ok(Arrived::FromTeamCache(stored(found.blob)?, found.cache)),
+        Err(suspects) => suspects,
+    };
+    let mirrors = std::iter::once(&need.mirror).chain(&need.others);
+    let sources = mirrors.map(|mirror| mirror.location(&need.blob.path)).collect();
+    let order = Order { sources, expected, partial };
+    let slot = waiting(transport.slot_from(slot, &order.sources[0]), || advance(0)).await;
+    let blob = transport.blob(slot, &order, &advance).await.map_err(FetchError::Transport)?;
+    teams.remove_suspects(need, suspects).await;
+    stored(blob).map(Arrived::Downloaded)
+}
+
+/// Wait for something, and show others every second that somebody is at it.
+async fn waiting<T>(work: impl Future<Output = T>, sign_of_life: impl Fn()) -> T {
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(Duration::from_secs(1), &mut work).await {
+            Ok(done) => return done,
+            Err(_) => sign_of_life(),
+        }
+    }
+}

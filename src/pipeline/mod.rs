@@ -1,0 +1,26 @@
+//! What the commands have in common: from environments to binaries that lie in a cache, hashed.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`session`] | configuration, variables, reporter, warnings of one run |
+//! | [`environments`] | lockfiles, mirrors, install trees |
+//! | [`resolve`] | which specs are needed, and which mirror has each: asks for metadata |
+//! | [`materialize`] | look into the caches, verify, download the rest, record |
+//! | [`fetch`] | the downloads |
+//! | [`remote`] | caches in object stores: read before mirrors, added to after the job |
+//! | [`inventory`] | caches without any mirror |
+//! | [`uploads`] | what GitLab's variables add to the runner's upload rule |
+
+pub(crate) mod built;
+pub(crate) mod environments;
+mod error;
+pub(crate) mod fetch;
+pub(crate) mod inventory;
+pub(crate) mod materialize;
+pub(crate) mod remote;
+pub(crate) mod resolve;
+mod session;
+pub(crate) mod uploads;
+
+pub use error::{FailedDownload, RunError};
+pub use session::{Mode, OnCorrupt, Push, Session, Wanted};

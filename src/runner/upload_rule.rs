@@ -1,0 +1,269 @@
+//! Whether the runner will upload a cache after the job, from the same rule that the runner applies.
+//!
+//! The runner walks a cache's paths and makes the archive anew if any entry (file, folder or link; the named folder too) has
+//! a modification time later than its local `cache.zip`. Sizes, modes and contents do not count. The time of that file can't
+//! be seen from inside a job, but it has two bounds that can:
+//!
+//! - The archive was made after everything in it was last changed, so it is no older than the newest entry that was there
+//!   before larder changed anything.
+//! - It was there before the job's steps ran, so it is no newer than the job's start (`CI_JOB_STARTED_AT`, or else the start
+//!   of the first larder of the job).
+//!
+//! Whatever changed during the job is newer than both, and whatever came out of the archive is newer than neither. So
+//! [`Restored`] notes the earlier of the two before the first change, and an entry that is newer makes the upload. The job's
+//! start matters where something touched the folder before larder ran, such as a link, which the runner restores with the
+//! current time: the newest entry alone would hide it.
+//!
+//! Extraction cuts times to whole seconds. That is no matter: the note is taken from the folder as it was restored.
+//!
+//! What can't be known in the job: whether the key of the cache is new. A cache that came from one of `fallback_keys` has no
+//! archive under its own key yet, and the runner uploads it once in any case. And the job's `policy`: with `pull` nothing is
+//! ever uploaded, which the caller has to know.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::report::{UploadReason, Uploads};
+use crate::store::records::FILE_NAME;
+use crate::store::scan::entries;
+use crate::types::Sha256Digest;
+use crate::types::UploadCause;
+
+/// What was in a cache folder before this job changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The latest modification time in the folder that is no later than the job's start; absent where there was no folder.
+    pub newest: Option<Timestamp>,
+}
+
+/// A file, folder or link in a cache folder, or the folder itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// Its path below the cache folder; empty for the folder itself.
+    pub path: PathBuf,
+    /// What it is.
+    pub shape: Shape,
+    /// When it was last changed.
+    pub modified: Timestamp,
+}
+
+/// What an entry of a cache folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A folder.
+    Folder,
+    /// A regular file of so many bytes.
+    File(u64),
+    /// A link, or something stranger still.
+    Other,
+}
+
+/// What a folder is made of, which tells what an entry of it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// A cache: blobs and records.
+    Blobs,
+    /// A mirror of what a branch built: blobs, archives and metadata.
+    Mirror,
+}
+
+/// What the runner will do, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it uploads.
+    pub uploads: Uploads,
+    /// What makes it; empty where it does not.
+    pub reasons: Vec<UploadReason>,
+}
+
+impl Verdict {
+    /// How many blobs are new since the folder was restored.
+    pub fn new_blobs(&self) -> u64 {
+        self.reasons.iter().filter(|reason| reason.cause == UploadCause::NewBlobs).map(|reason| reason.entries).sum()
+    }
+}
+
+/// Every entry of a cache folder, itself first; none where it is missing. Reads no file, and follows no link.
+pub fn walk(root: &Path) -> io::Result<Vec<TreeEntry>> {
+    let mut found = Vec::new();
+    let mut to_do = vec![PathBuf::new()];
+    while let Some(path) = to_do.pop() {
+        let full = root.join(&path);
+        let meta = match fs::symlink_metadata(&full) {
+            Ok(meta) => meta,
+            // Another job that shares the folder may remove what was listed a moment ago.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let shape = match meta.file_type() {
+            kind if kind.is_dir() => Shape::Folder,
+            kind if kind.is_file() => Shape::File(meta.len()),
+            _ => Shape::Other,
+        };
+        if shape == Shape::Folder {
+            to_do.extend(entries(&full)?.iter().filter_map(|below| below.strip_prefix(root).ok().map(Path::to_owned)));
+        }
+        found.push(TreeEntry {
+            path,
+            shape,
+            modified: Timestamp::try_from(meta.modified()?).unwrap_or(Timestamp::MAX),
+        });
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+/// What to note of a folder before it is changed. `started` is when the job started.
+pub fn restored(tree: &[TreeEntry], started: Timestamp) -> Restored {
+    Restored { newest: tree.iter().map(|entry| entry.modified).max().map(|newest| newest.min(started)) }
+}
+
+/// What the runner will do with a folder that is like this after the job.
+pub fn judge(tree: &[TreeEntry], restored: Restored, contents: Contents) -> Verdict {
+    let Some(newest) = restored.newest else {
+        let blobs = tree.iter().filter(|entry| is_blob(entry, contents));
+        let reasons = reason(UploadCause::NewBlobs, blobs);
+        return match tree {
+            [] => Verdict::default(),
+            _ => Verdict { uploads: Uploads::First, reasons: reasons.into_iter().collect() },
+        };
+    };
+    let newer: Vec<&TreeEntry> = tree.iter().filter(|entry| entry.modified > newest).collect();
+    // A folder's time says that a name in it came or went. Where something new is directly in it, that is the explanation.
+    let is_explained = |folder: &TreeEntry| newer.iter().any(|entry| entry.path.parent() == Some(&folder.path));
+    let with = |cause| {
+        let of_cause = newer.iter().copied().filter(|entry| cause_of(entry, contents, is_explained) == Some(cause));
+        reason(cause, of_cause)
+    };
+    let causes = [UploadCause::NewBlobs, UploadCause::RemovedBlobs, UploadCause::Records, UploadCause::Foreign];
+    let reasons: Vec<_> = causes.into_iter().filter_map(with).collect();
+    Verdict { uploads: if newer.is_empty() { Uploads::No } else { Uploads::Yes }, reasons }
+}
+
+fn cause_of(entry: &TreeEntry, contents: Contents, is_explained: impl Fn(&TreeEntry) -> bool) -> Option<UploadCause> {
+    match entry.shape {
+        Shape::Folder if is_explained(entry) => None,
+        Shape::Folder => Some(UploadCause::RemovedBlobs),
+        _ if is_blob(entry, contents) => Some(UploadCause::NewBlobs),
+        _ if is_record(entry, contents) => Some(UploadCause::Records),
+        _ => Some(UploadCause::Foreign),
+    }
+}
+
+fn is_blob(entry: &TreeEntry, contents: Contents) -> bool {
+    let is_archive = || {
+        let is_spack = entry.path.extension().is_some_and(|extension| extension == "spack");
+        entry.path.starts_with("build_cache") && is_spack && matches!(entry.shape, Shape::File(_))
+    };
+    digest_of(entry).is_some() || (contents == Contents::Mirror && is_archive())
+}
+
+/// The records of a cache, the metadata of a mirror.
+fn is_record(entry: &TreeEntry, contents: Contents) -> bool {
+    match contents {
+        Contents::Blobs => entry.path == Path::new(FILE_NAME),
+        Contents::Mirror => {
+            let is_metadata = entry.path.starts_with("v3/manifests/spec") || entry.path.starts_with("build_cache");
+            is_metadata && matches!(entry.shape, Shape::File(_))
+        }
+    }
+}
+
+fn digest_of(entry: &TreeEntry) -> Option<Sha256Digest> {
+    let is_blob = entry.path.starts_with("blobs/sha256") && matches!(entry.shape, Shape::File(_));
+    entry.path.file_name()?.to_str()?.parse().ok().filter(|_| is_blob)
+}
+
+fn reason<'a>(cause: UploadCause, entries: impl Iterator<Item = &'a TreeEntry>) -> Option<UploadReason> {
+    let mut found = UploadReason { cause, entries: 0, bytes: 0, example: None };
+    for entry in entries {
+        found.entries += 1;
+        if let Shape::File(bytes) = entry.shape {
+            found.bytes += bytes;
+        }
+        found.example.get_or_insert_with(|| match entry.path.to_string_lossy() {
+            path if path.is_empty() => ".".to_owned(),
+            path => path.into_owned(),
+        });
+    }
+    (found.entries > 0).then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::runner::upload_rule::*;
+
+    const BLOB: &str = "blobs/sha256/ab/abababababababababababababababababababababababababababababababab";
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn tree(rows: &[(&str, i64)]) -> Vec<TreeEntry> {
+        let shape = |path: &str| match path {
+            "" | "blobs" | "blobs/sha256" | "blobs/sha256/ab" => Shape::Folder,
+            "link" => Shape::Other,
+            _ => Shape::File(7),
+        };
+        let entry = |(path, modified): &(&str, i64)| TreeEntry {
+            path: path.into(),
+            shape: shape(path),
+            modified: second(*modified),
+        };
+        rows.iter().map(entry).collect()
+    }
+
+    fn causes(rows: &[(&str, i64)], newest: i64) -> (Uploads, Vec<(UploadCause, u64)>) {
+        let verdict = judge(&tree(rows), Restored { newest: Some(second(newest)) }, Contents::Blobs);
+        (verdict.uploads, verdict.reasons.iter().map(|reason| (reason.cause, reason.entries)).collect())
+    }
+
+    #[test]
+    fn a_folder_as_it_was_restored_is_not_uploaded() {
+        let rows =
+            [("", 50), ("blobs", 40), ("blobs/sha256", 40), ("blobs/sha256/ab", 30), (BLOB, 60), (FILE_NAME, 60)];
+        let noted = restored(&tree(&rows), second(100));
+        assert_eq!(noted.newest, Some(second(60)));
+        assert_eq!(judge(&tree(&rows), noted, Contents::Blobs), Verdict::default());
+    }
+
+    #[test]
+    fn a_new_blob_explains_its_folder_and_the_records_explain_theirs() {
+        let rows =
+            [("", 90), ("blobs", 40), ("blobs/sha256", 40), ("blobs/sha256/ab", 90), (BLOB, 90), (FILE_NAME, 90)];
+        let expected = vec![(UploadCause::NewBlobs, 1), (UploadCause::Records, 1)];
+        assert_eq!(causes(&rows, 60), (Uploads::Yes, expected));
+    }
+
+    #[test]
+    fn a_folder_that_changed_by_itself_lost_something() {
+        let rows = [("", 50), ("blobs", 40), ("blobs/sha256", 90), (FILE_NAME, 60)];
+        assert_eq!(causes(&rows, 60), (Uploads::Yes, vec![(UploadCause::RemovedBlobs, 1)]));
+    }
+
+    #[test]
+    fn what_larder_did_not_put_there_counts_as_well() {
+        let rows = [("", 50), ("link", 90), (FILE_NAME, 60)];
+        assert_eq!(causes(&rows, 60), (Uploads::Yes, vec![(UploadCause::Foreign, 1)]));
+    }
+
+    #[test]
+    fn what_was_touched_between_the_start_of_the_job_and_larder_makes_an_upload() {
+        let rows = [("", 50), ("link", 150), (FILE_NAME, 60)];
+        let noted = restored(&tree(&rows), second(100));
+        assert_eq!(judge(&tree(&rows), noted, Contents::Blobs).uploads, Uploads::Yes);
+    }
+
+    #[test]
+    fn the_first_upload_is_told_from_a_later_one_and_nothing_from_either() {
+        let noted = restored(&[], second(100));
+        assert_eq!(noted.newest, None);
+        assert_eq!(judge(&[], noted, Contents::Blobs).uploads, Uploads::No);
+        let verdict = judge(&tree(&[("", 110), (BLOB, 110), (FILE_NAME, 110)]), noted, Contents::Blobs);
+        assert_eq!((verdict.uploads, verdict.new_blobs()), (Uploads::First, 1));
+    }
+}

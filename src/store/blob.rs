@@ -1,0 +1,124 @@
+//! One blob of a cache, and what a look at it showed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use crate::fs::Kind;
+use crate::types::Sha256Digest;
+use crate::verified::{BlobError, Mismatch, verify_reader};
+use crate::verified::{Expected, Size};
+
+/// A blob of a cache whose bytes were read in this run and found right, or written by it.
+#[derive(Clone, Debug)]
+pub struct StoredBlob {
+    pub(super) digest: Sha256Digest,
+    pub(super) bytes: u64,
+    pub(super) path: PathBuf,
+}
+
+/// What a look at a blob showed.
+#[derive(Clone, Debug)]
+pub enum Validation {
+    /// Its bytes are right.
+    Intact(StoredBlob),
+    /// There is none, or one of another size than the one that is asked for, although it is what its name says.
+    Missing,
+    /// Something else lies under its name.
+    Corrupt(Damage),
+}
+
+/// What is wrong with a blob, and which file it is that was looked at.
+#[derive(Clone, Debug)]
+pub struct Damage {
+    reason: String,
+    file: Option<FileIdentity>,
+}
+
+/// Tells whether a file is still the one that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileIdentity {
+    modified: Option<std::time::SystemTime>,
+    bytes: u64,
+    inode: u64,
+}
+
+impl Damage {
+    /// What is wrong, in words.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Whether the file at `path` is still the one that was looked at.
+    pub(super) fn is_of(&self, path: &Path) -> bool {
+        identity(path) == self.file
+    }
+}
+
+impl StoredBlob {
+    /// Read what lies at `path` and compare. `found` is what the caller saw there, without following a link in any part of
+    /// the path that is not to be trusted.
+    pub(crate) fn validate(
+        path: &Path,
+        found: Kind,
+        expected: Expected,
+        on_bytes: &dyn Fn(usize),
+    ) -> io::Result<Validation> {
+        let corrupt = |reason: String| Validation::Corrupt(Damage { reason, file: identity(path) });
+        let file = match found {
+            Kind::Missing => return Ok(Validation::Missing),
+            Kind::Folder | Kind::Other => return Ok(corrupt("it is not a regular file".to_owned())),
+            Kind::File(_) => fs::File::open(path)?,
+        };
+        Ok(match verify_reader(file, expected, on_bytes) {
+            Ok(verified) => {
+                let (digest, bytes, path) = (verified.digest(), verified.bytes(), path.to_owned());
+                Validation::Intact(Self { digest, bytes, path })
+            }
+            // Metadata with a false size must not have a good blob removed, which others use: the file is what its name says,
+            // and nobody has what this metadata asks for.
+            Err(BlobError::Mismatch(Mismatch::TooLong { .. } | Mismatch::TooShort { .. }))
+                if is_what_its_name_says(path, expected.digest) =>
+            {
+                Validation::Missing
+            }
+            Err(BlobError::Mismatch(mismatch)) => corrupt(mismatch.to_string()),
+            // A disk that can't read a block any more: as good as wrong bytes.
+            Err(BlobError::Io(error)) => corrupt(error.to_string()),
+        })
+    }
+
+    /// Its digest.
+    pub fn digest(&self) -> Sha256Digest {
+        self.digest
+    }
+
+    /// Its size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn is_what_its_name_says(path: &Path, digest: Sha256Digest) -> bool {
+    let verify = || -> Result<(), BlobError> {
+        let file = fs::File::open(path)?;
+        let size = Size::AtMost(file.metadata()?.len());
+        verify_reader(file, Expected { digest, size }, &|_| ()).map(drop)
+    };
+    verify().is_ok()
+}
+
+fn identity(path: &Path) -> Option<FileIdentity> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Some(FileIdentity { modified: meta.modified().ok(), bytes: meta.len(), inode })
+}

@@ -1,0 +1,219 @@
+//! `larder.json`: what each blob of a cache is for, and when a job last needed it.
+//!
+//! The records are for people (`larder list`) and for pruning; nothing is ever trusted because a record says so. A damaged
+//! file is therefore no more than a loss of dates: the blobs are validated and recorded again when they are next needed.
+//!
+//! The file is written only when it says something new. A last-used date is refreshed only when it is older than a
+//! given age, since each writing of it makes the runner upload the whole cache.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::types::{BlobRole, Request};
+use crate::types::{DagHash, PackageName, Sha256Digest, VersionText};
+
+/// The version of the file's format.
+pub(crate) const FORMAT: u64 = 1;
+
+/// The name of the file in the cache folder.
+pub(crate) const FILE_NAME: &str = "larder.json";
+
+/// The most bytes of the file that are read: stops a hostile archive from filling the memory. A record takes some 400 bytes.
+pub(crate) const MAX_BYTES: u64 = 256 << 20;
+
+/// All records of a cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    version: u64,
+    blobs: BTreeMap<Sha256Digest, Record>,
+}
+
+/// What is known of one blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When a job last needed it.
+    pub last_used: Timestamp,
+    /// The requests that it answers. None is left when a mirror rebuilt the binary and every request has a newer answer.
+    pub requests: Vec<Request>,
+}
+
+/// A job's need of a blob.
+#[derive(Clone, Debug)]
+pub struct Use {
+    /// The blob.
+    pub digest: Sha256Digest,
+    /// Its size.
+    pub bytes: u64,
+    /// What for.
+    pub request: Request,
+}
+
+/// What to change in the records of a cache: applied to the newest version of the file, since another job may have written
+/// it in the meantime.
+#[derive(Clone, Debug)]
+pub struct RecordChanges {
+    /// What this job needed.
+    pub uses: Vec<Use>,
+    /// Blobs that are gone.
+    pub gone: Vec<Sha256Digest>,
+    /// Now.
+    pub now: Timestamp,
+    /// How old a date must be to be worth a new upload.
+    pub refresh_after: Duration,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self { version: FORMAT, blobs: BTreeMap::new() }
+    }
+}
+
+impl Records {
+    /// The record of a blob.
+    pub fn get(&self, digest: Sha256Digest) -> Option<&Record> {
+        self.blobs.get(&digest)
+    }
+
+    /// The blobs with a record.
+    pub fn digests(&self) -> impl Iterator<Item = Sha256Digest> {
+        self.blobs.keys().copied()
+    }
+
+    /// Apply changes. The result differs from `self` only where the file has to be written.
+    #[must_use]
+    pub fn changed(&self, changes: &RecordChanges) -> Self {
+        let mut records = self.clone();
+        for digest in &changes.gone {
+            records.blobs.remove(digest);
+        }
+        for needed in &changes.uses {
+            records.note(needed, changes.now, changes.refresh_after);
+        }
+        records
+    }
+
+    /// Add what another cache knows of the same blobs. `is_here` tells which blobs there are; `now` bounds dates.
+    ///
+    /// Which of two answers to one request is the later one is not known, so both keep it: the next job that needs the
+    /// request settles it.
+    #[must_use]
+    pub fn merged(&self, other: &Self, is_here: impl Fn(Sha256Digest) -> bool, now: Timestamp) -> Self {
+        let mut records = self.clone();
+        for (digest, theirs) in other.blobs.iter().filter(|(digest, _)| is_here(**digest)) {
+            // A date in the future, from a machine with a wrong clock, would keep the blob for ever.
+            let last_used = theirs.last_used.min(now);
+            let record = records.blobs.entry(*digest).or_insert_with(|| Record { last_used, ..theirs.clone() });
+            record.last_used = record.last_used.max(last_used);
+            let new = theirs.requests.iter().filter(|request| !record.requests.contains(request));
+            let new: Vec<Request> = new.cloned().collect();
+            record.requests.extend(new);
+            sort(&mut record.requests);
+        }
+        records
+    }
+
+    fn note(&mut self, needed: &Use, now: Timestamp, refresh_after: Duration) {
+        let Use { digest, bytes, request } = needed;
+        for (other, record) in &mut self.blobs {
+            if other != digest {
+                record.requests.retain(|known| !supersedes(request, known));
+            }
+        }
+        let record =
+            self.blobs.entry(*digest).or_insert_with(|| Record { bytes: *bytes, last_used: now, requests: Vec::new() });
+        record.bytes = *bytes;
+        if !record.requests.contains(request) {
+            record.requests.push(request.clone());
+            sort(&mut record.requests);
+        }
+        // A date in the future, from a machine with a wrong clock, would keep the blob for ever.
+        let age = now.duration_since(record.last_used);
+        if age.is_negative() || age.unsigned_abs() > refresh_after {
+            record.last_used = now;
+        }
+    }
+
+    /// The file's text: one record a line would be hard to read in a diff, so it is indented JSON.
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+}
+
+fn sort(requests: &mut [Request]) {
+    requests.sort_by(|a, b| (&a.name, a.hash, &a.mirror).cmp(&(&b.name, b.hash, &b.mirror)));
+}
+
+/// Whether `new` is a later answer to the question of `old`: the mirror rebuilt the binary.
+fn supersedes(new: &Request, old: &Request) -> bool {
+    (new.hash, &new.mirror, new.role) == (old.hash, &old.mirror, old.role)
+}
+
+impl Use {
+    /// A need of a spec's blob.
+    pub fn new(
+        digest: Sha256Digest,
+        bytes: u64,
+        (name, version, hash): (&PackageName, &VersionText, DagHash),
+        mirror: String,
+        role: BlobRole,
+    ) -> Self {
+        let request = Request { name: name.clone(), version: version.clone(), hash, mirror, role };
+        Self { digest, bytes, request }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::records::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn digest(byte: u8) -> Sha256Digest {
+        Sha256Digest::from_bytes([byte; 32])
+    }
+
+    fn uses(digest: Sha256Digest, package: &str, day: i64) -> RecordChanges {
+        let (name, version) = (package.parse().unwrap(), "1".parse().unwrap());
+        let hash = "a".repeat(32).parse().unwrap();
+        let needed = Use::new(digest, 5, (&name, &version, hash), "https://m".to_owned(), BlobRole::Binary);
+        RecordChanges { uses: vec![needed], gone: vec![], now: day_number(day), refresh_after: 7 * DAY }
+    }
+
+    fn day_number(day: i64) -> Timestamp {
+        Timestamp::from_second(day * 86_400).unwrap()
+    }
+
+    #[test]
+    fn a_date_is_refreshed_only_when_it_is_old_enough() {
+        let first = Records::default().changed(&uses(digest(1), "app", 100));
+        assert_eq!(first.changed(&uses(digest(1), "app", 107)), first);
+        let later = first.changed(&uses(digest(1), "app", 108));
+        assert_eq!(later.get(digest(1)).unwrap().last_used, day_number(108));
+    }
+
+    #[test]
+    fn a_date_in_the_future_is_corrected() {
+        let first = Records::default().changed(&uses(digest(1), "app", 100));
+        assert_eq!(first.changed(&uses(digest(1), "app", 50)).get(digest(1)).unwrap().last_used, day_number(50));
+    }
+
+    #[test]
+    fn a_rebuilt_binary_takes_the_request_from_the_old_one() {
+        let records = Records::default().changed(&uses(digest(1), "app", 1)).changed(&uses(digest(2), "app", 2));
+        assert!(records.get(digest(1)).unwrap().requests.is_empty());
+        assert_eq!(records.get(digest(2)).unwrap().requests.len(), 1);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let records = Records::default().changed(&uses(digest(1), "app", 1));
+        assert_eq!(serde_json::from_slice::<Records>(&records.to_json()).unwrap(), records);
+    }
+}

@@ -1,0 +1,91 @@
+//! What lies in a cache folder, seen without following a link.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use jiff::Timestamp;
+
+use crate::fs::{Kind, kind};
+use crate::store::records::FILE_NAME;
+use crate::types::{MirrorPath, Sha256Digest};
+
+/// A blob by its name. Whether its bytes are right is another question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundBlob {
+    /// Its name.
+    pub digest: Sha256Digest,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was last written: a stand-in for the date it was last used where no record has one.
+    pub modified: Timestamp,
+}
+
+/// Everything in a cache folder.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// The blobs, in the order of their digests.
+    pub blobs: Vec<FoundBlob>,
+    /// What larder did not put there: links, files with other names. GitLab uploads it all the same.
+    pub foreign: Vec<PathBuf>,
+}
+
+/// Look at every entry. A missing folder is empty.
+pub(super) fn scan(root: &Path) -> io::Result<Contents> {
+    let mut contents = Contents::default();
+    for entry in entries(root)? {
+        match name_of(&entry) {
+            FILE_NAME => {}
+            "blobs" if kind(&entry)? == Kind::Folder => {
+                for entry in entries(&entry)? {
+                    if name_of(&entry) == "sha256" && kind(&entry)? == Kind::Folder {
+                        scan_shards(root, &entry, &mut contents)?;
+                    } else {
+                        contents.foreign.push(entry);
+                    }
+                }
+            }
+            _ => contents.foreign.push(entry),
+        }
+    }
+    contents.blobs.sort_by_key(|blob| blob.digest);
+    Ok(contents)
+}
+
+fn scan_shards(root: &Path, folder: &Path, contents: &mut Contents) -> io::Result<()> {
+    for shard in entries(folder)? {
+        if kind(&shard)? != Kind::Folder {
+            contents.foreign.push(shard);
+            continue;
+        }
+        for entry in entries(&shard)? {
+            let digest = name_of(&entry).parse::<Sha256Digest>().ok();
+            let digest = digest.filter(|digest| MirrorPath::of_blob(*digest).below(root) == entry);
+            match (digest, kind(&entry)?) {
+                (Some(digest), Kind::File(bytes)) => {
+                    let modified = fs::symlink_metadata(&entry)?.modified()?;
+                    let modified = Timestamp::try_from(modified).unwrap_or_default();
+                    contents.blobs.push(FoundBlob { digest, bytes, modified });
+                }
+                _ => contents.foreign.push(entry),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The entries of a folder in the order of their names, so that messages and archives do not depend on the file system.
+pub(crate) fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut entries = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    entries.sort();
+    Ok(entries)
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
