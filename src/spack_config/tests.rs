@@ -59,7 +59,7 @@ impl Machine {
         self.folder.path().canonicalize().unwrap().join(path)
     }
 
-    fn discover(&self) -> Result<SpackConfig, SpackConfigError> {
+    fn discover(&self) -> Result<SpackConfig> {
         let variables = Variables::new(self.variables.clone());
         discover(Some(&self.path("env")), &variables, Some(&self.path("home")), &self.path("env/.larder/job"))
     }
@@ -370,10 +370,10 @@ fn anchors_and_merge_keys_are_understood() {
 #[test]
 fn a_broken_file_is_an_error_with_file_and_line() {
     for (text, line) in [
-        ("spack:\n  mirrors:\n    a: [\n", "line 3"),
+        ("spack:\n  mirrors:\n    a: [\n", "line 4"),
         ("spack:\n  mirrors:\n    - a\n", "line 3"),
         ("spack:\n  mirrors:\n    a: https://a\n    b: {url: 5}\n", "line 4"),
-        ("spack:\n  mirrors:\n    a: https://a\n    a: https://b\n", "line 3"),
+        ("spack:\n  mirrors:\n    a: https://a\n    a: https://b\n", "line 4"),
         ("spack:\n  mirrors:\n    a: {url: https://a, signed: maybe}\n", "line 3"),
         ("spack:\n  include: x.yaml\n", "line 2"),
     ] {
@@ -424,12 +424,13 @@ proptest! {
     #[test]
     fn no_text_panics(text in r#"(\PC|[ \n\-:{}\[\],&*!|>'"%<]|\n  |mirrors|include|config|url: |spack:|<<: |- ){0,60}"#) {
         let file: std::rc::Rc<Path> = Path::new("/x/spack.yaml").into();
-        for kind in [Kind::Manifest, Kind::Sections] {
-            if let Ok(map) = document::parse(&text, &file, kind) {
-                let node = Node::Map(map);
-                let merged = merge::merge(node.clone(), node);
-                let section = merged.get("mirrors").unwrap_or(&Node::Null);
-                let _ = mirrors::binary_mirrors(section, &Substitution::default(), Path::new("/job"));
+        for form in [Form::Manifest, Form::File] {
+            if let Ok(below) = document::parse(&text, &file, form) {
+                let mut node = below.clone();
+                merge::merge(below, &mut node);
+                if let Some(section) = node.get("mirrors") {
+                    let _ = mirrors::binary_mirrors(section, &Substitution::default(), Path::new("/job"));
+                }
             }
         }
     }
