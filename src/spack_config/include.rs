@@ -14,7 +14,7 @@ use super::document::{Node, Value};
 use super::error::{Result, SpackConfigError};
 use super::scope::{Form, Generation, Scope};
 use super::substitute::{Substitution, Target, lies_below};
-use crate::fs::normalise;
+use crate::types::{PublicUrl, normalise};
 
 /// One entry of `include:`.
 pub(super) struct Include<'a> {
@@ -147,14 +147,6 @@ impl Includer<'_> {
 }
 
 fn unreadable(url: &str) -> String {
-    let url = without_credentials(url);
+    let url = PublicUrl::of_text(url);
     format!("`{url}`, which Spack fetches and larder doesn't: mirrors that are named there are not known")
-}
-
-/// A URL as it may be printed.
-fn without_credentials(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}…{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    }
 }

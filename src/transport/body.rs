@@ -12,7 +12,7 @@ use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::error::{TransportError, public};
+use super::error::TransportError;
 use super::limits::NetworkSettings;
 use crate::verified::{BlobError, BlobWriter, Expected, Size, VerifiedBlob};
 
@@ -81,7 +81,7 @@ impl Body {
         } else {
             "the binary on the mirror is damaged or was replaced: push it again"
         };
-        TransportError::WrongSize { url: public(url), announced, expected, hint }
+        TransportError::WrongSize { url: url.into(), announced, expected, hint }
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) async fn within_idle<T>(
     work: impl Future<Output = T>,
 ) -> Result<T, TransportError> {
     let idle = settings.idle_timeout;
-    tokio::time::timeout(idle, work).await.map_err(|_| TransportError::Stalled { url: public(url), idle })
+    tokio::time::timeout(idle, work).await.map_err(|_| TransportError::Stalled { url: url.into(), idle })
 }
 
 /// Give up on a file that is not there after `total`.
@@ -101,7 +101,7 @@ pub(super) async fn within_total<T>(
     url: &Url,
     work: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, TransportError> {
-    tokio::time::timeout(total, work).await.unwrap_or_else(|_| Err(TransportError::TooSlow { url: public(url), total }))
+    tokio::time::timeout(total, work).await.unwrap_or_else(|_| Err(TransportError::TooSlow { url: url.into(), total }))
 }
 
 /// All of a body, at most `limit` bytes.
@@ -112,13 +112,13 @@ pub(super) async fn collect(
     limit: u64,
 ) -> Result<Vec<u8>, TransportError> {
     if body.length().is_some_and(|length| length > limit) {
-        return Err(TransportError::DocumentTooLong { url: public(url), limit });
+        return Err(TransportError::DocumentTooLong { url: url.into(), limit });
     }
     let mut bytes = Vec::new();
     while let Some(piece) = within_idle(settings, url, body.pieces.next()).await? {
         let piece = piece?;
         if (bytes.len() + piece.len()) as u64 > limit {
-            return Err(TransportError::DocumentTooLong { url: public(url), limit });
+            return Err(TransportError::DocumentTooLong { url: url.into(), limit });
         }
         bytes.extend_from_slice(&piece);
     }
@@ -135,7 +135,7 @@ pub(super) async fn verify(
     advance: &(dyn Fn(usize) + Sync),
 ) -> Result<VerifiedBlob, TransportError> {
     check_announced_size(url, &body, expected)?;
-    let disk = |source| TransportError::Disk { url: public(url), staging: staging.to_owned(), source };
+    let disk = |source| TransportError::Disk { url: url.into(), staging: staging.to_owned(), source };
     let mut writer = BlobWriter::new(expected, staging).map_err(disk)?;
     let (pieces, mut waiting) = mpsc::channel::<Bytes>(PIECES_IN_FLIGHT);
     let written = tokio::task::spawn_blocking(move || -> Result<BlobWriter, BlobError> {
@@ -168,7 +168,7 @@ pub(super) async fn verify(
         return Err(broken);
     }
     written.and_then(BlobWriter::finish).map_err(|error| match error {
-        BlobError::Mismatch(mismatch) => TransportError::Mismatch { url: public(url), mismatch },
+        BlobError::Mismatch(mismatch) => TransportError::Mismatch { url: url.into(), mismatch },
         BlobError::Io(source) => disk(source),
     })
 }

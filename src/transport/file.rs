@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use url::Url;
 
-use super::error::{TransportError, public};
+use super::error::TransportError;
+use crate::types::PublicUrl;
 use crate::verified::{BlobError, BlobWriter, Expected, VerifiedBlob, for_each_piece};
 
 /// A file, or `None` where there is none. A mirror whose own folder is missing is checked by the caller, once.
@@ -14,7 +15,7 @@ pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, Transpo
     let path = path_of(url)?;
     // Reading a small file blocks for less time than handing it to another thread would take.
     match open(&path) {
-        Ok((_, length)) if length > limit => Err(TransportError::DocumentTooLong { url: public(url), limit }),
+        Ok((_, length)) if length > limit => Err(TransportError::DocumentTooLong { url: url.into(), limit }),
         Ok((mut file, length)) => {
             let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
             // The file may grow while it is read.
@@ -43,7 +44,7 @@ pub(super) async fn blob(
         advance(bytes);
     }
     copy.await.unwrap_or_else(|panic| {
-        let (url, staging, source) = (public(url), staging.to_owned(), io::Error::other(panic));
+        let (url, staging, source) = (PublicUrl::from(url), staging.to_owned(), io::Error::other(panic));
         Err(TransportError::Disk { url, staging, source })
     })
 }
@@ -56,10 +57,10 @@ fn copy(
 ) -> Result<VerifiedBlob, TransportError> {
     let path = path_of(url)?;
     let (mut file, _) = open(&path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => TransportError::BlobMissing { url: public(url) },
+        io::ErrorKind::NotFound => TransportError::BlobMissing { url: url.into() },
         _ => TransportError::Unreadable { path: path.clone(), source },
     })?;
-    let disk = |source| TransportError::Disk { url: public(url), staging: staging.to_owned(), source };
+    let disk = |source| TransportError::Disk { url: url.into(), staging: staging.to_owned(), source };
     let mut writer = BlobWriter::new(expected, staging).map_err(disk)?;
     let copied = for_each_piece(&mut file, |piece| {
         writer.write(piece)?;
@@ -67,7 +68,7 @@ fn copy(
         Ok(())
     });
     copied.and_then(|()| writer.finish()).map_err(|error| match error {
-        BlobError::Mismatch(mismatch) => TransportError::Mismatch { url: public(url), mismatch },
+        BlobError::Mismatch(mismatch) => TransportError::Mismatch { url: url.into(), mismatch },
         BlobError::Io(source) => disk(source),
     })
 }

@@ -5,44 +5,37 @@
 //! module `download` is about). A retry repeats the reception too, not only the request: a body can break after a 200.
 
 mod body;
+mod certificate;
+mod counters;
 mod credentials;
 mod download;
 mod error;
 mod file;
 mod http;
 mod limits;
+mod location;
 mod objects;
+mod purpose;
 mod registry;
 mod retry;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use url::Url;
 
 pub(crate) use download::journal_of;
 pub use download::{Order, Partial, Slot};
 pub use error::TransportError;
-pub(crate) use error::public;
 pub use limits::{Limits, NetworkSettings};
+pub use location::Location;
+pub(crate) use location::public;
 pub use objects::{Listed, ObjectError, Refusal, UploadError, Written};
 
 use crate::verified::Expected;
 use body::{Body, Part};
+use counters::Counters;
 use credentials::Credentials;
+use purpose::Purpose;
 
-use crate::types::{Access, PlainHttp, Variables, is_object_store};
-
-/// A URL, and what its mirror allows.
-#[derive(Clone, Debug)]
-pub struct Location {
-    /// Where to get it.
-    pub url: Url,
-    /// Whether the connection may do without TLS.
-    pub plain_http: PlainHttp,
-    /// Credentials, for the server of this URL and no other.
-    pub access: Arc<Access>,
-}
+use crate::types::{Variables, is_object_store};
 
 /// Fetches from mirrors, within the [`Limits`], and counts what it did.
 #[derive(Debug)]
@@ -56,33 +49,6 @@ pub struct Transport {
     slots: Arc<download::Slots>,
     bandwidth: Option<Arc<download::Bandwidth>>,
     wrong_sources: download::WrongSources,
-}
-
-/// What a [`Transport`] did so far.
-#[derive(Debug, Default)]
-struct Counters {
-    requests: AtomicU64,
-    document_bytes: AtomicU64,
-    resumed_bytes: AtomicU64,
-}
-
-impl Counters {
-    fn request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn resumed(&self, bytes: u64) {
-        self.resumed_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
-/// What a body is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// A document: many small ones, which may share connections.
-    Document,
-    /// A blob: each has a connection of its own, since a limit on one connection must not be one on all.
-    Blob,
 }
 
 impl Transport {
@@ -129,7 +95,7 @@ impl Transport {
         })
         .await?;
         if let Some(bytes) = &found {
-            self.counters.document_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.counters.document_bytes.add(bytes.len() as u64);
         }
         Ok(found)
     }
@@ -181,23 +147,24 @@ impl Transport {
 
     /// How many requests were made, repeated ones included.
     pub fn requests(&self) -> u64 {
-        self.counters.requests.load(Ordering::Relaxed)
+        self.counters.requests.get()
     }
 
     /// How many bytes of blobs did not have to be asked for, since an earlier run had received them.
     pub fn resumed_bytes(&self) -> u64 {
-        self.counters.resumed_bytes.load(Ordering::Relaxed)
+        self.counters.resumed_bytes.get()
     }
 
     /// How many bytes of documents arrived.
     pub fn document_bytes(&self) -> u64 {
-        self.counters.document_bytes.load(Ordering::Relaxed)
+        self.counters.document_bytes.get()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::PlainHttp;
     use futures::FutureExt as _;
 
     #[tokio::test]

@@ -22,11 +22,13 @@ use self::challenge::Challenge;
 use self::tokens::TokenServer;
 use super::body::{Body, Extent, Part, collect};
 use super::credentials::{Credential, Credentials, Login, Source, Sourced};
-use super::error::{TransportError, public};
+use super::error::TransportError;
 use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::limits::NetworkSettings;
-use super::{Location, Purpose};
-use crate::types::{Access, Sha256Digest};
+use super::location::Location;
+use super::purpose::Purpose;
+use crate::types::{Access, PublicUrl, Sha256Digest};
+use crate::verified::Mismatch;
 
 /// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
 const MANIFESTS: &str =
@@ -101,8 +103,8 @@ impl Registry {
         let bytes = collect(&self.settings, url, body, MAX_MANIFEST).await?;
         let found = Sha256Digest::from_bytes(Sha256::digest(&bytes).into());
         if let Some(expected) = promised.filter(|promised| *promised != found) {
-            let mismatch = crate::verified::Mismatch::WrongDigest { expected, found };
-            return Err(TransportError::Mismatch { url: public(url), mismatch });
+            let mismatch = Mismatch::WrongDigest { expected, found };
+            return Err(TransportError::Mismatch { url: url.into(), mismatch });
         }
         let extent = Extent::Whole { length: Some(bytes.len() as u64) };
         let pieces = futures::stream::once(std::future::ready(Ok(bytes.into()))).boxed();
@@ -176,7 +178,7 @@ impl Registry {
             return Err(denied(before.source.as_ref()));
         }
         let challenge = Challenge::of(response).ok_or_else(|| TransportError::Login {
-            url: public(&asked.url),
+            url: PublicUrl::from(&asked.url),
             reason: "it asks for none of the logins that there are for registries".to_owned(),
             hint: "is this the address of a container registry?",
         })?;
@@ -259,7 +261,7 @@ fn over_http(url: &Url) -> Result<Url, TransportError> {
     let scheme = if url.scheme() == "oci" { "https" } else { "http" };
     let text = format!("{scheme}{}", url.as_str().strip_prefix(url.scheme()).unwrap_or_default());
     text.parse().map_err(|_| TransportError::Login {
-        url: public(url),
+        url: url.into(),
         reason: "it has no name that can be looked up".to_owned(),
         hint: "expected `oci://host/repository`",
     })

@@ -1,6 +1,6 @@
 //! Whether a mirror is there for good, or for one branch or merge request: its URL tells.
 
-use crate::types::{MirrorUrl, PlainHttp};
+use crate::types::{MirrorUrl, PlainHttp, PublicUrl};
 
 /// Words in the path of a URL that say that the mirror is temporary.
 const WORDS: [&str; 22] = [
@@ -46,7 +46,9 @@ pub(super) struct FoundMirror {
 impl FoundMirror {
     pub(super) fn new(name: &str, url: &str, signed: bool) -> Self {
         let parsed = url.parse::<MirrorUrl>().ok();
-        let shown = parsed.as_ref().map_or_else(|| without_credentials(url), MirrorUrl::public_text);
+        let shown = parsed
+            .as_ref()
+            .map_or_else(|| PublicUrl::bare_text(url).trim_end_matches('/').to_owned(), MirrorUrl::public_text);
         let temporary_prefix = temporary_prefix(&shown);
         let is_readable = parsed.is_some_and(|url| !url.is_refused_by(PlainHttp::LoopbackOnly));
         Self { name: name.to_owned(), url: shown, signed, is_readable, temporary_prefix }
@@ -94,13 +96,6 @@ fn words(text: &str, start: usize) -> impl Iterator<Item = (usize, &str)> {
         at += word.len() + text[begin + word.len()..].chars().next().map_or(0, char::len_utf8);
         (begin, word)
     })
-}
-
-fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}").trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]

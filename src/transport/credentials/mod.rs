@@ -16,8 +16,9 @@ use url::Url;
 
 use self::docker::{DockerFiles, Found};
 use self::netrc::Netrc;
-use super::Location;
-use super::error::{TransportError, public};
+use super::error::TransportError;
+use super::location::Location;
+use super::location::public;
 use crate::types::{Access, AccessPair, Secret, Variables};
 
 /// What is sent to a server.

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use super::slots::{Purpose, Slot};
 use super::worker::{Ended, Source, Worker};
 use super::{Event, Shared, host_of};
-use crate::transport::{Location, TransportError};
+use crate::transport::error::TransportError;
+use crate::transport::location::Location;
 
 /// How often it is looked at whether a slow connection needs help.
 const LOOK: Duration = Duration::from_millis(500);

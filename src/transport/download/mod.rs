@@ -35,8 +35,9 @@ use self::crew::Crew;
 use self::partial::GrowingBlob;
 use self::slots::Purpose;
 use self::work::{MIN_STRETCH, Work};
-use super::error::{TransportError, public};
-use super::{Location, Transport, body, file, retry};
+use super::error::TransportError;
+use super::location::Location;
+use super::{Transport, body, file, retry};
 use crate::verified::{BlobError, Expected, Mismatch, Size, VerifiedBlob};
 
 /// A blob smaller than this is asked for by one plain request: what could be lost of it is not worth a journal.
@@ -147,9 +148,8 @@ impl Transport {
                 }
             }
         }
-        let missing = || TransportError::BlobMissing {
-            url: order.sources.first().map_or_else(String::new, |at| public(&at.url)),
-        };
+        let missing =
+            || TransportError::BlobMissing { url: order.sources.first().map(Location::public).unwrap_or_default() };
         Err(first_error.unwrap_or_else(missing))
     }
 
@@ -191,10 +191,10 @@ impl Transport {
             match self.grow(slot, sources, order, expected, progress).await {
                 Ok(blob) => return Ok(blob),
                 Err(Failure::Wrong { origin: Origin::Unclear, .. }) if sources.len() == 1 => {
-                    tracing::info!("what an earlier run left of `{}` is wrong; it is fetched anew", public(&first.url));
+                    tracing::info!("what an earlier run left of `{}` is wrong; it is fetched anew", first.public());
                 }
                 Err(Failure::Wrong { mismatch, .. }) => {
-                    let error = TransportError::Mismatch { url: public(&first.url), mismatch };
+                    let error = TransportError::Mismatch { url: first.public(), mismatch };
                     if sources.len() == 1 {
                         self.remember(first, &error);
                     }
@@ -223,11 +223,11 @@ impl Transport {
         let staging = match &order.partial {
             Partial::Kept(path) | Partial::Scratch(path) => path.clone(),
         };
-        let disk = |source| Failure::Other(TransportError::Disk { url: public(url), staging: staging.clone(), source });
+        let disk = |source| Failure::Other(TransportError::Disk { url: url.into(), staging: staging.clone(), source });
         let opened = || GrowingBlob::open(&order.partial, expected).map(|mut blob| (blob.whole(), blob));
         let (whole, blob) = tokio::task::block_in_place(opened).map_err(disk)?;
         let resumed = blob.resumed();
-        self.counters.resumed(resumed);
+        self.counters.resumed_bytes.add(resumed);
         let size = match expected.size {
             Size::Exactly(size) => Some(size),
             Size::AtMost(_) => whole,
@@ -302,8 +302,8 @@ impl Transport {
                 self.counters.request();
                 let counted = AtomicU64::new(0);
                 let verified = async {
-                    let body = self.open(at, None, super::Purpose::Blob).await?;
-                    let body = body.ok_or_else(|| TransportError::BlobMissing { url: public(&at.url) })?;
+                    let body = self.open(at, None, crate::transport::purpose::Purpose::Blob).await?;
+                    let body = body.ok_or_else(|| TransportError::BlobMissing { url: at.public() })?;
                     let folder = order.partial.folder();
                     body::verify(&self.settings, &at.url, body, expected, folder, &advance(&counted, progress)).await
                 };

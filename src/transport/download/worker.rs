@@ -12,9 +12,10 @@ use futures::StreamExt as _;
 use super::work::StretchId;
 use super::{Event, Portion, Shared, Slot};
 use crate::transport::body::{Body, Extent, Part, Tag, within_idle, within_total};
-use crate::transport::error::{TransportError, public};
+use crate::transport::error::TransportError;
+use crate::transport::location::Location;
+use crate::transport::purpose::Purpose;
 use crate::transport::retry::{backoff, pause_after};
-use crate::transport::{Location, Purpose};
 use crate::verified::{Mismatch, Size};
 
 /// How many bytes are handed to the writer at once: each portion is one entry of the journal, and what is not yet handed over
@@ -160,9 +161,9 @@ impl Worker {
             }
             opened => opened?,
         };
-        let body = opened.ok_or_else(|| TransportError::BlobMissing { url: public(&location.url) })?;
+        let body = opened.ok_or_else(|| TransportError::BlobMissing { url: location.public() })?;
         if !self.source.is_unchanged(&body) {
-            return Err(TransportError::Changed { url: public(&location.url) });
+            return Err(TransportError::Changed { url: location.public() });
         }
         match &body.extent {
             Extent::Part { whole, .. } => {
@@ -178,7 +179,7 @@ impl Worker {
                     if !self.shared.work().becomes_one_stream(id, *length) {
                         return Ok(Fetched::OfNoHelp);
                     }
-                    tracing::info!("`{}` sends whole files only", public(&location.url));
+                    tracing::info!("`{}` sends whole files only", location.public());
                     let _ = self.shared.events.send(Event::StartOver);
                     if self.shared.portions.send(Portion::StartOver).await.is_err() {
                         return Ok(Fetched::WriterIsGone);
@@ -237,7 +238,7 @@ impl Worker {
         }
         let (found, _) = work.advance(id, 0);
         let expected = work.size().unwrap_or(found);
-        Err(TransportError::Mismatch { url: public(url), mismatch: Mismatch::TooShort { expected, found } })
+        Err(TransportError::Mismatch { url: url.into(), mismatch: Mismatch::TooShort { expected, found } })
     }
 
     /// Says whether the writer still takes something.

@@ -18,8 +18,8 @@ use url::{Host, Origin, Url};
 
 use super::refusal::Refusal;
 use crate::transport::error::TransportError;
-use crate::transport::http::retry_after;
 use crate::transport::limits::NetworkSettings;
+use crate::transport::retry::retry_after;
 use crate::types::{PlainHttp, Variables, is_loopback};
 
 /// Where a stand-in for a metadata service may be named, such as the agent of a pod.

@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use super::client::{Asking, WithoutTls};
 use super::refusal::Refusal;
-use crate::transport::error::is_certificate_trouble;
+use crate::transport::certificate::is_certificate_trouble;
+use crate::types::PublicUrl;
 
 /// A failed request to an object store, or none at all for want of a setting.
 #[derive(Debug, Error, Diagnostic)]
@@ -22,7 +23,7 @@ pub enum ObjectError {
     ))]
     NoBucket {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// The bucket.
         bucket: String,
     },
@@ -31,7 +32,7 @@ pub enum ObjectError {
     #[diagnostic(help("{}", refusal.hint()))]
     Refused {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// What the store said.
         refusal: Refusal,
     },
@@ -40,7 +41,7 @@ pub enum ObjectError {
     #[diagnostic(help("{}", refusal.hint()))]
     NoCredentials {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// What the service said.
         refusal: Refusal,
     },
@@ -53,7 +54,7 @@ pub enum ObjectError {
     ))]
     Unreachable {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// Why.
         #[source]
         source: Cause,
@@ -66,7 +67,7 @@ pub enum ObjectError {
     ))]
     Insecure {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// The endpoint.
         endpoint: String,
     },
@@ -75,7 +76,7 @@ pub enum ObjectError {
     #[diagnostic(help("{hint}"))]
     Settings {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// What is wrong.
         reason: String,
         /// The next step.
@@ -101,7 +102,7 @@ impl ObjectError {
     }
 
     /// From what `object_store` says, which wraps ours and repeats it.
-    pub(super) fn from_store(url: String, error: object_store::Error, about: About) -> Self {
+    pub(super) fn from_store(url: PublicUrl, error: object_store::Error, about: About) -> Self {
         if let Some(refusal) = find::<Refusal>(&error) {
             let refusal = refusal.clone();
             return match about {

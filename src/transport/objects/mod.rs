@@ -9,7 +9,7 @@
 
 mod azure;
 mod client;
-mod error;
+pub(super) mod error;
 mod google;
 mod profile;
 mod refusal;
@@ -35,11 +35,12 @@ use self::client::{Clients, METADATA_PATIENCE};
 use self::error::{About, find};
 use self::profile::ProfileProblem;
 use self::refusal::Meaning;
-use super::Location;
 use super::body::{Body, Extent, Part, Tag, within_idle};
-use super::error::{TransportError, public};
+use super::error::TransportError;
 use super::limits::NetworkSettings;
-use crate::types::{Access, PlainHttp, Variables, is_loopback};
+use super::location::Location;
+use super::location::public;
+use crate::types::{Access, PlainHttp, PublicUrl, Variables, is_loopback};
 
 /// All object stores of a run.
 #[derive(Debug)]
@@ -336,7 +337,7 @@ fn key(url: &Url) -> Result<Path, TransportError> {
 fn check_endpoint(endpoint: Option<&str>, at: &Location) -> Result<(), TransportError> {
     let Some(endpoint) = endpoint else { return Ok(()) };
     let url = public(&at.url);
-    let shown = endpoint.parse::<Url>().map(|parsed| public(&parsed)).unwrap_or_default();
+    let shown = endpoint.parse::<Url>().map(|parsed| public(&parsed)).unwrap_or_default().to_string();
     match endpoint.parse::<Url>() {
         Ok(parsed) if parsed.scheme() == "https" && parsed.has_host() => Ok(()),
         Ok(parsed) if parsed.scheme() == "http" && parsed.has_host() => {
@@ -355,13 +356,13 @@ fn check_endpoint(endpoint: Option<&str>, at: &Location) -> Result<(), Transport
     }
 }
 
-fn trouble(url: String, error: object_store::Error, about: About) -> TransportError {
+fn trouble(url: PublicUrl, error: object_store::Error, about: About) -> TransportError {
     ObjectError::from_store(url, error, about).into()
 }
 
 /// What the library makes of settings. Its texts name keys and files, not values.
-fn trouble_of_settings(url: &str, error: &object_store::Error) -> TransportError {
+fn trouble_of_settings(url: &PublicUrl, error: &object_store::Error) -> TransportError {
     let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
     let hint = "docs/object-stores.md lists the variables and files that count".to_owned();
-    ObjectError::Settings { url: url.to_owned(), reason, hint }.into()
+    ObjectError::Settings { url: url.clone(), reason, hint }.into()
 }

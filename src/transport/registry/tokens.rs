@@ -7,12 +7,12 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Asked, Registry};
-use crate::transport::Purpose;
 use crate::transport::body::collect;
 use crate::transport::credentials::{Credential, Login, Sourced};
-use crate::transport::error::{TransportError, public};
+use crate::transport::error::TransportError;
 use crate::transport::http::{Http, read, refusal};
-use crate::types::{PlainHttp, Secret, is_loopback};
+use crate::transport::purpose::Purpose;
+use crate::types::{PlainHttp, PublicUrl, Secret, is_loopback};
 
 /// The most bytes of an answer with a token. Stops an endless one from filling the memory.
 const MAX_TOKEN: u64 = 64 << 10;
@@ -40,14 +40,14 @@ impl Registry {
         server: &TokenServer<'_>,
         login: Option<Sourced<Login>>,
     ) -> Result<Credential, TransportError> {
-        let wrong = |reason: String, hint| TransportError::Login { url: public(&asked.url), reason, hint };
+        let wrong = |reason: String, hint| TransportError::Login { url: PublicUrl::from(&asked.url), reason, hint };
         let mut realm: Url = server.realm.parse().map_err(|_| {
             wrong("it names no address for tokens".to_owned(), "is this the address of a container registry?")
         })?;
         let plain = realm.scheme() != "https" && !is_loopback(&realm);
         if plain && asked.at.plain_http == PlainHttp::LoopbackOnly || !matches!(realm.scheme(), "http" | "https") {
             return Err(wrong(
-                format!("it hands out tokens at `{}`, which is not protected by TLS", public(&realm)),
+                format!("it hands out tokens at `{}`, which is not protected by TLS", PublicUrl::from(&realm)),
                 "correct the registry's settings; where you trust the network, `insecure: true` in the mirror's entry allows it",
             ));
         }
@@ -89,7 +89,7 @@ impl Registry {
 
 fn wrong_token(realm: &Url) -> TransportError {
     TransportError::Login {
-        url: public(realm),
+        url: PublicUrl::from(realm),
         reason: "its answer holds no token".to_owned(),
         hint: "is there a login page, or a captive portal, between here and the registry?",
     }
