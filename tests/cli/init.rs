@@ -85,7 +85,7 @@ fn print_writes_no_file_and_temporary_mirrors_get_a_cache_of_their_own() {
     let project = Project::new(MIRROR.environment());
     let _ = fs::remove_file(project.path("larder.yaml"));
     let before = project.entries(".");
-    let mirrors = ["--mirror", "https://h.example/pr-17", "--mirror", "https://h.example/develop"];
+    let mirrors = ["--mirror", "https://h.example/pr-${CI_MERGE_REQUEST_IID}", "--mirror", "https://h.example/develop"];
     let run = project.larder(&[&["init", "--print"], &mirrors[..]].concat()).succeeds();
     assert_eq!(project.entries("."), before);
     assert!(run.stdout.contains("- { url: \"https://h.example/develop\", signed: true }"), "{run}");
