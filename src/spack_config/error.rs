@@ -14,22 +14,10 @@ pub(super) type Result<T> = std::result::Result<T, SpackConfigError>;
 #[allow(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Error, Diagnostic)]
 pub enum SpackConfigError {
-    /// The file is there and can't be read.
+    /// The file is there and can't be read: no permission, no regular file, too large, not UTF-8.
     #[error("can't read Spack's configuration file `{}`", path.display())]
-    #[diagnostic(help("may this user read it?"))]
+    #[diagnostic(help("is this one of Spack's configuration files, and may this user read it?"))]
     Unreadable { path: PathBuf, source: io::Error },
-    /// A folder, a pipe or a device where a file should be.
-    #[error("`{}` is not a regular file", path.display())]
-    #[diagnostic(help("Spack expects one of its configuration files there"))]
-    NotAFile { path: PathBuf },
-    /// A file that is too large to be a configuration.
-    #[error("`{}` is longer than the {limit} bytes that a configuration file may have", path.display())]
-    #[diagnostic(help("is this one of Spack's configuration files?"))]
-    TooLarge { path: PathBuf, limit: u64 },
-    /// Not UTF-8.
-    #[error("`{}` is not a text in UTF-8", path.display())]
-    #[diagnostic(help("is this one of Spack's configuration files?"))]
-    NotText { path: PathBuf },
     /// Not YAML, or not what Spack's schema says.
     #[error("can't make sense of `{}`{place}", path.display())]
     #[diagnostic(help("`spack config blame mirrors` shows what Spack makes of it"))]

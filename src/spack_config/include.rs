@@ -84,7 +84,7 @@ impl Includer<'_> {
                 return Ok(None);
             }
         }
-        let set = include.override_variable.and_then(|name| variables.get(name)).filter(|path| !path.is_empty());
+        let set = include.override_variable.and_then(|name| variables.set(name));
         let written = set.unwrap_or(include.path);
         if written.is_empty() {
             if let Some(git) = include.git {

@@ -20,8 +20,7 @@ pub(super) struct Instance {
 impl Instance {
     /// The Spack that a job would call: the one of `SPACK_ROOT`, else the first `spack` on `PATH` that belongs to one.
     pub(super) fn find(variables: &Variables) -> Option<Self> {
-        let set = variables.get("SPACK_ROOT").filter(|root| !root.is_empty());
-        set.and_then(|root| Self::at(Path::new(root))).or_else(|| {
+        variables.set("SPACK_ROOT").and_then(|root| Self::at(Path::new(root))).or_else(|| {
             let mut folders = std::env::split_paths(variables.get("PATH").unwrap_or_default());
             folders.find_map(|folder| {
                 let program = fs::canonicalize(folder.join("spack")).ok().filter(|_| folder.is_absolute())?;
@@ -87,7 +86,6 @@ pub(super) fn scopes(generation: Generation, substitution: &Substitution) -> Vec
 
 /// A folder that a variable can move. `None` where it depends on a home folder that is not known.
 fn local(substitution: &Substitution, variable: &str, otherwise: &str) -> Option<PathBuf> {
-    let set = substitution.variables.get(variable).filter(|path| !path.is_empty());
-    let path = PathBuf::from(substitution.expand_home(set.unwrap_or(otherwise)));
+    let path = PathBuf::from(substitution.expand_home(substitution.variables.set(variable).unwrap_or(otherwise)));
     if path.starts_with("~") { None } else { std::path::absolute(path).ok() }
 }

@@ -37,8 +37,7 @@ use self::instance::Instance;
 use self::scope::{Form, Generation, Scope};
 use self::stack::Stack;
 use self::substitute::Substitution;
-use crate::fs::normalise;
-use crate::types::Variables;
+use crate::types::{Variables, normalise};
 
 /// What Spack's configuration says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,9 +67,9 @@ pub fn discover(
     let instance = Instance::find(vars);
     let generation = instance.as_ref().map_or(Generation::Unknown, |instance| instance.generation);
     let is_found = instance.is_some();
-    let (spack, short_version) = instance.map(|instance| (instance.root, instance.short_version)).unzip();
+    let (root, short_version) = instance.map(|instance| (instance.root, instance.short_version)).unzip();
     let (home, short_version) = (home.map(Path::to_owned), short_version.flatten());
-    let outside = Substitution { variables: vars.clone(), home, spack, short_version, environment: None };
+    let outside = Substitution { variables: vars.clone(), home, spack: root, short_version, environment: None };
     let substitution = Substitution { environment: environment.clone(), ..outside.clone() };
     let includer = Includer { generation, substitution: outside, job_folder: &job_folder, notes: Vec::new() };
     let mut stack = Stack::new(includer);

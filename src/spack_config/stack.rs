@@ -4,15 +4,13 @@
 //! lies directly below it. Three generations of Spack differ in the rest, see [`Generation`].
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::Read;
+use std::io;
 use std::path::{Path, PathBuf};
-
-use fs_err as fs;
 
 use super::document::{self, Entry, Node};
 use super::error::{Result, SpackConfigError};
 use super::include::{Include, Includer};
-use super::scope::{Form, Generation, SECTIONS, Scope};
+use super::scope::{Generation, SECTIONS, Scope};
 
 /// The most bytes of one file. Real ones have some kilobytes.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -121,18 +119,7 @@ impl<'a> Stack<'a> {
 
 /// The text of a file, `None` where there is none. Links are followed: configuration is often kept in another place.
 fn read(path: &Path) -> Result<Option<String>> {
-    use std::io::ErrorKind;
     let unreadable = |source| SpackConfigError::Unreadable { path: path.to_owned(), source };
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_file() => {}
-        Ok(_) => return Err(SpackConfigError::NotAFile { path: path.to_owned() }),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(unreadable(error)),
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(SpackConfigError::TooLarge { path: path.to_owned(), limit: MAX_FILE });
-    }
-    String::from_utf8(bytes).map(Some).map_err(|_| SpackConfigError::NotText { path: path.to_owned() })
+    let bytes = crate::fs::read_linked(path, MAX_FILE).map_err(unreadable)?;
+    bytes.map(|bytes| String::from_utf8(bytes).map_err(|error| unreadable(io::Error::other(error)))).transpose()
 }

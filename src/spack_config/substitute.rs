@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use crate::fs::normalise;
-use crate::types::Variables;
+use crate::types::{Variables, normalise};
 
 /// What paths may refer to.
 #[derive(Clone, Debug, Default)]
@@ -69,14 +68,10 @@ impl Substitution {
         match name.as_str() {
             "spack" => self.spack.as_deref().map(path),
             "env" => return self.environment.as_deref().map(path),
-            "user" => {
-                let set = ["USER", "LOGNAME"].iter().filter_map(|name| self.variables.get(name));
-                set.map(str::to_owned).find(|name| !name.is_empty())
-            }
+            "user" => self.variables.set("USER").or_else(|| self.variables.set("LOGNAME")).map(str::to_owned),
             "tempdir" => Some(path(&self.temporary_folder())),
             "user_cache_path" => {
-                let set = self.variables.get("SPACK_USER_CACHE_PATH").filter(|value| !value.is_empty());
-                Some(self.expand_home(set.unwrap_or("~/.spack")))
+                Some(self.expand_home(self.variables.set("SPACK_USER_CACHE_PATH").unwrap_or("~/.spack")))
             }
             "platform" => Some(platform().to_owned()),
             "target_family" => Some(target_family().to_owned()),
