@@ -68,6 +68,20 @@ impl Folder {
         Ok(found)
     }
 
+    /// The link (or file) that stands where a folder above a path should be.
+    pub(crate) fn link_above(&self, path: &MirrorPath) -> io::Result<Option<PathBuf>> {
+        let mut at = self.root.clone();
+        for part in path.parts().take(path.parts().count() - 1) {
+            at.push(part);
+            match kind(&at)? {
+                Kind::Folder => {}
+                Kind::Missing => return Ok(None),
+                Kind::File(_) | Kind::Other => return Ok(Some(at)),
+            }
+        }
+        Ok(None)
+    }
+
     /// The size of the regular file at a path, unread.
     pub(crate) fn size_of(&self, path: &MirrorPath) -> Option<u64> {
         match self.kind_of(path) {
@@ -163,7 +177,8 @@ impl Folder {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::symlink;
 
