@@ -175,8 +175,8 @@ impl Pruning<'_> {
         let stale = records.digests().any(|digest| !present.contains(&digest));
         let waste: u64 = removals.iter().map(|removal| removal.blob.bytes).sum();
         let bytes: u64 = contents.blobs.iter().map(|blob| blob.bytes).sum();
-        if entry.slack != Slack::NONE
-            && entry.slack.allows(waste, bytes)
+        if entry.keep.slack() != Slack::NONE
+            && entry.keep.slack().allows(waste, bytes)
             && uploads::judge(session, entry, &self.note)?.uploads == Uploads::No
         {
             // To be rid of so little is not worth the upload that it would take.

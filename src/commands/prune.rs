@@ -11,7 +11,7 @@ use bytesize::ByteSize;
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
-use crate::config::{Keep, RemoteCacheEntry};
+use crate::config::{Keep, KeepRules, RemoteCacheEntry, Size};
 use crate::pipeline::remote::{self, Uses};
 use crate::pipeline::{Mode, RunError, Session};
 use crate::report::{CacheReport, Report};
@@ -223,8 +223,9 @@ fn use_file(object: &Listed) -> Option<(Timestamp, MirrorPath)> {
 /// The command line's bounds, else those of `keep:`; `None` where everything stays.
 fn policy_of(entry: &RemoteCacheEntry, options: &PruneOptions) -> Option<Policy> {
     let (max_age, max_size) = match (options.max_age, options.max_size, entry.keep) {
-        (None, None, Keep::All | Keep::Lockfile) => return None,
-        (None, None, Keep::Used { max_age, max_size, .. }) | (max_age, max_size, _) => (max_age, max_size),
+        (None, None, Keep::All) => return None,
+        (None, None, Keep::Rules(KeepRules { max_age, max_size, .. })) => (max_age, max_size.map(|Size(size)| size)),
+        (max_age, max_size, _) => (max_age, max_size),
     };
     let (max_age, max_bytes) = (max_age.map(MaxAge::as_duration), max_size.map(|size| size.as_u64()));
     Some(Policy { max_age, max_bytes, ..Policy::default() })

@@ -69,8 +69,8 @@ fn prune_folder(
     if waste == 0 && removals.is_empty() && contents.strays.is_empty() {
         return Ok(before);
     }
-    if entry.slack != Slack::NONE
-        && entry.slack.allows(waste, before.bytes)
+    if entry.keep.slack() != Slack::NONE
+        && entry.keep.slack().allows(waste, before.bytes)
         && uploads::judge_collected(session, entry, note)?.uploads == Uploads::No
     {
         return Ok(CacheReport { waste_bytes: waste, ..before });

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::config::{CacheEntry, Keep, LockfileBlobs};
+use crate::config::{CacheEntry, Keep, KeepRules, LockfileBlobs, Size};
 use crate::pipeline::error::RunError;
 use crate::pipeline::{Session, environments};
 use crate::report::{BlobReport, CacheReport};
@@ -66,7 +66,7 @@ pub(crate) fn blobs_of(contents: &Contents, records: &Records) -> Vec<BlobReport
 pub(crate) fn refresh_after(session: &Session<'_>, cache: &Cache) -> Duration {
     let entry = session.config.caches.iter().find(|entry| entry.name.as_str() == cache.name());
     let max_age = match entry.map(|entry| entry.keep) {
-        Some(Keep::Used { max_age: Some(max_age), .. }) => max_age,
+        Some(Keep::Rules(KeepRules { max_age: Some(max_age), .. })) => max_age,
         // No age counts in such a cache, but people and `max-size` go by the dates.
         _ => MaxAge::days(30),
     };
@@ -83,15 +83,17 @@ pub(crate) fn policy_of(session: &Session<'_>, entry: &CacheEntry) -> Result<Opt
 pub(crate) fn policy_for(session: &Session<'_>, keep: Keep) -> Result<Option<Policy>, RunError> {
     Ok(match keep {
         Keep::All => None,
-        Keep::Lockfile => Some(Policy { requested: Some(named(session)?), ..Policy::default() }),
-        Keep::Used { max_age, max_size, lockfile } => Some(Policy {
+        Keep::Rules(KeepRules { max_age: None, max_size: None, lockfile: LockfileBlobs::Kept, .. }) => {
+            Some(Policy { requested: Some(named(session)?), ..Policy::default() })
+        }
+        Keep::Rules(KeepRules { max_age, max_size, lockfile, .. }) => Some(Policy {
             requested: None,
             sheltered: match lockfile {
                 LockfileBlobs::LikeOthers => HashSet::new(),
                 LockfileBlobs::Kept => named(session)?,
             },
             max_age: max_age.map(MaxAge::as_duration),
-            max_bytes: max_size.map(|size| size.as_u64()),
+            max_bytes: max_size.map(|Size(size)| size.as_u64()),
         }),
     })
 }
