@@ -65,9 +65,9 @@ from_text! {
 }
 schema_of_text!(MaxAge => "string");
 
-/// A text, or something with more structure.
+// A text, or something with more structure. (A doc comment would be the description in the schema.)
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, inline)]
 pub(super) enum TextOr<T, M> {
     Text(T),
     Other(M),

@@ -3,6 +3,7 @@
 mod access;
 mod refused;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
@@ -114,6 +115,48 @@ fn every_example_of_the_user_documentation_is_understood() {
     }
     // Without a merge request, too.
     assert!(file::parse(examples[0], Path::new(NAME), Path::new(ROOT), &Variables::default()).is_ok());
+}
+
+/// The keys of a definition of the schema; those of the whole file without a name.
+fn keys_of<'a>(schema: &'a serde_json::Value, names: &[&str]) -> BTreeSet<&'a str> {
+    let definition = |name: &&str| if name.is_empty() { schema } else { &schema["$defs"][*name] };
+    names
+        .iter()
+        .flat_map(|name| definition(name)["properties"].as_object().unwrap().keys().map(String::as_str))
+        .collect()
+}
+
+#[test]
+fn the_documentation_describes_the_keys_of_the_schema() {
+    let schema = serde_json::to_value(schema()).unwrap();
+    let documentation = include_str!("../../../docs/configuration.md");
+    let sections: BTreeMap<&str, &str> =
+        documentation.split("\n## `").skip(1).map(|section| section.split_once('`').unwrap()).collect();
+    assert_eq!(sections.keys().copied().collect::<BTreeSet<_>>(), keys_of(&schema, &[""]));
+
+    for (section, definitions) in [
+        ("mirrors", &["MirrorSchema", "PairSchema"][..]),
+        ("caches", &["CacheSchema", "KeepRules"]),
+        ("jobs", &["JobSchema"]),
+        ("network", &["NetworkSchema"]),
+    ] {
+        let tables = sections[section].split("\n| key |").skip(1).map(|table| table.split("\n\n").next().unwrap());
+        let rows = tables.flat_map(|table| table.lines().skip(2));
+        let keys: BTreeSet<&str> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+        assert_eq!(keys, keys_of(&schema, definitions), "{section}");
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_has_a_description() {
+    let schema = serde_json::to_value(schema()).unwrap();
+    let definitions = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let mut count = 0;
+    for (key, property) in definitions.filter_map(|definition| definition["properties"].as_object()).flatten() {
+        assert!(property["description"].as_str().is_some_and(|text| !text.is_empty()), "{key}");
+        count += 1;
+    }
+    assert_eq!(count, 47);
 }
 
 #[test]
