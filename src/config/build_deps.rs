@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::text::schema_of_text;
 use crate::types::{serde_as_text, shorten};
 use crate::yaml;
 
@@ -53,6 +54,7 @@ impl fmt::Display for BuildDeps {
 }
 
 serde_as_text!(BuildDeps);
+schema_of_text!(BuildDeps => "string");
 
 #[cfg(test)]
 mod tests {

@@ -2,10 +2,15 @@
 //!
 //! An error is at the value that is being read, or at the key if that is unknown or repeated.
 
-use std::ops::Deref;
+use std::borrow::Cow;
+use std::marker::PhantomData;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::{SeqDeserializer, StrDeserializer};
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 
 use super::problem::Problem;
@@ -17,35 +22,65 @@ use super::tree::{Entry, Node, Place, Value};
 pub(crate) struct At<T>(pub(crate) Place, pub(crate) T);
 
 impl<T> At<T> {
+    /// Where the value begins.
+    pub(crate) fn place(&self) -> Place {
+        self.0
+    }
+
+    /// The value without its place.
+    pub(crate) fn into_inner(self) -> T {
+        self.1
+    }
+
     /// Make something else of it, or a problem at its place.
     pub(crate) fn parse<U>(&self, parse: impl FnOnce(&T) -> Result<U, Problem>) -> Result<U, Problem> {
         parse(&self.1).map_err(|problem| problem.at(self.0))
     }
 }
 
-impl<T> Deref for At<T> {
-    type Target = T;
+/// The schema of the value: the place is none of the file's.
+impl<T: JsonSchema> JsonSchema for At<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
 
-    fn deref(&self) -> &T {
-        &self.1
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
     }
 }
 
 impl Node {
     /// What a type makes of the value.
     pub(crate) fn read<'de, T: Deserialize<'de>>(&'de self) -> Result<T, Problem> {
-        T::deserialize(self)
+        self.seed(PhantomData)
+    }
+
+    /// The same for what is no type. Whatever is wrong inside and has no place is wrong here.
+    fn seed<'de, T: DeserializeSeed<'de>>(&'de self, seed: T) -> Result<T::Value, Problem> {
+        seed.deserialize(self).map_err(|problem| problem.at(self.place))
     }
 
     fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
     }
+}
 
-    fn any<'de, V: Visitor<'de>>(&'de self, visitor: V) -> Result<V::Value, Problem> {
+impl<'de> Deserializer<'de> for &'de Node {
+    type Error = Problem;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         match &self.value {
             _ if self.is_null() => visitor.visit_unit(),
             Value::Scalar(scalar) => visitor.visit_borrowed_str(&scalar.text),
-            Value::List(items) => visitor.visit_seq(SeqDeserializer::new(items.iter())),
+            Value::List(items) => visitor.visit_seq(Items(items.iter())),
             Value::Map(entries) => {
                 let mut entries = Entries { rest: entries.iter(), current: None };
                 // What is wrong with a key is said while that key is the current one.
@@ -58,29 +93,18 @@ impl Node {
                 .help("put the text in quotes if it begins with `!`; `!reference` is understood by GitLab only")),
         }
     }
-}
-
-impl<'de> Deserializer<'de> for &'de Node {
-    type Error = Problem;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        self.any(visitor).map_err(|problem| problem.at(self.place))
-    }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         if self.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &str, visitor: V) -> Result<V::Value, Problem> {
-        visitor.visit_newtype_struct(self).map_err(|problem| problem.at(self.place))
+        visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        match &self.value {
-            Value::Scalar(scalar) if scalar.text == "true" => visitor.visit_bool(true),
-            Value::Scalar(scalar) if scalar.text == "false" => visitor.visit_bool(false),
-            _ => self.deserialize_any(visitor),
-        }
+    /// One of a text or something else: an enum whose variants are `Text` and `Other`.
+    fn deserialize_enum<V: Visitor<'de>>(self, _: &str, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
+        visitor.visit_enum(TextOrOther(self))
     }
 
     /// Only [`At`] is one.
@@ -91,22 +115,25 @@ impl<'de> Deserializer<'de> for &'de Node {
     /// A map, and not a list of its values, which derived structs would take as well.
     fn deserialize_struct<V: Visitor<'de>>(self, _: &str, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
         match self.value {
-            Value::List(_) => Err(Problem::invalid_type(Unexpected::Seq, &visitor).at(self.place)),
+            Value::List(_) => Err(Problem::invalid_type(Unexpected::Seq, &visitor)),
             _ => self.deserialize_any(visitor),
         }
     }
 
     forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple map enum
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple map
         identifier ignored_any
     }
 }
 
-impl<'de> serde::de::IntoDeserializer<'de, Problem> for &'de Node {
-    type Deserializer = Self;
+/// The items of a list.
+struct Items<'de>(std::slice::Iter<'de, Node>);
 
-    fn into_deserializer(self) -> Self {
-        self
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = Problem;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Problem> {
+        self.0.next().map(|item| item.seed(seed)).transpose()
     }
 }
 
@@ -126,7 +153,7 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
         let entry = self.current.ok_or_else(|| Problem::new("a value without a key"))?;
-        seed.deserialize(&entry.value)
+        entry.value.seed(seed)
     }
 }
 
@@ -143,7 +170,41 @@ impl<'de> SeqAccess<'de> for PlaceAndValue<'de> {
             let place = [node.place.line, node.place.column];
             return seed.deserialize(SeqDeserializer::new(place.into_iter())).map(Some);
         }
-        seed.deserialize(*node).map(Some)
+        node.seed(seed).map(Some)
+    }
+}
+
+/// A node as an enum of a text or something else.
+struct TextOrOther<'de>(&'de Node);
+
+impl<'de> EnumAccess<'de> for TextOrOther<'de> {
+    type Error = Problem;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Problem> {
+        let is_text = matches!(self.0.value, Value::Scalar(_)) && !self.0.is_null();
+        let variant = seed.deserialize(StrDeserializer::new(if is_text { "Text" } else { "Other" }))?;
+        Ok((variant, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for TextOrOther<'de> {
+    type Error = Problem;
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Problem> {
+        self.0.seed(seed)
+    }
+
+    fn unit_variant(self) -> Result<(), Problem> {
+        Err(Problem::invalid_type(Unexpected::UnitVariant, &"a value"))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Problem> {
+        Err(Problem::invalid_type(Unexpected::TupleVariant, &visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
+        Err(Problem::invalid_type(Unexpected::StructVariant, &visitor))
     }
 }
 
@@ -156,7 +217,7 @@ mod tests {
     #[serde(deny_unknown_fields, expecting = "a map with `name`")]
     struct Item {
         name: Option<At<String>>,
-        flag: Option<bool>,
+        flag: Option<At<String>>,
         list: Option<Vec<String>>,
     }
 
@@ -179,7 +240,6 @@ mod tests {
         for (yaml, said) in [
             ("- name: a\n  nmae: b\n", "2:3 unknown key `nmae`\ndid you mean `name`?"),
             ("- { flag: true, flag: true }\n", "1:17 the key `flag` is here twice\nremove one of them"),
-            ("- flag: maybe\n", "1:9 expected a boolean, found a text"),
             ("- [a, true]\n", "1:3 expected a map with `name`, found a list"),
             ("- name: {}\n", "1:9 expected a text, found a map"),
             ("- list: [a, []]\n", "1:13 expected a text, found a list"),

@@ -13,7 +13,7 @@ use crate::types::shorten;
 /// With `{:#}`, the help follows the message on a line of its own. So it survives the way through serde, where a type's error
 /// is only text: no message has a line break, because whatever came from the file is escaped in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// What is wrong.
     pub(crate) message: String,
     /// What to do.
