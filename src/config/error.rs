@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::complaint::Complaint;
 use super::reader::Problem;
 use super::walk::{self, Step};
+use crate::types::PublicUrl;
 
 /// The longest piece of a line that is shown.
 const SHOWN: usize = 160;
@@ -175,15 +176,7 @@ fn printable(line: &str) -> String {
     if let Some(value) = secret_value(&line) {
         line.replace_range(value.., "…");
     }
-    let mut from = 0;
-    while let Some(scheme) = line[from..].find("://") {
-        from += scheme + 3;
-        let host = line[from..].find(['/', ' ', '"', '\'', ',']).map_or(line.len(), |length| from + length);
-        if let Some(at) = line[from..host].rfind('@') {
-            line.replace_range(from..from + at, "…");
-        }
-    }
-    line
+    PublicUrl::in_line(line)
 }
 
 /// Where the value of a key begins that is named like a secret: somebody may have written the secret itself there, under a

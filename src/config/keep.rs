@@ -3,11 +3,11 @@
 use bytesize::ByteSize;
 
 use super::complaint::Complaint;
-use super::nearest;
 use super::reader::{Problem, Reader, flag};
 use super::shape::{Text, TextOr, shape};
 use super::slack::Slack;
 use crate::types::{MaxAge, shorten};
+use crate::yaml;
 
 /// What stays in a cache after a job. Whatever it says, what the job itself needs stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +99,7 @@ fn word(text: &str) -> Result<Keep, Complaint> {
     } else if text.parse::<ByteSize>().is_ok() {
         format!("write `keep: {{ max-size: {text} }}`")
     } else {
-        format!("{} (a map such as `{{ max-age: 30d, max-size: 20GiB }}` will do, too)", nearest::hint(text, WORDS))
+        format!("{} (a map such as `{{ max-age: 30d, max-size: 20GiB }}` will do, too)", yaml::hint(text, WORDS))
     };
     Err(Complaint::new(format!("`{}` is not a way to keep blobs", shorten(text))).help(help))
 }

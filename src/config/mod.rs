@@ -22,7 +22,6 @@ mod jobs;
 mod keep;
 mod mirror_pattern;
 mod mirrors;
-mod nearest;
 mod network;
 mod reader;
 mod remote_cache;

@@ -11,8 +11,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::complaint::Complaint;
-use super::nearest;
 use crate::types::shorten;
+use crate::yaml;
 
 /// A text as the file has it, variables not yet expanded. A number or `true` is its spelling.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -102,7 +102,7 @@ impl Visitor<'_> for Key<'_> {
     fn visit_str<E: de::Error>(self, found: &str) -> Result<Self::Value, E> {
         let Some(key) = self.known.iter().copied().find(|key| *key == found) else {
             let complaint = Complaint::new(format!("unknown key `{}`", shorten(found)));
-            return Err(complaint.help(nearest::hint(found, self.known)).into_serde());
+            return Err(complaint.help(yaml::hint(found, self.known)).into_serde());
         };
         if self.seen.contains(&key) { Err(duplicate_key(key)) } else { Ok(key) }
     }
