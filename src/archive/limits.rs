@@ -12,7 +12,7 @@ pub(crate) struct Limits {
     pub name_bytes: usize,
     /// The most folders that one name may lead through. No cache has more than ten.
     pub depth: usize,
-    /// The most bytes of all names together. Stops names that fill the memory of a caller who remembers them: half a million
+    /// The most bytes of all names together. Stops names that fill the memory of a caller that remembers them: half a million
     /// long ones would take gigabytes. As many entries of a cache take 50 MB.
     pub all_names: u64,
     /// The most bytes that one archived byte may turn into. Stops bombs: blobs are compressed already and hardly shrink,

@@ -1,6 +1,6 @@
 //! Archives of the runner: `cache.zip`, which is a zip archive or a tar archive compressed with zstd.
 //!
-//! An archive may come from anybody with push rights. [`read()`] goes through it entry by entry, keeps nothing of an entry
+//! Every account with push rights can write such an archive. [`read()`] goes through it entry by entry, keeps nothing of an entry
 //! once the next one is read, and stops at the first thing that no runner writes. Three rules make that safe:
 //!
 //! - no name becomes a path: a name is a parsed text that the caller compares with the names it knows;
@@ -55,7 +55,7 @@ fn read_from<R: Read + Seek, E>(source: &mut R, limits: &Limits, visit: Visit<'_
     source.by_ref().take(4).read_to_end(&mut magic)?;
     let archived = source.seek(io::SeekFrom::End(0))?;
     source.rewind()?;
-    // What goes wrong between two entries is reported with the name before it, where people can look for it.
+    // What goes wrong between two entries is reported with the name before it: that is where to look for it.
     let mut last = None;
     let result = match magic[..] {
         [0x28, 0xb5, 0x2f, 0xfd] => tar::read(source, archived, limits, visit, &mut last),

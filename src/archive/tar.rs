@@ -134,7 +134,7 @@ impl Header {
         if matches!(&raw[..], b"." | b"./") {
             return Ok(None);
         }
-        // What people make with `tar -c ./x` begins so.
+        // What `tar -c ./x` writes begins so.
         let (name, slash) = intake.admit(raw.strip_prefix(b"./").unwrap_or(&raw))?;
         let kind = if slash { EntryKind::Folder } else { kind };
         Ok(Some(Entry { name, kind, bytes: self.bytes.unwrap_or(0), modified: self.modified }))

@@ -16,26 +16,30 @@ fn zip() -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
+/// The blocks of an entry of a tar archive.
+fn block(name: &str, kind: u8, data: &[u8]) -> Vec<u8> {
+    let mut block = [0; 512];
+    let mut put = |at: usize, text: &[u8]| block[at..at + text.len()].copy_from_slice(text);
+    put(0, name.as_bytes());
+    put(124, format!("{:011o}\0", data.len()).as_bytes());
+    put(136, b"14524770401\0");
+    put(148, b"        ");
+    put(156, &[kind]);
+    put(257, b"ustar\0");
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let padding = data.len().next_multiple_of(512) - data.len();
+    [&block[..], data, &vec![0; padding]].concat()
+}
+
+fn tar_of(blocks: &[Vec<u8>]) -> Vec<u8> {
+    zstd::encode_all(&[&blocks.concat()[..], &[0; 1024]].concat()[..], 3).unwrap()
+}
+
 /// A tar archive with a folder, a file and an extended header.
 fn tar() -> Vec<u8> {
-    let block = |name: &str, kind: u8, data: &[u8]| {
-        let mut block = [0; 512];
-        let mut put = |at: usize, text: &[u8]| block[at..at + text.len()].copy_from_slice(text);
-        put(0, name.as_bytes());
-        put(124, format!("{:011o}\0", data.len()).as_bytes());
-        put(136, b"14524770401\0");
-        put(148, b"        ");
-        put(156, &[kind]);
-        put(257, b"ustar\0");
-        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        let padding = data.len().next_multiple_of(512) - data.len();
-        [&block[..], data, &vec![0; padding]].concat()
-    };
     let pax = block("x", b'x', b"12 path=a/b\n20 mtime=1700000001\n");
-    let blocks = [block("a/", b'5', b""), pax, block("short", b'0', b"hello"), block("a/c", b'0', &[b'x'; 1000])];
-    let text = [&blocks.concat()[..], &[0; 1024]].concat();
-    zstd::encode_all(&text[..], 3).unwrap()
+    tar_of(&[block("a/", b'5', b""), pax, block("short", b'0', b"hello"), block("a/c", b'0', &[b'x'; 1000])])
 }
 
 type Listed = (String, EntryKind, Option<i64>, Vec<u8>);
@@ -86,6 +90,38 @@ fn more_entries_than_sixteen_bits_count_are_read() {
 #[test]
 fn an_archive_without_entries_is_read() {
     assert_eq!(list(&Writer::new(Cursor::new(Vec::new())).finish().unwrap().into_inner()).unwrap(), []);
+}
+
+/// The header has no room for the size of a blob of 8 GiB: Go writes zero there, and the size into the extended header.
+#[test]
+fn a_size_in_an_extended_header_counts() {
+    let mut data = block("a", b'0', b"");
+    data.extend(b"hello");
+    data.resize(1024, 0);
+    let listed = list(&tar_of(&[block("x", b'x', b"9 size=5\n"), data, block("b", b'0', b"x")])).unwrap();
+    let found: Vec<_> = listed.iter().map(|(name, _, _, content)| (name.as_str(), content.as_slice())).collect();
+    assert_eq!(found, [("a", &b"hello"[..]), ("b", b"x")]);
+}
+
+#[test]
+fn headers_that_would_fill_the_memory_are_refused() {
+    for kind in [b'x', b'L', b'K', b'g'] {
+        // Noise, so that it is no bomb.
+        let mut state = 1_u32;
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        });
+        let noise: Vec<u8> = noise.take(2 << 20).collect();
+        assert!(list(&tar_of(&[block("x", kind, &noise)])).unwrap_err().contains("longer than any name needs"));
+    }
+    // The end of the directory, for zip64, may have a sector of any size behind it.
+    let sector = vec![0; 2 << 20];
+    let end = [&b"PK\x06\x06"[..], &(44 + sector.len() as u64).to_le_bytes(), &[0; 44], &sector].concat();
+    let locator = [&b"PK\x06\x07\0\0\0\0"[..], &30_u64.to_le_bytes(), &1_u32.to_le_bytes()].concat();
+    let last = [&b"PK\x05\x06\0\0\0\0"[..], &[0xff; 12], &[0; 2]].concat();
+    let zip = [&b"PK\x03\x04"[..], &[0; 26], &end, &locator, &last].concat();
+    assert!(list(&zip).unwrap_err().contains("longer than any cache needs"));
 }
 
 proptest! {

@@ -113,7 +113,7 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    /// Remember what is for no cache, by the folder that a person would recognize.
+    /// Remember what is for no cache, by the folder that it belongs to.
     fn skip(&mut self, entry: &Entry) {
         let name = entry.name.as_str();
         let leads_to_cache =
