@@ -2,9 +2,12 @@
 //! `spack config get config` must say what [`larder::spack_config::discover`] says.
 //!
 //! The Spack is the program that `LARDER_TEST_SPACK_CHECKOUT` names (several, separated by `:`), else the `spack` on `PATH`. It has to
-//! be `bin/spack` of a Spack instance. Where there is none, the test says that it was skipped.
+//! be `bin/spack` of a Spack instance.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // Clippy takes helpers of integration tests for ordinary code.
+
+#[path = "cli/requirement.rs"]
+mod requirement;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -13,6 +16,8 @@ use std::process::{Command, Output};
 
 use larder::spack_config::{SpackConfig, discover};
 use larder::types::Variables;
+
+use requirement::Requirement;
 
 /// A layout: files in a scratch folder that has `env/`, `home/`, `system/` and `other/`.
 #[derive(Clone, Default)]
@@ -339,10 +344,11 @@ fn spacks() -> Vec<PathBuf> {
 
 #[test]
 fn larder_reads_the_configuration_as_spack_does() {
-    let spacks = spacks();
-    if spacks.is_empty() {
-        eprintln!("skipped: no `spack` on PATH and LARDER_TEST_SPACK_CHECKOUT is not set");
-    }
+    let missing =
+        || "there is no `spack` of a checkout on the PATH, and LARDER_TEST_SPACK_CHECKOUT is not set".to_owned();
+    let found = spacks();
+    let found = (!found.is_empty()).then_some(found).ok_or_else(missing);
+    let spacks = Requirement::SpackCheckout.met(found).unwrap_or_default();
     let count = std::env::var("LARDER_TEST_LAYOUTS").ok().and_then(|count| count.parse().ok()).unwrap_or(10);
     for spack in spacks {
         let old = Command::new(&spack).arg("--version").output().unwrap().stdout.starts_with(b"0.");

@@ -11,10 +11,8 @@ fn zip() -> Vec<u8> {
     let metadata = |mode| Metadata { mode, modified: 1_700_000_001, owner: (1000, 100) };
     let mut writer = Writer::new(Cursor::new(Vec::new()));
     writer.folder("a", metadata(0o755)).unwrap();
-    writer.stored("a/b", 5, metadata(0o644)).unwrap();
-    writer.data().write_all(b"hello").unwrap();
-    writer.deflated("a/c", 1000, metadata(0o600)).unwrap();
-    writer.data().write_all(&[b'x'; 1000]).unwrap();
+    writer.file("a/b", 5, CompressionMethod::Stored, metadata(0o644)).unwrap().write_all(b"hello").unwrap();
+    writer.file("a/c", 1000, CompressionMethod::Deflated, metadata(0o600)).unwrap().write_all(&[b'x'; 1000]).unwrap();
     writer.finish().unwrap().into_inner()
 }
 
@@ -44,7 +42,7 @@ type Listed = (String, EntryKind, Option<i64>, Vec<u8>);
 
 fn list(bytes: &[u8]) -> Result<Vec<Listed>, String> {
     let mut entries = Vec::new();
-    let mut visit = |entry: &Entry, data: &mut dyn Read| -> Result<(), Problem> {
+    let mut visit = |entry: &Entry, data: &mut dyn Read| -> Result<(), Stop<()>> {
         let mut content = Vec::new();
         data.read_to_end(&mut content)?;
         entries.push((entry.name.to_string(), entry.kind, entry.modified, content));
@@ -53,7 +51,8 @@ fn list(bytes: &[u8]) -> Result<Vec<Listed>, String> {
     match read_from(&mut Cursor::new(bytes), &Limits::default(), &mut visit) {
         Ok(true) => Ok(entries),
         Ok(false) => Err("no archive".to_owned()),
-        Err(fault) => Err(fault.problem.to_string()),
+        Err(Stop::Refused(refusal)) => Err(refusal.to_string()),
+        Err(Stop::Caller(())) => unreachable!(),
     }
 }
 
@@ -74,13 +73,13 @@ fn more_entries_than_sixteen_bits_count_are_read() {
     let metadata = Metadata { mode: 0o644, modified: 0, owner: (0, 0) };
     let mut writer = Writer::new(Cursor::new(Vec::new()));
     for number in 0..70_000 {
-        writer.stored(&number.to_string(), 0, metadata).unwrap();
+        writer.file(&number.to_string(), 0, CompressionMethod::Stored, metadata).unwrap();
     }
     let bytes = writer.finish().unwrap().into_inner();
     assert_eq!(list(&bytes).unwrap().len(), 70_000);
     let limits = Limits { entries: 69_999, ..Limits::default() };
-    let refused = read_from(&mut Cursor::new(&bytes), &limits, &mut |_, _| Ok(()));
-    assert!(matches!(refused.unwrap_err().problem, Problem::TooManyEntries { limit: 69_999 }));
+    let refused = read_from::<_, ()>(&mut Cursor::new(&bytes), &limits, &mut |_, _| Ok(()));
+    assert!(matches!(refused, Err(Stop::Refused(refusal)) if refusal.to_string().contains("more than 69999 entries")));
 }
 
 /// An empty archive is one: `PK\x05\x06` and nothing before.

@@ -20,8 +20,8 @@ use crate::pipeline::environments::{self, folder_of_lockfile};
 use crate::pipeline::prune::Pruning;
 use crate::pipeline::uploads::Note;
 use crate::pipeline::{Mode, RunError, Session, stores, uploads};
-use crate::plan::Graph;
-use crate::report::{CacheReport, Report, SpecReport, Status};
+use crate::plan::{Graph, Need, row};
+use crate::report::{CacheReport, Report, SpecReport};
 use crate::spack_config;
 use crate::spack_push::{self, Push, SpackError};
 use crate::store::Store;
@@ -46,7 +46,7 @@ pub enum CollectError {
     #[error("there is no folder to collect into")]
     #[diagnostic(help("add `{{ name: built, path: .larder/built, collect: true }}` to `mirrors:` in larder.yaml"))]
     NoFolder,
-    /// Spack would push without signatures, which nobody would use.
+    /// Spack would push without signatures, which no job would use.
     #[error("mirror `{name}` is `signed: true`, and there is no key to sign with")]
     #[diagnostic(help("give its entry in larder.yaml a `signing-key`; `larder prepare` needs none"))]
     NoKey {
@@ -102,7 +102,7 @@ async fn prune(session: &Session<'_>, store: &Store<'_>, pushed: &Pushed) -> Res
     }
     let job = JobFolder::of(&session.config.root);
     let mode = Mode::Act;
-    let restored = uploads::note(session, &job, Note::OfWhoeverBegan, mode)?;
+    let restored = uploads::note(session, &job, Note::OfAnEarlierCommand, mode)?;
     let mut used = State::read(&job)?.map(|state| state.used()).unwrap_or_default();
     used.specs.extend(pushed.specs.iter().map(|spec| spec.hash));
     let pruning = Pruning { session, job, used, restored, mode, deadline: Instant::now() };
@@ -124,7 +124,7 @@ pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) 
     let candidates = candidates(&graph, State::read(&job)?.as_ref());
     let built = built(session, options, candidates)?;
     let new: Vec<&ConcreteSpec> = built.into_iter().filter(|spec| !has(&folder, spec)).collect();
-    let specs: Vec<SpecReport> = new.iter().map(|spec| report_of(entry, spec)).collect();
+    let specs: Vec<SpecReport> = new.iter().map(|spec| row_of(entry, spec)).collect();
     if new.is_empty() {
         session.inform(&format!("this job built nothing that `{}` lacks", entry.name));
         return Ok(Pushed { specs });
@@ -135,7 +135,7 @@ pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) 
     }
     let program = spack_push::find(options.spack.as_deref(), &session.variables).map_err(RunError::Spack)?;
     let _lock = job.enter(|| session.inform("waiting for another larder in this project folder"))?;
-    uploads::note(session, &job, Note::OfWhoeverBegan, mode)?;
+    uploads::note(session, &job, Note::OfAnEarlierCommand, mode)?;
     let pusher = Pusher { session, entry, folder: &folder, job: &job, program: &program, patience: options.patience };
     let arrived = pusher.push(&graph, &lockfiles, &new)?;
     let specs = specs.into_iter().filter_map(|spec| {
@@ -307,18 +307,7 @@ fn names(specs: &[&ConcreteSpec]) -> String {
     format!("{} {word} ({}{more})", specs.len(), shown.join(", "))
 }
 
-fn report_of(entry: &BuiltEntry, spec: &ConcreteSpec) -> SpecReport {
-    SpecReport {
-        name: spec.id.name.clone(),
-        version: spec.id.version.clone(),
-        hash: spec.id.hash,
-        build_spec: None,
-        status: Status::Installed,
-        reason: None,
-        mirror: Some(entry.name.clone()),
-        collected: true,
-        cache: None,
-        digest: None,
-        bytes: None,
-    }
+fn row_of(entry: &BuiltEntry, spec: &ConcreteSpec) -> SpecReport {
+    let row = row(&spec.id, spec.id.hash, Need::Installed, None);
+    SpecReport { mirror: Some(entry.name.clone()), collected: true, ..row }
 }

@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     Folder,
     /// A regular file of so many bytes.
     File(u64),
-    /// A symbolic link, a device, a socket or a pipe: in a folder of ours, somebody else's doing.
+    /// A symbolic link, a device, a socket or a pipe: larder puts none into a folder.
     Other,
 }
 

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -20,7 +20,7 @@ use crate::pipeline::stores;
 use crate::report::CacheReport;
 use crate::store::{Cache, RemoteCache, Uses};
 use crate::transport::{
-    Limits, Location, NetworkSettings, Order, Partial, Slot, Transport, TransportError, UploadError, Written,
+    FetchRequest, Limits, Location, NetworkSettings, Partial, Permit, Transport, TransportError, UploadError, Written,
 };
 use crate::types::Sha256Digest;
 use crate::verified::Mismatch;
@@ -42,24 +42,7 @@ struct Remote<'a> {
     cache: RemoteCache<'a>,
     /// It made trouble, so it is left alone.
     is_off: AtomicBool,
-    tally: Tally,
-}
-
-#[derive(Default)]
-struct Tally {
-    read: AtomicU64,
-    read_bytes: AtomicU64,
-    corrupt: AtomicU64,
-    added: AtomicU64,
-    added_bytes: AtomicU64,
-}
-
-/// What a blob from a remote cache is.
-pub(crate) struct FromRemote {
-    /// Its bytes.
-    pub blob: VerifiedBlob,
-    /// The cache, as a position in the list of remote caches.
-    pub cache: usize,
+    report: Mutex<CacheReport>,
 }
 
 /// A cache that holds something of another size than metadata says. That may be the metadata's fault, and a mirror with a false
@@ -89,7 +72,10 @@ impl<'a> RemoteCaches<'a> {
 
     fn with(session: &'a Session<'a>, transport: Transport) -> Self {
         let transport = Arc::new(transport);
-        let remote = |cache| Remote { cache, is_off: AtomicBool::new(false), tally: Tally::default() };
+        let remote = |cache: RemoteCache<'a>| {
+            let report = Mutex::new(cache.report());
+            Remote { cache, is_off: AtomicBool::new(false), report }
+        };
         let caches = stores::remotes(session, &transport).into_iter().map(remote).collect();
         Self { session, transport, caches }
     }
@@ -100,15 +86,15 @@ impl<'a> RemoteCaches<'a> {
         Some(remote.cache.blob_location(need.blob.expected.digest))
     }
 
-    /// A blob, if one of the caches for its mirror has it whole; else those that hold something of another size. A slot that is
+    /// A blob, if one of the caches for its mirror has it whole; else those that hold something of another size. A permit that is
     /// for one of them is used up.
     pub async fn read(
         &self,
-        slot: &mut Option<Slot>,
+        permit: &mut Option<Permit>,
         need: &BlobNeed,
         partial: &Partial,
         advance: &(dyn Fn(i64) + Sync),
-    ) -> Result<FromRemote, Vec<Suspect>> {
+    ) -> Result<(VerifiedBlob, usize), Vec<Suspect>> {
         let mut suspects = Vec::new();
         let expected = need.blob.expected;
         for (cache, remote) in self.caches.iter().enumerate() {
@@ -116,13 +102,15 @@ impl<'a> RemoteCaches<'a> {
                 continue;
             }
             let at = remote.cache.blob_location(expected.digest);
-            let slot = self.transport.slot_from(slot.take(), &at).await;
-            let order = Order { sources: vec![at.clone()], expected, partial: partial.clone() };
-            match self.transport.blob(slot, &order, advance).await {
+            let permit = self.transport.permit_from(permit.take(), &at).await;
+            let request = FetchRequest { sources: vec![at.clone()], expected, partial: partial.clone() };
+            match self.transport.blob(permit, request, advance).await {
                 Ok(blob) => {
-                    add(&remote.tally.read, 1);
-                    add(&remote.tally.read_bytes, blob.verified().bytes());
-                    return Ok(FromRemote { blob, cache });
+                    remote.count(|report| {
+                        report.read += 1;
+                        report.read_bytes += blob.verified().bytes();
+                    });
+                    return Ok((blob, cache));
                 }
                 Err(TransportError::BlobMissing { .. }) => {}
                 Err(error @ TransportError::Mismatch { mismatch: Mismatch::WrongDigest { .. }, .. }) => {
@@ -146,7 +134,7 @@ impl<'a> RemoteCaches<'a> {
 
     async fn remove_bad(&self, remote: &Remote<'_>, need: &BlobNeed, error: &TransportError) {
         let digest = need.blob.expected.digest;
-        add(&remote.tally.corrupt, 1);
+        remote.count(|report| report.corrupt += 1);
         let removed = self.transport.delete(&remote.cache.blob_location(digest)).await.is_ok();
         let verb = if removed { "it was removed" } else { "it could not be removed" };
         let (cache, name) = (&remote.cache.entry.name, need.title());
@@ -273,8 +261,10 @@ impl<'a> RemoteCaches<'a> {
             let expected = Expected { digest, size: Size::Exactly(bytes) };
             match self.transport.upload(&remote.cache.blob_location(digest), file, expected, &go_on).await {
                 Ok(Written::New) => {
-                    add(&remote.tally.added, 1);
-                    add(&remote.tally.added_bytes, bytes);
+                    remote.count(|report| {
+                        report.added += 1;
+                        report.added_bytes += bytes;
+                    });
                     Some(digest)
                 }
                 Ok(Written::Existed) => Some(digest),
@@ -326,17 +316,8 @@ impl<'a> RemoteCaches<'a> {
     /// What happened to each cache.
     pub fn reports(&self) -> impl Iterator<Item = CacheReport> {
         self.caches.iter().map(|remote| {
-            let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-            let Tally { read, read_bytes, corrupt, added, added_bytes } = &remote.tally;
-            CacheReport {
-                read: count(read),
-                read_bytes: count(read_bytes),
-                corrupt: count(corrupt),
-                added: count(added),
-                added_bytes: count(added_bytes),
-                changed: count(added) + count(corrupt) > 0,
-                ..remote.cache.report()
-            }
+            let report = remote.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            CacheReport { changed: report.added + report.corrupt > 0, ..report }
         })
     }
 }
@@ -345,8 +326,8 @@ impl Remote<'_> {
     fn is_asked_for(&self, need: &BlobNeed) -> bool {
         !self.is_off.load(Ordering::Relaxed) && self.cache.entry.matches(&need.mirror.url)
     }
-}
 
-fn add(counter: &AtomicU64, number: u64) {
-    counter.fetch_add(number, Ordering::Relaxed);
+    fn count(&self, change: impl FnOnce(&mut CacheReport)) {
+        change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
 }
