@@ -21,7 +21,6 @@ use crate::types::DagHash;
 const MAX_DATABASE: u64 = 1024 * 1024 * 1024;
 
 /// The database of an install tree can't be read.
-#[allow(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Error, Diagnostic)]
 pub enum InstallTreeError {
     /// The file is there and can't be read.

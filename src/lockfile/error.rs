@@ -10,7 +10,6 @@ use thiserror::Error;
 pub(super) const NEWEST_FORMAT: u32 = 6;
 
 /// A lockfile that can't be used.
-#[allow(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Error, Diagnostic)]
 pub enum LockfileError {
     /// There is none.

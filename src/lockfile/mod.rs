@@ -14,4 +14,4 @@ mod node;
 mod read;
 
 pub use error::LockfileError;
-pub use model::{ConcreteSpec, Dependency, DependencyTypes, Lockfile, Origin, Root};
+pub use model::{ConcreteSpec, Lockfile, Origin, Root};

@@ -71,7 +71,7 @@ impl Includer<'_> {
     /// The scope of an entry, `None` where it is not to be read.
     pub(super) fn locate(&mut self, include: &Include<'_>, parent: &Scope) -> Result<Option<Scope>> {
         let file = parent.file_of("include");
-        let base = self.base(include, parent, &file);
+        let base = self.base(include, &file);
         let mut note = |text: String| self.notes.push(format!("`{}` includes {text}", file.display()));
         let variables = &self.substitution.variables;
         if let Some(when) = include.when {
@@ -125,9 +125,9 @@ impl Includer<'_> {
 
     /// The folder that a relative path counts from. Spack changes into it for a bare path, which resolves links, and takes it
     /// from the file's name for a map.
-    fn base(&self, include: &Include<'_>, parent: &Scope, file: &Path) -> PathBuf {
+    fn base(&self, include: &Include<'_>, file: &Path) -> PathBuf {
         let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
-        if include.is_map || self.generation == Generation::Plain || parent.path.as_os_str().is_empty() {
+        if include.is_map || self.generation == Generation::Plain {
             folder
         } else {
             fs::canonicalize(&folder).unwrap_or(folder)
@@ -137,7 +137,7 @@ impl Includer<'_> {
     /// Spack's name for the scope. It decides which of two scopes replaces the other.
     fn name(&self, parent: &Scope, path: &Path, form: Form) -> String {
         let shown = if self.generation == Generation::Plain && form == Form::Folder {
-            path.file_name().map(Path::new).unwrap_or(Path::new(""))
+            path.file_name().map_or(Path::new(""), Path::new)
         } else {
             let below = path.strip_prefix(normalise(&parent.path)).ok();
             below.filter(|below| !below.as_os_str().is_empty()).unwrap_or(path)

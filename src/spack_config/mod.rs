@@ -74,11 +74,12 @@ pub fn discover(
     let includer = Includer { generation, substitution: outside, job_folder: &job_folder, notes: Vec::new() };
     let mut stack = Stack::new(includer);
     for scope in instance::scopes(generation, &substitution) {
-        stack.push(scope)?;
+        stack.push(scope, 0)?;
     }
     if let Some(folder) = environment {
         let name = format!("env:{}", folder.display());
-        stack.push(Scope { name, path: folder.join("spack.yaml"), form: Form::Manifest, permanent: false })?;
+        let path = folder.join("spack.yaml");
+        stack.push(Scope { name, path, form: Form::Manifest, permanent: false }, 0)?;
     }
 
     let (mirrors, mirror_notes) =
@@ -107,7 +108,7 @@ pub fn discover(
 /// refused even where another file hides it.
 fn merged<T>(stack: &mut Stack<'_>, section: &str, read: impl Fn(&Node) -> Result<T>) -> Result<T> {
     let mut merged = Node::empty();
-    for scope in stack.scopes().to_vec() {
+    for scope in stack.scopes.clone() {
         let Some(mut above) = stack.section(&scope, section)? else { continue };
         if section == "config" {
             install_trees::modernise(&mut above.value);

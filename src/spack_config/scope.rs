@@ -18,13 +18,6 @@ pub(super) enum Generation {
     Unknown,
 }
 
-impl Generation {
-    /// Whether `include:` in such a scope counts.
-    pub(super) fn follows_includes_of(self, form: Form) -> bool {
-        self != Self::Plain || form == Form::Manifest
-    }
-}
-
 /// What a scope consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {

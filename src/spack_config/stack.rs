@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::document::{self, Entry, Node};
 use super::error::{Result, SpackConfigError};
 use super::include::{Include, Includer};
-use super::scope::{Generation, SECTIONS, Scope};
+use super::scope::{Form, Generation, SECTIONS, Scope};
 
 /// The most bytes of one file. Real ones have some kilobytes.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -22,7 +22,7 @@ const MAX_SCOPES: usize = 1000;
 /// The scopes, the lowest first, and what was read for them.
 pub(super) struct Stack<'a> {
     pub(super) includer: Includer<'a>,
-    scopes: Vec<Scope>,
+    pub(super) scopes: Vec<Scope>,
     pushed: usize,
     /// The sections of each file that was looked for, `None` for one that is not there.
     files: HashMap<PathBuf, Option<Node>>,
@@ -33,13 +33,8 @@ impl<'a> Stack<'a> {
         Self { includer, scopes: Vec::new(), pushed: 0, files: HashMap::new() }
     }
 
-    /// Put a scope on top, with what it includes directly below it.
-    pub(super) fn push(&mut self, scope: Scope) -> Result<()> {
-        self.push_at(scope, 0).map(drop)
-    }
-
-    /// Returns the names of the scope and of all that it includes.
-    fn push_at(&mut self, scope: Scope, depth: usize) -> Result<BTreeSet<String>> {
+    /// Put a scope on top, with what it includes directly below it. Returns the names of all of them.
+    pub(super) fn push(&mut self, scope: Scope, depth: usize) -> Result<BTreeSet<String>> {
         self.pushed += 1;
         if depth > MAX_DEPTH {
             return Err(SpackConfigError::IncludesTooDeep { path: scope.path, limit: MAX_DEPTH });
@@ -49,25 +44,24 @@ impl<'a> Stack<'a> {
         }
         let generation = self.includer.generation;
         let mut reach = BTreeSet::from([scope.name.clone()]);
-        let includes = if generation.follows_includes_of(scope.form) { self.section(&scope, "include")? } else { None };
+        let follows = generation != Generation::Plain || scope.form == Form::Manifest;
+        let includes = if follows { self.section(&scope, "include")? } else { None };
         if let Some(includes) = &includes {
             for included in self.included(&scope, includes)?.into_iter().rev() {
-                reach.extend(self.push_at(included, depth + 1)?);
+                reach.extend(self.push(included, depth + 1)?);
             }
         }
         if generation != Generation::Plain && includes.is_some_and(|includes| includes.replaces) {
             // `include::`: of all below, only what this scope itself includes remains.
             self.scopes.retain(|below| below.permanent || reach.contains(&below.name));
         }
-        match self.scopes.iter().position(|other| other.name == scope.name) {
-            // Spack 0.23 keeps the place of the earlier one of the same name, Spack 1 that of the later one.
-            Some(at) if generation == Generation::Plain => self.scopes[at] = scope,
-            Some(at) => {
-                self.scopes.remove(at);
-                self.scopes.push(scope);
-            }
-            None => self.scopes.push(scope),
+        let same = self.scopes.iter().position(|other| other.name == scope.name);
+        // Spack 0.23 keeps the place of the earlier one of the same name, Spack 1 that of the later one.
+        let kept = same.filter(|_| generation == Generation::Plain);
+        if let Some(at) = same {
+            self.scopes.remove(at);
         }
+        self.scopes.insert(kept.unwrap_or(self.scopes.len()), scope);
         Ok(reach)
     }
 
@@ -88,11 +82,6 @@ impl<'a> Stack<'a> {
             }
         }
         Ok(all)
-    }
-
-    /// The scopes, the lowest first.
-    pub(super) fn scopes(&self) -> &[Scope] {
-        &self.scopes
     }
 
     /// One section of a scope.
