@@ -3,17 +3,18 @@
 #![expect(missing_docs, reason = "what a field of an error is, its message says")]
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use miette::Diagnostic;
 use reqwest::StatusCode;
 use thiserror::Error;
+use url::Url;
 
 use super::certificate::is_certificate_trouble;
 use super::objects::error::ObjectError;
 use crate::types::PublicUrl;
-use crate::verified::Mismatch;
+use crate::verified::{BlobError, Mismatch};
 
 /// A failed request.
 #[derive(Debug, Error, Diagnostic)]
@@ -185,6 +186,14 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// A blob that was received, but not kept: its bytes are to blame, or the disk.
+    pub(super) fn of_blob(error: BlobError, url: &Url, staging: &Path) -> Self {
+        match error {
+            BlobError::Mismatch(mismatch) => Self::Mismatch { url: url.into(), mismatch },
+            BlobError::Io(source) => Self::Disk { url: url.into(), staging: staging.to_owned(), source },
+        }
+    }
+
     /// Whether trying again may help.
     pub fn is_transient(&self) -> bool {
         match self {

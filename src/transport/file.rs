@@ -7,8 +7,7 @@ use fs_err as fs;
 use url::Url;
 
 use super::error::TransportError;
-use crate::types::PublicUrl;
-use crate::verified::{BlobError, BlobWriter, Expected, VerifiedBlob, for_each_piece};
+use crate::verified::{BlobWriter, Expected, VerifiedBlob, for_each_piece};
 
 /// A file, or `None` where there is none. A mirror whose own folder is missing is checked by the caller, once.
 pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {
@@ -27,29 +26,8 @@ pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, Transpo
     }
 }
 
-/// Copy a file and verify it on the way, on a thread that may block.
-pub(super) async fn blob(
-    url: &Url,
-    expected: Expected,
-    staging: &Path,
-    advance: &(dyn Fn(usize) + Sync),
-) -> Result<VerifiedBlob, TransportError> {
-    let (copied, mut arriving) = tokio::sync::mpsc::unbounded_channel();
-    let (source, target) = (url.clone(), staging.to_owned());
-    let copy = tokio::task::spawn_blocking(move || {
-        // Nobody listens any more where the download was given up.
-        copy(&source, expected, &target, &|bytes| _ = copied.send(bytes))
-    });
-    while let Some(bytes) = arriving.recv().await {
-        advance(bytes);
-    }
-    copy.await.unwrap_or_else(|panic| {
-        let (url, staging, source) = (PublicUrl::from(url), staging.to_owned(), io::Error::other(panic));
-        Err(TransportError::Disk { url, staging, source })
-    })
-}
-
-fn copy(
+/// Copy a file and verify it on the way. Blocks.
+pub(super) fn blob(
     url: &Url,
     expected: Expected,
     staging: &Path,
@@ -60,17 +38,16 @@ fn copy(
         io::ErrorKind::NotFound => TransportError::BlobMissing { url: url.into() },
         _ => TransportError::Unreadable { path: path.clone(), source },
     })?;
-    let disk = |source| TransportError::Disk { url: url.into(), staging: staging.to_owned(), source };
-    let mut writer = BlobWriter::new(expected, staging).map_err(disk)?;
-    let copied = for_each_piece(&mut file, |piece| {
-        writer.write(piece)?;
-        advance(piece.len());
-        Ok(())
-    });
-    copied.and_then(|()| writer.finish()).map_err(|error| match error {
-        BlobError::Mismatch(mismatch) => TransportError::Mismatch { url: url.into(), mismatch },
-        BlobError::Io(source) => disk(source),
-    })
+    let mut copy = || {
+        let mut writer = BlobWriter::new(expected, staging)?;
+        for_each_piece(&mut file, |piece| {
+            writer.write(piece)?;
+            advance(piece.len());
+            Ok(())
+        })?;
+        writer.finish()
+    };
+    copy().map_err(|error| TransportError::of_blob(error, url, staging))
 }
 
 /// Open a regular file: a pipe in its place would hang the run.

@@ -1,6 +1,6 @@
 //! `https://` and `http://` mirrors.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFTER};
@@ -22,13 +22,13 @@ use crate::types::{PlainHttp, PublicUrl, without_user};
 /// `file://` mirror, and a container without any must not stop such a run.
 #[derive(Debug)]
 pub(super) struct Http {
-    settings: NetworkSettings,
-    credentials: Arc<Credentials>,
+    pub settings: NetworkSettings,
+    pub credentials: Credentials,
     clients: [OnceLock<Client>; 4],
 }
 
 impl Http {
-    pub(super) fn new(settings: &NetworkSettings, credentials: Arc<Credentials>) -> Self {
+    pub(super) fn new(settings: &NetworkSettings, credentials: Credentials) -> Self {
         Self { settings: settings.clone(), credentials, clients: Default::default() }
     }
 

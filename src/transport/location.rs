@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use url::Url;
+use url::{Position, Url};
 
-use crate::types::{Access, PlainHttp, PublicUrl};
+use crate::types::{Access, PlainHttp, PublicUrl, without_user};
 
 /// A URL, and what its mirror allows.
 #[derive(Clone, Debug)]
@@ -21,6 +21,16 @@ impl Location {
     /// Its URL, for messages.
     pub(crate) fn public(&self) -> PublicUrl {
         PublicUrl::from(&self.url)
+    }
+
+    /// What connections are counted by: the server, or the bucket.
+    pub(super) fn server(&self) -> String {
+        without_user(&self.url)[..Position::BeforePath].to_owned()
+    }
+
+    /// Whether it is on a file system of this machine.
+    pub(super) fn is_file(&self) -> bool {
+        self.url.scheme() == "file"
     }
 }
 
