@@ -88,7 +88,7 @@ pub(crate) struct Located {
     pub published: Published,
     /// Where the binary lies, if it is one that the branch built itself.
     pub built: Option<BuiltBinary>,
-    /// The metadata, byte for byte. Kept only where somebody asked for it.
+    /// The metadata, byte for byte. Kept only with [`Documents::Keep`].
     pub document: Option<Document>,
     /// The mirrors that would have been asked next, for blobs that are named alike everywhere.
     pub others: Vec<Arc<Mirror>>,
