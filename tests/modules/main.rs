@@ -283,6 +283,7 @@ fn every_way_to_name_a_module_counts() {
         "fn f() { crate::b::f(); }",
         "fn f() -> Vec<super::b::B> { vec![] }",
         "fn f() { use crate::b; }",
+        "fn f() -> impl Sized + use<> { crate::b::f() }",
         "use crate::c::C; const X: char = '\"'; fn f<'a>(x: &'a str) { crate::b::f(x) }",
         "#[cfg(test)] mod tests; use crate::b::B;",
     ] {
