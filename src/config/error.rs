@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::types::PublicUrl;
 use crate::yaml::{Place, Problem};
 
 /// The longest piece of a line that is shown.
@@ -98,15 +99,7 @@ fn printable(line: &str) -> String {
     if let Some(value) = secret_value(&line) {
         line.replace_range(value.., "…");
     }
-    let mut from = 0;
-    while let Some(scheme) = line[from..].find("://") {
-        from += scheme + 3;
-        let host = line[from..].find(['/', ' ', '"', '\'', ',']).map_or(line.len(), |length| from + length);
-        if let Some(at) = line[from..host].rfind('@') {
-            line.replace_range(from..from + at, "…");
-        }
-    }
-    line
+    PublicUrl::in_line(line)
 }
 
 /// Where the value of a key begins that is named like a secret: the secret itself may have been written there, under a key of

@@ -10,7 +10,7 @@ use super::{ExportError, ExportRecord};
 use crate::fs::{Kind, kind};
 use crate::store::StoredBlob;
 use crate::verified::Expected;
-use crate::verified::{BlobError, BlobWriter, for_each_piece, verify_reader};
+use crate::verified::{BlobError, receive_blob, verify_reader};
 
 /// Unfinished files: on the file system of the export, where they can be renamed.
 const PARTIAL: &str = ".larder-partial";
@@ -127,14 +127,7 @@ impl ExportFolder {
     ) -> Result<(), ExportError> {
         let failed = |source| ExportError::Io { what: format!("write `{}`", self.path_of(path).display()), source };
         let copy = || -> Result<_, BlobError> {
-            let mut file = fs::File::open(blob.path())?;
-            let mut writer = BlobWriter::new(expected, &self.partial())?;
-            for_each_piece(&mut file, |piece| {
-                writer.write(piece)?;
-                on_bytes(piece.len());
-                Ok(())
-            })?;
-            writer.finish()
+            receive_blob(fs::File::open(blob.path())?, expected, &self.partial(), on_bytes)
         };
         let copied = copy().map_err(|error| match error {
             BlobError::Mismatch(mismatch) => {

@@ -112,7 +112,7 @@ fn parts_are_of_one_state_of_the_file() {
     large.project.prepare();
     let tagged = large.server.log().into_iter().filter(|request| request.path == large.path);
     let tags: Vec<_> = tagged.map(|request| request.headers.get("if-match").cloned()).collect();
-    assert!(tags[0].is_none() && tags[1..].iter().all(Option::is_some), "{tags:?}");
+    assert!(tags.len() > 1 && tags[0].is_none() && tags[1..].iter().all(Option::is_some), "{tags:?}");
 }
 
 #[test]
@@ -162,6 +162,7 @@ fn what_arrived_before_a_connection_breaks_is_not_asked_for_again(#[case] fault:
     large.assert_cached();
     let (parts, _) = large.asked(&large.server);
     let mut times_asked = BTreeMap::new();
+    assert!(parts.iter().flatten().count() > 2, "two connections broke, and what was left came by another: {parts:?}");
     for part in parts.iter().flatten() {
         *times_asked.entry(part.start).or_insert(0) += 1;
     }
@@ -269,7 +270,7 @@ fn a_signal_leaves_what_arrived_for_the_next_run() {
     }
     let sent = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
-    assert_ne!(Run::wait(child, &["prepare"]).code, Some(0));
+    Run::wait(child, &["prepare"]).exits_with(143);
     large.server.heal();
     let report = large.project.prepare();
     assert!(total(&report, "bytes_resumed") > 0);

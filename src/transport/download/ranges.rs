@@ -1,7 +1,8 @@
-//! Which bytes of a blob are still to be fetched, and who fetches which: decided here, without any input or output.
+//! Which bytes of a blob are still to be fetched, and which connection fetches which: decided here, without any input or
+//! output.
 //!
 //! A connection takes a stretch of what is left: long ones first, short ones towards the end, so that all are done at about
-//! the same time. Where nothing is left to take and somebody is slow, the rest of his stretch is divided: the slowest
+//! the same time. Where nothing is left to take and a connection is slow, the rest of its stretch is divided: the slowest
 //! connection does not hold up the blob.
 
 use std::collections::BTreeMap;
@@ -16,13 +17,13 @@ pub(super) const MIN_STRETCH: u64 = 8 << 20;
 /// The longest stretch: what is lost to others while one slow connection has it.
 const MAX_STRETCH: u64 = 128 << 20;
 
-/// How much is asked for first where nobody stated the size.
+/// How much is asked for first where the metadata states no size.
 const PROBE: u64 = 32 << 20;
 
-/// The least that is taken away from somebody slow.
+/// The least that is taken away from a slow connection.
 const MIN_DIVIDED: u64 = 1 << 20;
 
-/// A stretch that is done sooner than this is left to whoever has it: taking it away would break off his connection, and what
+/// A stretch that is done sooner than this is left to its connection: taking it away would break the connection off, and what
 /// is on the line then is lost, and paid for.
 const SLOW: Duration = Duration::from_secs(5);
 
@@ -34,7 +35,7 @@ pub(super) type StretchId = u64;
 
 /// What is left of one blob.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct Ranges {
     /// The size, once it is known.
     size: Option<u64>,
     /// No more than this in any case.
@@ -46,7 +47,7 @@ pub(super) struct Work {
     next_id: StretchId,
     /// The pace of the stretch that was done last, in bytes a second.
     usual_pace: Option<f64>,
-    /// A server sends the whole file whatever it is asked for: nobody can help.
+    /// A server sends the whole file whatever it is asked for: no other connection can help.
     is_one_stream: bool,
 }
 
@@ -80,22 +81,14 @@ impl Stretch {
     }
 }
 
-impl Work {
-    /// Work on a blob of which `arrived` is there already.
+impl Ranges {
+    /// The ranges of a blob of which `arrived` is there already.
     pub(super) fn new(size: Option<u64>, limit: u64, arrived: &RangeSet<u64>, connections: usize) -> Self {
         let whole = 0..size.unwrap_or(limit);
         let unassigned = if whole.is_empty() { RangeSet::new() } else { arrived.gaps(&whole).collect() };
         let connections = u64::try_from(connections.max(1)).unwrap_or(1);
-        Self {
-            size,
-            limit,
-            connections,
-            unassigned,
-            active: BTreeMap::new(),
-            next_id: 0,
-            usual_pace: None,
-            is_one_stream: false,
-        }
+        let (active, next_id, usual_pace, is_one_stream) = Default::default();
+        Self { size, limit, connections, unassigned, active, next_id, usual_pace, is_one_stream }
     }
 
     /// The size of the blob, once it is known.
@@ -132,7 +125,7 @@ impl Work {
             return None;
         }
         let range = match (self.unassigned.first().cloned(), self.size) {
-            // Nobody knows how much there is: the first answer will say.
+            // How much there is, the first answer will say.
             (Some(_), None) if !self.active.is_empty() => return None,
             (Some(gap), None) => gap.start..gap.end.min(gap.start.saturating_add(PROBE)),
             (Some(gap), Some(_)) => {
@@ -167,6 +160,11 @@ impl Work {
         stretch.next += wanted;
         stretch.fetched += wanted;
         (from, wanted)
+    }
+
+    /// The next byte of a stretch that has not come in.
+    pub(super) fn position(&self, id: StretchId) -> u64 {
+        self.active.get(&id).map_or(0, |stretch| stretch.next)
     }
 
     /// Whether all bytes of a stretch came in.
@@ -219,7 +217,7 @@ impl Work {
         true
     }
 
-    /// The one stream of the whole file ended: that is its size, where nobody stated one.
+    /// The one stream of the whole file ended: that is its size, where none was stated.
     pub(super) fn ends_here(&mut self, id: StretchId) {
         if let (None, Some(stretch)) = (self.size, self.active.get_mut(&id)) {
             stretch.end = stretch.next;
@@ -242,16 +240,16 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn work(size: u64) -> Work {
-        Work::new(Some(size), size, &RangeSet::new(), 8)
+    fn ranges(size: u64) -> Ranges {
+        Ranges::new(Some(size), size, &RangeSet::new(), 8)
     }
 
     #[test]
     fn long_stretches_come_first_and_short_ones_last() {
-        let mut work = work(800 * MIB);
+        let mut ranges = ranges(800 * MIB);
         let now = Instant::now();
         let lengths: Vec<u64> =
-            std::iter::from_fn(|| work.take(now)).map(|(_, range)| range.end - range.start).collect();
+            std::iter::from_fn(|| ranges.take(now)).map(|(_, range)| range.end - range.start).collect();
         assert_eq!(lengths.iter().sum::<u64>(), 800 * MIB);
         assert_eq!(lengths[0], 50 * MIB);
         let (_, last) = lengths.split_last().map(|(_, all)| all.split_at(all.len() - 8)).unwrap();
@@ -260,51 +258,51 @@ mod tests {
 
     #[test]
     fn who_is_slow_gives_half_of_the_rest_away_and_who_is_not_keeps_it() {
-        let mut work = work(16 * MIB);
+        let mut ranges = ranges(16 * MIB);
         let began = Instant::now();
         let after = |seconds| began + Duration::from_secs(seconds);
-        let (slow, range) = work.take(began).unwrap();
+        let (slow, range) = ranges.take(began).unwrap();
         assert_eq!(range, 0..8 * MIB);
-        work.advance(slow, 2 * MIB);
-        let (other, range) = work.take(began).unwrap();
-        assert_eq!(work.take(after(9)), None, "slow, but who says that others would be faster?");
-        work.advance(other, range.end - range.start);
-        work.give_back(other, after(2));
-        assert_eq!(work.take(after(2)), None, "nobody knows yet how slow it is");
-        let (_, taken) = work.take(after(9)).unwrap();
+        ranges.advance(slow, 2 * MIB);
+        let (other, range) = ranges.take(began).unwrap();
+        assert_eq!(ranges.take(after(9)), None, "slow, but who says that others would be faster?");
+        ranges.advance(other, range.end - range.start);
+        ranges.give_back(other, after(2));
+        assert_eq!(ranges.take(after(2)), None, "it is not known yet how slow it is");
+        let (_, taken) = ranges.take(after(9)).unwrap();
         assert_eq!(taken, 5 * MIB..8 * MIB);
-        assert_eq!(work.advance(slow, 6 * MIB), (2 * MIB, 3 * MIB), "the rest is somebody else's now");
-        assert!(work.is_complete(slow));
+        assert_eq!(ranges.advance(slow, 6 * MIB), (2 * MIB, 3 * MIB), "the rest is another connection's now");
+        assert!(ranges.is_complete(slow));
     }
 
     #[test]
     fn without_a_size_one_asks_first() {
-        let mut work = Work::new(None, 1 << 40, &RangeSet::new(), 8);
+        let mut ranges = Ranges::new(None, 1 << 40, &RangeSet::new(), 8);
         let now = Instant::now();
-        let (first, range) = work.take(now).unwrap();
+        let (first, range) = ranges.take(now).unwrap();
         assert_eq!(range, 0..PROBE);
-        assert!(work.take(now).is_none() && !work.is_worth_help(now));
-        work.learn_size(100 * MIB);
-        assert!(work.is_worth_help(now));
-        assert_eq!(work.take(now).unwrap().1.start, PROBE);
-        work.advance(first, PROBE);
-        assert!(work.is_complete(first));
+        assert!(ranges.take(now).is_none() && !ranges.is_worth_help(now));
+        ranges.learn_size(100 * MIB);
+        assert!(ranges.is_worth_help(now));
+        assert_eq!(ranges.take(now).unwrap().1.start, PROBE);
+        ranges.advance(first, PROBE);
+        assert!(ranges.is_complete(first));
     }
 
     #[test]
     fn a_whole_file_starts_over_and_only_for_one_who_is_alone() {
-        let mut work = work(100 * MIB);
+        let mut ranges = ranges(100 * MIB);
         let now = Instant::now();
-        let (first, _) = work.take(now).unwrap();
-        let (second, _) = work.take(now).unwrap();
-        assert!(!work.becomes_one_stream(first, Some(100 * MIB)));
-        work.give_back(second, now);
-        work.advance(first, MIB);
-        assert!(work.becomes_one_stream(first, Some(100 * MIB)));
-        assert!(work.take(now).is_none() && !work.is_worth_help(now + Duration::from_secs(60)));
-        assert_eq!(work.advance(first, 100 * MIB), (0, 100 * MIB));
-        work.give_back(first, now);
-        assert!(work.is_done());
+        let (first, _) = ranges.take(now).unwrap();
+        let (second, _) = ranges.take(now).unwrap();
+        assert!(!ranges.becomes_one_stream(first, Some(100 * MIB)));
+        ranges.give_back(second, now);
+        ranges.advance(first, MIB);
+        assert!(ranges.becomes_one_stream(first, Some(100 * MIB)));
+        assert!(ranges.take(now).is_none() && !ranges.is_worth_help(now + Duration::from_secs(60)));
+        assert_eq!(ranges.advance(first, 100 * MIB), (0, 100 * MIB));
+        ranges.give_back(first, now);
+        assert!(ranges.is_done());
     }
 
     proptest! {
@@ -318,7 +316,7 @@ mod tests {
             let arrived: RangeSet<u64> =
                 arrived.into_iter().map(|(start, length)| start..(start + length)).collect();
             let mut fetched: RangeSet<u64> = arrived.clone();
-            let mut work = Work::new(Some(size), size, &arrived, 4);
+            let mut ranges = Ranges::new(Some(size), size, &arrived, 4);
             let mut now = Instant::now();
             let mut held = Vec::new();
             let finish = [(false, 0, 0); 8].into_iter().chain((0..2000).map(|step| (true, step, 30 * MIB)));
@@ -326,23 +324,23 @@ mod tests {
                 now += Duration::from_millis(700);
                 if !advance || held.is_empty() {
                     if let Some(position) = held.len().checked_sub(1).filter(|_| bytes > 0 && !advance) {
-                        work.give_back(held.remove(which % (position + 1)), now);
+                        ranges.give_back(held.remove(which % (position + 1)), now);
                     }
-                    held.extend(work.take(now).map(|(id, _)| id));
+                    held.extend(ranges.take(now).map(|(id, _)| id));
                     continue;
                 }
                 let id = held[which % held.len()];
-                let (from, wanted) = work.advance(id, bytes);
+                let (from, wanted) = ranges.advance(id, bytes);
                 if wanted > 0 {
                     prop_assert!(!fetched.overlaps(&(from..from + wanted)), "fetched twice: {from}, {wanted}");
                     fetched.insert(from..from + wanted);
                 }
-                if work.is_complete(id) {
-                    work.give_back(id, now);
+                if ranges.is_complete(id) {
+                    ranges.give_back(id, now);
                     held.retain(|other| *other != id);
                 }
             }
-            prop_assert!(work.is_done(), "{work:?}");
+            prop_assert!(ranges.is_done(), "{ranges:?}");
             prop_assert!(size == 0 || fetched.gaps(&(0..size)).next().is_none());
         }
     }

@@ -21,12 +21,13 @@ use url::Url;
 use self::challenge::Challenge;
 use self::tokens::TokenServer;
 use super::body::{Body, Extent, Part, collect};
-use super::credentials::{Credential, Credentials, Login, Source, Sourced};
-use super::error::{TransportError, public};
+use super::credentials::{Credential, Login, Source, Sourced};
+use super::error::TransportError;
 use super::http::{Http, asking_for, is_same_server, read, refusal};
-use super::limits::NetworkSettings;
-use super::{Location, Purpose};
-use crate::types::{Access, Sha256Digest};
+use super::location::Location;
+use super::purpose::Purpose;
+use crate::types::{Access, PublicUrl, Sha256Digest};
+use crate::verified::Mismatch;
 
 /// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
 const MANIFESTS: &str =
@@ -38,9 +39,8 @@ const MAX_MANIFEST: u64 = 4 << 20;
 /// Registries, and what they granted so far.
 #[derive(Debug)]
 pub(super) struct Registry {
-    settings: NetworkSettings,
-    credentials: Arc<Credentials>,
-    grants: Mutex<Vec<(Repository, Slot)>>,
+    http: Arc<Http>,
+    grants: Mutex<Vec<(Repository, SharedGrant)>>,
 }
 
 /// A repository of a registry, asked with these credentials: mirrors with others don't share what was granted.
@@ -51,8 +51,8 @@ struct Repository {
     access: Arc<Access>,
 }
 
-/// What a repository granted. Locked while somebody finds that out, so that many requests at once log in once.
-type Slot = Arc<tokio::sync::Mutex<Option<Grant>>>;
+/// What a repository granted. Locked while a request finds that out, so that many requests at once log in once.
+type SharedGrant = Arc<tokio::sync::Mutex<Option<Grant>>>;
 
 /// How requests to a repository are answered.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ struct Grant {
     number: u64,
 }
 
-/// One thing to be asked for.
+/// A manifest or a blob to be asked for.
 struct Asked<'a> {
     at: &'a Location,
     url: Url,
@@ -75,21 +75,20 @@ struct Asked<'a> {
 }
 
 impl Registry {
-    pub(super) fn new(settings: &NetworkSettings, credentials: Arc<Credentials>) -> Self {
-        Self { settings: settings.clone(), credentials, grants: Mutex::default() }
+    pub(super) fn new(http: Arc<Http>) -> Self {
+        Self { http, grants: Mutex::default() }
     }
 
     /// A manifest or a blob, or `None` where the registry says that there is none.
     pub(super) async fn open(
         &self,
-        http: &Http,
         at: &Location,
         part: Option<&Part>,
         purpose: Purpose,
     ) -> Result<Option<Body>, TransportError> {
         let url = over_http(&at.url)?;
         let asked = Asked { at, repository: repository(&at.url), part, purpose, url };
-        let response = self.ask(http, &asked).await?;
+        let response = self.ask(&asked).await?;
         let promised = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
         let promised = promised.and_then(|text| text.strip_prefix("sha256:")?.parse::<Sha256Digest>().ok());
         let Some(body) = read(&asked.url, response, part)? else { return Ok(None) };
@@ -98,11 +97,11 @@ impl Registry {
 
     /// All of a manifest. A registry states its digest, which tells a document that was cut short or mixed up on the way.
     async fn manifest(&self, url: &Url, body: Body, promised: Option<Sha256Digest>) -> Result<Body, TransportError> {
-        let bytes = collect(&self.settings, url, body, MAX_MANIFEST).await?;
+        let bytes = collect(&self.http.settings, url, body, MAX_MANIFEST).await?;
         let found = Sha256Digest::from_bytes(Sha256::digest(&bytes).into());
         if let Some(expected) = promised.filter(|promised| *promised != found) {
-            let mismatch = crate::verified::Mismatch::WrongDigest { expected, found };
-            return Err(TransportError::Mismatch { url: public(url), mismatch });
+            let mismatch = Mismatch::WrongDigest { expected, found };
+            return Err(TransportError::Mismatch { url: url.into(), mismatch });
         }
         let extent = Extent::Whole { length: Some(bytes.len() as u64) };
         let pieces = futures::stream::once(std::future::ready(Ok(bytes.into()))).boxed();
@@ -110,63 +109,56 @@ impl Registry {
     }
 
     /// The answer to a request, after a login where the registry wants one. A token expires; then there is one more login.
-    async fn ask(&self, http: &Http, asked: &Asked<'_>) -> Result<Response, TransportError> {
-        let slot = self.slot(asked);
-        let mut known = slot.lock().await;
-        let (grant, mut response) = if let Some(grant) = known.clone() {
-            drop(known);
-            let response = send(http, asked, &grant).await?;
-            if !is_challenge(&response) {
-                return self.accept(asked, response, &grant);
-            }
-            known = slot.lock().await;
-            match known.clone() {
-                // Somebody else has logged in anew meanwhile.
-                Some(newer) if newer.number != grant.number => (newer, None),
-                _ => (grant, Some(response)),
-            }
-        } else {
-            // The first request finds out what the registry wants, while all others wait for the answer.
-            let grant = Grant::first(&asked.at.access);
-            let response = send(http, asked, &grant).await?;
-            if !is_challenge(&response) {
-                *known = Some(grant.clone());
-                return self.accept(asked, response, &grant);
-            }
-            (grant, Some(response))
+    async fn ask(&self, asked: &Asked<'_>) -> Result<Response, TransportError> {
+        let shared = self.shared_grant(asked);
+        let mut known = shared.lock().await;
+        // The first request finds out what the registry wants, while all others wait for the answer.
+        let is_first = known.is_none();
+        let grant = known.get_or_insert_with(|| Grant::first(&asked.at.access)).clone();
+        let waited_for = is_first.then_some(known);
+        let response = self.send(asked, &grant).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return self.accept(asked, response, &grant);
+        }
+        let mut known = match waited_for {
+            Some(known) => known,
+            None => shared.lock().await,
         };
-        let grant = match response.take() {
-            Some(response) => {
-                let granted = self.log_in(http, asked, &response, &grant).await?;
-                known.insert(granted).clone()
-            }
-            None => grant,
+        let grant = match &*known {
+            // Another request has logged in anew meanwhile.
+            Some(newer) if newer.number != grant.number => newer.clone(),
+            _ => known.insert(self.log_in(asked, &response, &grant).await?).clone(),
         };
         drop(known);
-        let response = send(http, asked, &grant).await?;
+        let response = self.send(asked, &grant).await?;
         self.accept(asked, response, &grant)
+    }
+
+    async fn send(&self, asked: &Asked<'_>, grant: &Grant) -> Result<Response, TransportError> {
+        let request = self.http.request(Method::GET, &asked.url, asked.at.plain_http, asked.purpose)?;
+        let mut request = asking_for(asked.part, request);
+        if asked.is_manifest() {
+            request = request.header(ACCEPT, MANIFESTS);
+        }
+        if let Some(credential) = &grant.credential {
+            request = credential.apply(request, &asked.url)?;
+        }
+        self.http.send(&asked.url, request).await
     }
 
     /// A response that is no longer about the login, or the error.
     fn accept(&self, asked: &Asked<'_>, response: Response, grant: &Grant) -> Result<Response, TransportError> {
-        let status = response.status();
-        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-            && is_same_server(response.url(), &asked.url)
-        {
-            return Err(self.credentials.denied(response.url(), status, &asked.at.access, grant.source.as_ref()));
+        let is_denied = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if is_denied && is_same_server(response.url(), &asked.url) {
+            let (url, status) = (response.url(), response.status());
+            return Err(self.http.credentials.denied(url, status, &asked.at.access, grant.source.as_ref()));
         }
         Ok(response)
     }
 
     /// Do what a challenge asks for.
-    async fn log_in(
-        &self,
-        http: &Http,
-        asked: &Asked<'_>,
-        response: &Response,
-        before: &Grant,
-    ) -> Result<Grant, TransportError> {
-        let denied = |sent| self.credentials.denied(&asked.url, response.status(), &asked.at.access, sent);
+    async fn log_in(&self, asked: &Asked<'_>, response: &Response, before: &Grant) -> Result<Grant, TransportError> {
+        let denied = |sent| self.http.credentials.denied(&asked.url, response.status(), &asked.at.access, sent);
         // A server that a redirect led to must not choose where credentials go.
         if !is_same_server(response.url(), &asked.url) {
             return Err(refusal(response));
@@ -176,7 +168,7 @@ impl Registry {
             return Err(denied(before.source.as_ref()));
         }
         let challenge = Challenge::of(response).ok_or_else(|| TransportError::Login {
-            url: public(&asked.url),
+            url: PublicUrl::from(&asked.url),
             reason: "it asks for none of the logins that there are for registries".to_owned(),
             hint: "is this the address of a container registry?",
         })?;
@@ -185,8 +177,8 @@ impl Registry {
         let credential = match challenge {
             Challenge::Bearer { realm, service, scope } => {
                 let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", asked.repository));
-                let realm = TokenServer { realm: &realm, service: service.as_deref(), scope: &scope };
-                self.token(http, asked, &realm, login).await?
+                let server = TokenServer { realm: &realm, service: service.as_deref(), scope: &scope };
+                server.token(&self.http, &asked.url, asked.at, login).await?
             }
             Challenge::Basic => match login {
                 // The same pair again would be refused again.
@@ -201,25 +193,21 @@ impl Registry {
 
     /// Find a login, on a thread that may block: a credential helper is a program of its own.
     async fn login(&self, asked: &Asked<'_>) -> Option<Sourced<Login>> {
-        let (credentials, url, access) =
-            (Arc::clone(&self.credentials), asked.url.clone(), Arc::clone(&asked.at.access));
-        let looked = tokio::task::spawn_blocking(move || credentials.for_registry(&url, &access)).await;
+        let (http, url, access) = (Arc::clone(&self.http), asked.url.clone(), Arc::clone(&asked.at.access));
+        let looked = tokio::task::spawn_blocking(move || http.credentials.for_registry(&url, &access)).await;
         looked.unwrap_or_default()
     }
 
-    fn slot(&self, asked: &Asked<'_>) -> Slot {
-        let repository = Repository {
-            origin: asked.url.origin(),
-            path: asked.repository.to_owned(),
-            access: Arc::clone(&asked.at.access),
-        };
+    fn shared_grant(&self, asked: &Asked<'_>) -> SharedGrant {
+        let (origin, path, access) = (asked.url.origin(), asked.repository.to_owned(), Arc::clone(&asked.at.access));
+        let repository = Repository { origin, path, access };
         let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, slot)) = grants.iter().find(|(known, _)| *known == repository) {
-            return Arc::clone(slot);
+        if let Some((_, shared)) = grants.iter().find(|(known, _)| *known == repository) {
+            return Arc::clone(shared);
         }
-        let slot = Slot::default();
-        grants.push((repository, Arc::clone(&slot)));
-        slot
+        let shared = SharedGrant::default();
+        grants.push((repository, Arc::clone(&shared)));
+        shared
     }
 }
 
@@ -238,28 +226,12 @@ impl Asked<'_> {
     }
 }
 
-async fn send(http: &Http, asked: &Asked<'_>, grant: &Grant) -> Result<Response, TransportError> {
-    let mut request =
-        asking_for(asked.part, http.request(Method::GET, &asked.url, asked.at.plain_http, asked.purpose)?);
-    if asked.is_manifest() {
-        request = request.header(ACCEPT, MANIFESTS);
-    }
-    if let Some(credential) = &grant.credential {
-        request = credential.apply(request, &asked.url)?;
-    }
-    http.send(&asked.url, request).await
-}
-
-fn is_challenge(response: &Response) -> bool {
-    response.status() == StatusCode::UNAUTHORIZED
-}
-
 /// The URL that is asked in the end.
 fn over_http(url: &Url) -> Result<Url, TransportError> {
     let scheme = if url.scheme() == "oci" { "https" } else { "http" };
     let text = format!("{scheme}{}", url.as_str().strip_prefix(url.scheme()).unwrap_or_default());
     text.parse().map_err(|_| TransportError::Login {
-        url: public(url),
+        url: url.into(),
         reason: "it has no name that can be looked up".to_owned(),
         hint: "expected `oci://host/repository`",
     })
