@@ -30,17 +30,8 @@ const ORDER: &[&[&str]] = &[
 ];
 
 /// Folders with cycles between files that are still there. It only ever gets shorter.
-const KNOWN_FILE_CYCLES: &[&str] = &[
-    "archive",
-    "cli",
-    "commands",
-    "config",
-    "mirror",
-    "pipeline",
-    "store",
-    "transport",
-    "types",
-];
+const KNOWN_FILE_CYCLES: &[&str] =
+    &["archive", "cli", "commands", "config", "mirror", "pipeline", "store", "transport", "types"];
 
 /// Folders in cycles that are still there. It only ever gets shorter.
 const KNOWN_FOLDER_CYCLES: &[&str] = &["job", "store"];
