@@ -40,7 +40,7 @@ pub(crate) fn publish(file: tempfile::TempPath, path: &Path) -> io::Result<()> {
 }
 
 /// Open or make a file that only this program writes, for reading and writing. What is not a regular file with a single name is
-/// replaced: through a link, symbolic or hard, anybody's file could be overwritten.
+/// replaced: through a link, symbolic or hard, any file could be overwritten.
 pub(crate) fn open_own_file(path: &Path) -> io::Result<std::fs::File> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let is_own = match fs::symlink_metadata(path) {

@@ -21,7 +21,7 @@ pub struct MirrorUrl(Url);
 
 /// Whether `http://` without TLS is acceptable for a mirror.
 ///
-/// On a plain connection anybody on the way can replace metadata and binaries alike, and the digest comes from the
+/// On a plain connection metadata can be replaced on the way and binaries alike, and the digest comes from the
 /// metadata; only a signature that Spack checks would notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainHttp {
@@ -123,7 +123,7 @@ impl MirrorUrl {
         (self.0.scheme() == "file").then(|| self.0.to_file_path().ok()).flatten()
     }
 
-    /// Whether bytes from here can be changed by anybody on the way, which `policy` does not allow.
+    /// Whether bytes from here can be changed on the way, which `policy` does not allow.
     pub fn is_refused_by(&self, policy: PlainHttp) -> bool {
         let is_plain = matches!(self.0.scheme(), "http" | "oci+http");
         policy == PlainHttp::LoopbackOnly && is_plain && !is_loopback(&self.0)

@@ -1,6 +1,6 @@
 //! Values that were parsed once and are right from then on.
 //!
-//! Everything that comes from a mirror, a cache folder or a lockfile is text from elsewhere. It enters the
+//! Everything that comes from a mirror, a cache folder or a lockfile is text from outside. It enters the
 //! program through the `FromStr` of one of these types, and only then may it take part in a path or a URL. Serde goes
 //! through the same door.
 

@@ -83,7 +83,7 @@ fn a_file_that_is_there_is_named_and_stays_as_it_is() {
 fn print_writes_no_file_and_temporary_mirrors_get_a_cache_of_their_own() {
     let project = Project::new(MIRROR.environment());
     let before = project.entries(".");
-    let mirrors = ["--mirror", "https://h.example/pr-17", "--mirror", "https://h.example/develop"];
+    let mirrors = ["--mirror", "https://h.example/pr-${CI_MERGE_REQUEST_IID}", "--mirror", "https://h.example/develop"];
     let run = project.larder(&[&["init", "--print"], &mirrors[..]].concat()).succeeds();
     assert_eq!(project.entries("."), before);
     assert!(run.stdout.contains("- { url: \"https://h.example/develop\", signed: true }"), "{run}");

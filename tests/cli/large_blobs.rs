@@ -226,23 +226,14 @@ fn finish_removes_what_nobody_goes_on_with_and_keeps_what_is_new() {
 }
 
 #[test]
-fn several_mirrors_share_a_large_blob_where_that_is_wanted() {
+fn the_second_mirror_of_a_large_blob_is_asked_only_if_the_first_fails() {
     let large = large(48 * MIB);
     let other = Server::start(large.folder.path());
     let entry = format!("  - {{ name: other, url: \"{}\", signed: false }}\n", other.url());
-    let configure = |setting: &str| {
-        let network = format!("retries: 2, several-mirrors: {setting}");
-        large.project.configure(&(mirror_entry(&large.server.url(), false).replace("retries: 2", &network) + &entry));
-    };
-    configure("false");
-    large.project.prepare();
-    assert_eq!(other.log().len(), 0, "bytes of the second mirror may cost more");
-    large.project.larder(&["clean"]).succeeds();
-
-    configure("true");
+    large.project.configure(&(mirror_entry(&large.server.url(), false) + &entry));
     large.project.prepare();
     large.assert_cached();
-    assert!(!large.asked(&other).0.is_empty());
+    assert_eq!(other.log().len(), 0, "bytes of the second mirror may cost more");
 }
 
 #[test]
@@ -251,8 +242,7 @@ fn of_several_mirrors_the_one_with_wrong_bytes_is_found_out() {
     let wrong = Server::start(large.folder.path());
     wrong.fault(&large.path, Times::Always, Fault::WrongByte);
     let entry = format!("  - {{ name: good, url: \"{}\", signed: false }}\n", large.server.url());
-    let yaml = mirror_entry(&wrong.url(), false).replace("retries: 2", "retries: 2, several-mirrors: true");
-    large.project.configure(&(yaml + &entry));
+    large.project.configure(&(mirror_entry(&wrong.url(), false) + &entry));
     large.project.prepare();
     large.assert_cached();
 }

@@ -1,7 +1,7 @@
 //! "Did you mean …?"
 
 /// A hint for somebody who wrote `found` where one of `known` belongs: the nearest of them, or all.
-pub(super) fn hint(found: &str, known: &[&str]) -> String {
+pub(crate) fn hint(found: &str, known: &[&str]) -> String {
     match nearest(found, known) {
         Some(word) => format!("did you mean `{word}`?"),
         None => format!("expected one of {}", list(known)),
