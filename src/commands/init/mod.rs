@@ -10,7 +10,6 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use miette::Diagnostic;
 
 use self::mirrors::FoundMirror;
 use super::error::{CommandError, InitError};

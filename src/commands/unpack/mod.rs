@@ -12,7 +12,6 @@ use std::io::Read;
 use std::path::Path;
 
 use fs_err as fs;
-use miette::Diagnostic;
 
 use self::target::{Target, Workplace};
 use super::error::{CommandError, UnpackError};
