@@ -13,8 +13,9 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use super::place::Place;
 use super::problem::Problem;
-use super::tree::{Entry, Node, Place, Value};
+use super::tree::{Entry, Node, Value};
 
 /// A value together with its place, for what can only be checked once other values are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]

@@ -9,10 +9,12 @@
 
 mod deserialize;
 mod nearest;
+mod place;
 mod problem;
 mod tree;
 
 pub(crate) use deserialize::At;
 pub(crate) use nearest::hint;
+pub(crate) use place::Place;
 pub(crate) use problem::Problem;
-pub(crate) use tree::{Entry, Node, Place, Scalar, Value, parse};
+pub(crate) use tree::{Entry, Node, Scalar, Value, parse};
