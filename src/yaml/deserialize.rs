@@ -103,9 +103,9 @@ impl<'de> Deserializer<'de> for &'de Node {
         visitor.visit_newtype_struct(self)
     }
 
-    /// One of a text or something else: an enum whose variants are `Text` and `Other`.
+    /// One of a text (a number is none where something else may stand) or something else: an enum whose variants are `Text` and `Other`.
     fn deserialize_enum<V: Visitor<'de>>(self, _: &str, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
-        let is_text = matches!(self.value, Value::Scalar(_)) && !self.is_null();
+        let is_text = matches!(&self.value, Value::Scalar(scalar) if !scalar.is_null() && scalar.kind() == "a text");
         let variant = if is_text { "Text" } else { "Other" };
         visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(iter::once((variant, self)))))
     }
@@ -115,16 +115,25 @@ impl<'de> Deserializer<'de> for &'de Node {
         visitor.visit_seq(PlaceAndValue(self, 0))
     }
 
-    /// A map, and not a list of its values, which derived structs would take as well.
-    fn deserialize_struct<V: Visitor<'de>>(self, _: &str, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
-        match self.value {
-            Value::List(_) => Err(Problem::invalid_type(Unexpected::Seq, &visitor)),
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        match &self.value {
+            Value::Scalar(scalar) if !scalar.is_null() => {
+                Err(Problem::invalid_type(Unexpected::Other(scalar.kind()), &visitor))
+            }
             _ => self.deserialize_any(visitor),
         }
     }
 
+    /// A map, and not a list of its values, which derived structs would take as well.
+    fn deserialize_struct<V: Visitor<'de>>(self, _: &str, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
+        match self.value {
+            Value::List(_) => Err(Problem::invalid_type(Unexpected::Seq, &visitor)),
+            _ => self.deserialize_seq(visitor),
+        }
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple map
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple map
         identifier ignored_any
     }
 }

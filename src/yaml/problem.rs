@@ -66,6 +66,7 @@ impl de::Error for Problem {
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let found = match found {
             Unexpected::Str(_) => "a text",
+            Unexpected::Other(kind) => kind,
             Unexpected::Unit | Unexpected::Option => "nothing",
             Unexpected::Seq => "a list",
             Unexpected::Map => "a map",

@@ -53,6 +53,18 @@ impl Scalar {
     pub(crate) fn is_null(&self) -> bool {
         self.is_plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
+
+    /// What it looks like, in the words of a message.
+    pub(super) fn kind(&self) -> &'static str {
+        let is_number =
+            self.text.ends_with(|c: char| c.is_ascii_digit() || c == '.') && self.text.parse::<f64>().is_ok();
+        match self.text.as_str() {
+            _ if !self.is_plain => "a text",
+            "true" | "false" => "`true` or `false`",
+            _ if is_number => "a number",
+            _ => "a text",
+        }
+    }
 }
 
 /// The tree of a text. One without a document is nothing (`~`).
