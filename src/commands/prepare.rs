@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::job::{Document, Entry, EntryBlob, JobFolder, JobMirror, State};
+use crate::job::{Entry, JobFolder, State};
+use crate::mirror::{Document, PublishedBlob};
 use crate::pipeline::environments::{self, InstallTrees};
 use crate::pipeline::materialize::{self, Obtained};
 use crate::pipeline::remote::RemoteCaches;
@@ -51,8 +52,7 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
             .filter_map(|(hash, document)| entry(resolution.found.get(&hash)?, document, obtained));
         Ok(crate::job::build(&folder, entries.collect())?)
     };
-    let obtained = materialize::obtain(session, &needs, &caches, &teams, &transport, &staging, build).await?;
-    let (obtained, JobMirror { scope, .. }) = obtained;
+    let (obtained, ()) = materialize::obtain(session, &needs, &caches, &teams, &transport, &staging, build).await?;
 
     state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
     if wanted.push == Push::Now {
@@ -65,20 +65,15 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     state.write(&folder)?;
     folder.write_report(&report)?;
     folder.write_metrics(state.prepared.as_ref(), None)?;
-    Ok(Prepared { report, scope })
+    Ok(Prepared { report, scope: folder.scope() })
 }
 
 /// What the job mirror is to hold of a spec.
-fn entry(found: &Located, document: Document, obtained: &Obtained) -> Option<Entry> {
-    let blobs = found.published.blobs.iter().map(|blob| {
-        let stored = match &found.collected {
-            Some(collected) => collected.blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?,
-            None => &obtained.blobs.get(&blob.expected.digest)?.blob,
-        };
-        Some(EntryBlob { role: blob.role, path: blob.path.clone(), blob: stored.clone() })
-    });
-    let blobs = blobs.collect::<Option<Vec<_>>>()?;
-    let (mirror, layout) = (found.published.mirror.clone(), found.published.layout);
-    let path = found.published.path.clone();
-    Some(Entry { spec: found.spec.clone(), mirror, layout, path, document, blobs })
+fn entry<'a>(found: &'a Located, document: Document, obtained: &Obtained) -> Option<Entry<'a>> {
+    let stored = |blob: &PublishedBlob| match &found.collected {
+        Some(collected) => collected.blobs.iter().find(|stored| stored.digest() == blob.expected.digest).cloned(),
+        None => obtained.blobs.get(&blob.expected.digest).map(|held| held.blob.clone()),
+    };
+    let blobs = found.published.blobs.iter().map(stored).collect::<Option<_>>()?;
+    Some(Entry { spec: &found.spec, published: &found.published, document, blobs })
 }

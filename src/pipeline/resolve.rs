@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use crate::job::{Document, JobError};
+use crate::job::JobError;
 use crate::lockfile::ConcreteSpec;
-use crate::mirror::{Answer, Layout, Published};
+use crate::mirror::{Answer, Document, Published};
 use crate::pipeline::environments::Environments;
 use crate::pipeline::error::RunError;
 use crate::pipeline::{Session, Wanted, materialize};
@@ -285,8 +285,8 @@ impl Asker<'_> {
         signature: Signature,
         mirrors: &[&Arc<Mirror>],
     ) -> Result<Located, RunError> {
-        // The blobs of layout v3 have the same name everywhere.
-        let others = mirrors.iter().filter(|mirror| published.layout == Layout::V3 && ***mirror != published.mirror);
+        let is_fallback = |mirror: &&&Arc<Mirror>| published.is_content_addressed() && ***mirror != published.mirror;
+        let others = mirrors.iter().filter(is_fallback);
         let others = others.map(|mirror| Arc::clone(mirror)).collect();
         let document = std::mem::take(&mut published.document);
         let document = match self.documents {

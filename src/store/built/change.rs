@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::fs::{Kind, kind};
-use crate::mirror::places;
+use crate::mirror::Layout;
 use crate::store::built::{BuiltError, BuiltSpec, Contents, Folder, FoundSpec};
 use crate::types::{MirrorPath, SpecId};
 
@@ -15,7 +15,7 @@ impl Folder {
     /// Move a spec here from a scratch folder, where it was found whole. What lay here under its name is replaced.
     pub fn take(&self, spec: &SpecId, scratch: &Self, found: &FoundSpec) -> Result<(), BuiltError> {
         let take = || -> io::Result<()> {
-            for (_, path) in places(spec) {
+            for (_, path) in Layout::places(spec) {
                 // Another layout's metadata, or a damaged signed one, would be found before the new one.
                 if self.kind_of(&path)? != Kind::Missing {
                     crate::fs::remove(&path.below(&self.root))?;

@@ -8,15 +8,11 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use crate::fs::{Kind, kind};
-use crate::mirror::{parse_v2, parse_v3};
+use crate::mirror::{Layout, Place, PublishedBlob, Survey};
 use crate::store::built::{BuiltError, Folder, entries};
-use crate::types::BlobRole;
-use crate::types::Request;
-use crate::types::{DagHash, MirrorPath, PackageName, Sha256Digest, VersionText};
-use crate::verified::Size;
+use crate::types::{DagHash, MirrorPath, Request, Sha256Digest};
 
 /// A spec in the folder.
 #[derive(Clone, Debug)]
@@ -71,44 +67,22 @@ pub struct Contents {
 /// Regular files, by what their place says that they are.
 #[derive(Default)]
 struct Files {
-    /// Manifests of layout v3.
-    v3: Vec<PathBuf>,
-    /// Spec files of layout v2.
-    v2: Vec<PathBuf>,
-    /// Blobs of layout v3 and archives of layout v2, with their sizes.
+    metadata: Vec<(Layout, DagHash, PathBuf)>,
+    /// With their sizes.
     blobs: BTreeMap<PathBuf, u64>,
     foreign: Vec<PathBuf>,
 }
-
-/// What the metadata of a spec promises: where, how large, which digest, what it is.
-type Promise = (PathBuf, Size, Sha256Digest, BlobRole);
-
-#[derive(Deserialize)]
-struct Node {
-    name: PackageName,
-    version: VersionText,
-}
-
-const V3: &str = ".spec.manifest.json";
 
 impl Folder {
     /// Look at every entry. A missing folder is empty.
     pub fn contents(&self) -> Result<Contents, BuiltError> {
         let mut files = Files::default();
         self.list(Path::new(""), &mut files).map_err(self.failed("list the files of"))?;
-        let mut archives: HashMap<&str, &PathBuf> = HashMap::new();
-        for path in files.blobs.keys() {
-            if let Some(stem) = name_of(path).strip_suffix(".spack") {
-                archives.insert(stem, path);
-            }
-        }
+        let by_name: HashMap<&str, &PathBuf> = files.blobs.keys().map(|path| (name_of(path), path)).collect();
+        let find = |name: &str| by_name.get(name).map(|path| MirrorPath::new(parts(path)));
         let mut specs = Vec::new();
-        for path in &files.v3 {
-            specs.extend(self.spec(path, &files.blobs, |document, url| promises_v3(path, document, url))?);
-        }
-        for path in &files.v2 {
-            let archive = archives.get(stem_v2(path).unwrap_or_default()).copied();
-            specs.extend(self.spec(path, &files.blobs, |document, url| promises_v2(archive, document, url))?);
+        for (layout, hash, path) in &files.metadata {
+            specs.push(self.spec(*layout, *hash, path, &files.blobs, &find)?);
         }
         specs.sort_by(|a, b| (a.hash, &a.metadata).cmp(&(b.hash, &b.metadata)));
         let owned: HashSet<&PathBuf> = specs.iter().flat_map(|spec| spec.blobs.iter().map(|blob| &blob.path)).collect();
@@ -119,12 +93,14 @@ impl Folder {
 
     fn spec(
         &self,
+        layout: Layout,
+        hash: DagHash,
         metadata: &Path,
         blobs: &BTreeMap<PathBuf, u64>,
-        read: impl FnOnce(&[u8], &url::Url) -> Result<(Option<Node>, Vec<Promise>), String>,
-    ) -> Result<Option<BuiltSpec>, BuiltError> {
-        let Some(hash) = hash_of(metadata) else { return Ok(None) };
-        let path = MirrorPath::new(metadata.iter().filter_map(|part| part.to_str()));
+        find: &dyn Fn(&str) -> Option<MirrorPath>,
+    ) -> Result<BuiltSpec, BuiltError> {
+        let parts: Vec<&str> = parts(metadata).collect();
+        let path = MirrorPath::new(parts.iter().copied());
         let meta = fs::symlink_metadata(self.root.join(metadata)).map_err(self.failed("look into"))?;
         let modified = meta.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_default();
         let mut spec = BuiltSpec {
@@ -136,45 +112,42 @@ impl Folder {
             damage: None,
         };
         let document = self.read(&path).and_then(|document| document.ok_or_else(|| "it is gone".to_owned()));
-        let promised = document.and_then(|document| read(&document, &self.mirror.url.join(&path)));
-        let (node, promised) = match promised {
-            Ok(promised) => promised,
+        let surveyed = document.and_then(|document| self.mirror.survey(layout, &parts, &document, find));
+        let Survey { package, blobs: promised } = match surveyed {
+            Ok(survey) => survey,
             Err(reason) => {
                 spec.damage = Some(reason);
-                return Ok(Some(spec));
+                return Ok(spec);
             }
         };
-        for (path, size, digest, role) in promised {
+        for PublishedBlob { path, expected, role } in promised {
+            let path = path.below(Path::new(""));
             let Some(bytes) = blobs.get(&path).copied() else {
                 spec.damage = Some(format!("`{}` is missing", path.display()));
                 continue;
             };
-            if matches!(size, Size::Exactly(stated) if stated != bytes) {
-                spec.damage = Some(format!("`{}` has {bytes} bytes instead of {}", path.display(), size.limit()));
+            if !expected.size.allows(bytes) {
+                let limit = expected.size.limit();
+                spec.damage = Some(format!("`{}` has {bytes} bytes instead of {limit}", path.display()));
             }
-            let request = node.as_ref().map(|node| Request {
-                name: node.name.clone(),
-                version: node.version.clone(),
-                hash,
-                mirror: self.mirror.url.to_string(),
-                role,
-            });
+            let mirror = self.mirror.url.to_string();
+            let request = package.clone().map(|(name, version)| Request { name, version, hash, mirror, role });
             spec.bytes += bytes;
-            spec.blobs.push(BuiltBlob { path, bytes, digest, request });
+            spec.blobs.push(BuiltBlob { path, bytes, digest: expected.digest, request });
         }
-        Ok(Some(spec))
+        Ok(spec)
     }
 
     /// Sort the files below a folder, which is given below the root.
     fn list(&self, folder: &Path, files: &mut Files) -> std::io::Result<()> {
         for full in entries(&self.root.join(folder))? {
             let path = folder.join(full.file_name().unwrap_or_default());
-            match (kind(&full)?, place(&path)) {
+            let recognised = path.to_str().and_then(|_| Layout::recognise(&parts(&path).collect::<Vec<_>>()));
+            match (kind(&full)?, recognised) {
                 (Kind::Missing, _) => {}
                 (Kind::Folder, _) => self.list(&path, files)?,
-                (Kind::File(_), Some(Place::V3)) => files.v3.push(path),
-                (Kind::File(_), Some(Place::V2)) => files.v2.push(path),
-                (Kind::File(bytes), Some(Place::Blob)) => drop(files.blobs.insert(path, bytes)),
+                (Kind::File(_), Some((layout, Place::Metadata(hash)))) => files.metadata.push((layout, hash, path)),
+                (Kind::File(bytes), Some((_, Place::Blob))) => drop(files.blobs.insert(path, bytes)),
                 _ => files.foreign.push(path),
             }
         }
@@ -182,69 +155,11 @@ impl Folder {
     }
 }
 
-enum Place {
-    V3,
-    V2,
-    Blob,
-}
-
-/// What a file is by its place below the folder; `None` for what no Spack puts there.
-fn place(path: &Path) -> Option<Place> {
-    let parts: Vec<&str> = path.iter().map(|part| part.to_str()).collect::<Option<_>>()?;
-    match parts[..] {
-        ["blobs", "sha256", _, name] => {
-            let digest: Sha256Digest = name.parse().ok()?;
-            (MirrorPath::of_blob(digest).below(Path::new("")) == path).then_some(Place::Blob)
-        }
-        ["v3", "manifests", "spec", _, _] => hash_of(path).map(|_| Place::V3),
-        ["build_cache", _] => hash_of(path).map(|_| Place::V2),
-        ["build_cache", _, _, _, name] => {
-            let stem = name.strip_suffix(".spack")?;
-            stem.rsplit('-').next()?.parse::<DagHash>().ok().map(|_| Place::Blob)
-        }
-        _ => None,
-    }
-}
-
-/// The hash at the end of the name of metadata.
-fn hash_of(path: &Path) -> Option<DagHash> {
-    let stem = if path.starts_with("v3") { name_of(path).strip_suffix(V3)? } else { stem_v2(path)? };
-    stem.rsplit('-').next()?.parse().ok()
-}
-
-fn stem_v2(path: &Path) -> Option<&str> {
-    let name = name_of(path);
-    name.strip_suffix(".sig").unwrap_or(name).strip_suffix(".spec.json")
+/// The parts of a path of the folder; a part that is no text is left out.
+fn parts(path: &Path) -> impl Iterator<Item = &str> {
+    path.iter().filter_map(|part| part.to_str())
 }
 
 fn name_of(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
-}
-
-/// Name and version as the path of a manifest has them: `NAME/NAME-VERSION-HASH…`.
-fn node_of(path: &Path) -> Option<Node> {
-    let name = path.parent()?.file_name()?.to_str()?;
-    let rest = name_of(path).strip_suffix(V3)?.strip_prefix(name)?.strip_prefix('-')?;
-    let (version, _hash) = rest.rsplit_once('-')?;
-    Some(Node { name: name.parse().ok()?, version: version.parse().ok()? })
-}
-
-fn promises_v3(path: &Path, document: &[u8], url: &url::Url) -> Result<(Option<Node>, Vec<Promise>), String> {
-    let blobs = parse_v3(document, url).map_err(|error| error.to_string())?;
-    let promise = |blob: crate::mirror::PublishedBlob| {
-        (blob.path.below(Path::new("")), blob.expected.size, blob.expected.digest, blob.role)
-    };
-    Ok((node_of(path), blobs.into_iter().map(promise).collect()))
-}
-
-fn promises_v2(
-    archive: Option<&PathBuf>,
-    document: &[u8],
-    url: &url::Url,
-) -> Result<(Option<Node>, Vec<Promise>), String> {
-    let metadata = parse_v2(document, url).map_err(|error| error.to_string())?;
-    let digest = metadata.stated_digest().ok_or("it states no sha256")?;
-    let archive = archive.ok_or("its archive is missing")?;
-    let node = metadata.spec.nodes.first().and_then(|node| serde_json::from_str::<Node>(node.get()).ok());
-    Ok((node, vec![(archive.clone(), Size::AtMost(u64::MAX), digest, BlobRole::Binary)]))
 }
