@@ -156,16 +156,14 @@ pub fn run(cli: &Cli, console: &Console, variables: Variables) -> Result<Outcome
         }
         Command::Collect(options) => {
             let how = collect_options(options.spack.as_deref(), &options.installed)?;
-            commands::collect(&session, &how, mode(options.dry_run))?
+            block_on(commands::collect(&session, &how, mode(options.dry_run)))?
         }
         Command::Prune(options) => {
             let (max_age, max_size) = (options.max_age, options.max_size);
             block_on(commands::prune(&session, &PruneOptions { max_age, max_size, mode: mode(options.dry_run) }))?
         }
         Command::Clean(options) => block_on(commands::clean(&session, mode(options.dry_run)))?,
-        Command::Verify(options) => {
-            commands::verify(&session, on_corrupt(options.delete)).map_err(CommandError::from)?
-        }
+        Command::Verify(options) => block_on(commands::verify(&session, on_corrupt(options.delete)))?,
         Command::List(_) => block_on(commands::list(&session))?,
         // Has no configuration to start from: done above.
         Command::Init(_) => return Ok(Outcome::Done),

@@ -6,22 +6,22 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::config::BuildDeps;
 use crate::export::{self, Contents, Copy, ExportFolder, Exported};
 use crate::job::JobFolder;
 use crate::mirror::{Document, Published};
-use crate::pipeline::environments::{InstallTrees, load};
-use crate::pipeline::materialize::{self, BlobNeed, CachedBlob, Obtained};
-use crate::pipeline::remote::RemoteCaches;
-use crate::pipeline::resolve::{self, Documents, Located, Resolution, Scope};
-use crate::pipeline::uploads::Note;
-use crate::pipeline::{Mode, RunError, Session, Wanted, inventory, uploads};
+use crate::pipeline::environments::InstallTrees;
+use crate::pipeline::materialize::materialize;
+use crate::pipeline::needed::{BlobNeed, CachedBlob, Obtained};
+use crate::pipeline::reporting::report;
+use crate::pipeline::resolve::{Documents, Located, Resolution, Scope};
+use crate::pipeline::run::Run;
+use crate::pipeline::{RunError, Session, Wanted, parallel};
+use crate::plan::Need;
 use crate::report::{ExportReport, Report, Status};
 use crate::reporter::Phase;
 use crate::store::StoredBlob;
-use crate::transport::{Limits, Transport};
 use crate::types::{Sha256Digest, SpecId};
 
 /// Write the environments and their binaries to a folder, or add to it what is missing.
@@ -29,39 +29,32 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     // A plain `spack install`, which is what follows at the other site, wants all build dependencies.
     let build_deps = wanted.build_deps.or(session.config.build_deps).unwrap_or(BuildDeps::All);
     let wanted = Wanted { build_deps: Some(build_deps), ..wanted.clone() };
-    let environments = load(session, &wanted, InstallTrees::Named)?;
-    let caches = inventory::open_all(session)?;
-    let job_folder = JobFolder::of(&session.config.root);
+    let run = Run::open(session, &wanted, InstallTrees::Named)?;
     let own = session.config.caches.iter().map(|entry| entry.path.clone());
-    ExportFolder::check(output, own.chain([job_folder.root().to_owned()]))?;
-    let _lock = job_folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
-    uploads::note(session, &job_folder, Note::OfThisJob, Mode::Act)?;
-    let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
-    let teams = RemoteCaches::beside(session, &transport);
+    ExportFolder::check(output, own.chain([JobFolder::of(&session.config.root).root().to_owned()]))?;
+    let (job_folder, _lock) = run.enter()?;
     let staging = job_folder.partial();
-    let documents = Documents::Keep(&staging);
-    let resolution = resolve::resolve(session, &environments, &wanted, Scope::WholeEnvironments, &transport, documents);
-    let resolution = session.unless_interrupted(resolution).await?;
+    let resolution = run.resolve(&wanted, Scope::WholeEnvironments, Documents::Keep(&staging)).await?;
 
     let mut folder = ExportFolder::enter(output)?;
     let specs = Exported::all(&mut folder.record, documented(&resolution));
     folder.write_record()?;
     let warn = |text: &str| session.warn(text);
-    let keys = async { Ok(export::keys(&specs, &transport, &warn).await?) };
+    let keys = async { Ok(export::keys(&specs, &run.transport, &warn).await?) };
     let keys = session.unless_interrupted(keys).await?;
     let copies = export::copies(&specs);
     let there = tokio::task::block_in_place(|| look(session, &folder, &copies))?;
     let missing: Vec<&Copy> = copies.iter().filter(|copy| !there.contains(&copy.path.to_string())).collect();
     let digests: HashSet<Sha256Digest> = missing.iter().map(|copy| copy.blob.expected.digest).collect();
-    let mut needs = materialize::needs(session, &resolution.found, &caches)?;
+    let mut needs = run.needs(&resolution)?;
     needs.retain(|need: &BlobNeed| digests.contains(&need.blob.expected.digest));
 
     let copy = |obtained: &Obtained| tokio::task::block_in_place(|| copy_all(session, &folder, &missing, obtained));
-    let (obtained, ()) = materialize::obtain(session, &needs, &caches, &teams, &transport, &staging, copy).await?;
+    let (obtained, ()) = materialize(&run, &needs, &staging, copy).await?;
     let fingerprints = export::write_keys(&folder, &specs, keys).await?;
     export::write_metadata(&folder, &specs)?;
     export::write_environments(&mut folder, &session.config.environments, &warn)?;
-    let missing_specs = resolution.specs.iter().filter(|spec| resolve::report_of(spec, None).status == Status::Build);
+    let missing_specs = resolution.specs.iter().filter(|spec| matches!(spec.need, Need::Build(_) | Need::Unknown));
     let hashes = wanted.selection.hashes.iter().map(|hash| format!("/{hash}"));
     let contents = Contents {
         keys: fingerprints.clone(),
@@ -71,7 +64,7 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     };
     export::write_texts(&folder, build_deps, &contents)?;
 
-    let mut report = materialize::report(session, "export", &resolution, &obtained, &caches, &teams, &transport)?;
+    let mut report = report(&run, "export", &resolution, &obtained)?;
     report.export = Some(describe(&mut report, &folder, &resolution, &copies, &there, fingerprints));
     folder.leave()?;
     let report = session.conclude(report);
@@ -96,7 +89,7 @@ fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result
         }
         Ok(held.map(|_| copy.path.to_string()))
     };
-    Ok(each(session, Phase::Validate, present, &check)?.into_iter().flatten().collect())
+    Ok(each(session, Phase::Validate, present, check)?.into_iter().flatten().collect())
 }
 
 fn copy_all(
@@ -112,7 +105,7 @@ fn copy_all(
     let copy = |copy: &Copy, blob: &&StoredBlob, advance: &dyn Fn(usize)| {
         Ok(folder.copy(blob, copy.blob.expected, &copy.path, advance)?)
     };
-    each(session, Phase::Export, present, &copy).map(drop)
+    each(session, Phase::Export, present, copy).map(drop)
 }
 
 /// Do something with each of these, which have so many bytes, on all processors.
@@ -120,7 +113,7 @@ fn each<'a, T: Sync, R: Send>(
     session: &Session<'_>,
     phase: Phase,
     items: impl Iterator<Item = (&'a Copy, u64, T)>,
-    work: &(dyn Fn(&Copy, &T, &dyn Fn(usize)) -> Result<R, RunError> + Sync),
+    work: impl Fn(&Copy, &T, &dyn Fn(usize)) -> Result<R, RunError> + Sync,
 ) -> Result<Vec<R>, RunError> {
     let items: Vec<(&Copy, u64, T)> = items.collect();
     if items.is_empty() {
@@ -129,7 +122,7 @@ fn each<'a, T: Sync, R: Send>(
     let reporter = session.reporter;
     reporter.phase_started(phase, items.len() as u64, Some(items.iter().map(|(_, bytes, _)| bytes).sum()));
     let one = |position: usize| -> Result<R, RunError> {
-        session.go_on()?;
+        session.stop_if_asked()?;
         let ((copy, bytes, extra), item) = (&items[position], position as u64);
         reporter.item_started(phase, item, &copy.name, Some(*bytes));
         let advance = |bytes| reporter.item_advanced(phase, item, i64::try_from(bytes).unwrap_or(0));
@@ -137,7 +130,7 @@ fn each<'a, T: Sync, R: Send>(
         reporter.item_finished(phase, item);
         done
     };
-    let results = materialize::in_parallel(items.len(), &one);
+    let results = parallel::in_parallel(items.len(), &one);
     reporter.phase_finished(phase);
     results.into_iter().map(|(_, result)| result).collect()
 }

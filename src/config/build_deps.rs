@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::nearest;
+use super::text::schema_of_text;
 use crate::types::{serde_as_text, shorten};
+use crate::yaml;
 
 /// Which build dependencies a job needs: `build-deps:` in `larder.yaml`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl FromStr for BuildDeps {
             "missing" => Ok(Self::Missing),
             "all" => Ok(Self::All),
             "none" => Ok(Self::None),
-            _ => Err(InvalidBuildDeps { found: shorten(text), hint: nearest::hint(text, &["missing", "all", "none"]) }),
+            _ => Err(InvalidBuildDeps { found: shorten(text), hint: yaml::hint(text, &["missing", "all", "none"]) }),
         }
     }
 }
@@ -53,6 +54,7 @@ impl fmt::Display for BuildDeps {
 }
 
 serde_as_text!(BuildDeps);
+schema_of_text!(BuildDeps => "string");
 
 #[cfg(test)]
 mod tests {

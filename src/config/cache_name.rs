@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::text::schema_of_text;
 use crate::types::{serde_as_text, shorten};
 
 /// The name of a cache: `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
@@ -75,6 +76,7 @@ impl fmt::Debug for CacheName {
 }
 
 serde_as_text!(CacheName);
+schema_of_text!(CacheName => ["string", "number"]);
 
 #[cfg(test)]
 mod tests {

@@ -5,17 +5,48 @@
 //! `${CI_MERGE_REQUEST_IID:-${CI_COMMIT_REF_SLUG}}`. (The crate `shellexpand` also replaces `$NAME`, keeps quiet about an
 //! unclosed brace, ends a default at its first `}`, and can't tell an empty variable with a default from one without.)
 
-use super::complaint::Complaint;
 use crate::types::{Variables, shorten};
+use crate::yaml::{Node, Problem, Value};
 
-/// How deep defaults may nest: enough for people, and no deeper, because each level is a level of recursion.
+/// How deep defaults may nest: deeper than anything useful, and bounded because each level is a level of recursion.
 const DEPTH: usize = 8;
 
 /// The longest text that may come out: stops a small file from filling the memory with repetitions of a long variable.
 const LONGEST: usize = 64 << 10;
 
+/// The most items of one list or map: names are compared pair by pair, which takes minutes for a megabyte of them.
+const ITEMS: usize = 4096;
+
+/// Replace the variables in all values of a tree, and bound its lists and maps. The result is a text, never nothing, and not
+/// expanded again. The values of keys like `secret-variable` are left as they are: they name variables.
+pub(super) fn expand_all(node: &mut Node, variables: &Variables) -> Result<(), Problem> {
+    let items = match &mut node.value {
+        Value::Scalar(scalar) if scalar.text.contains("${") => {
+            scalar.text = expand(&scalar.text, variables).map_err(|problem| problem.at(node.place))?;
+            scalar.is_plain = false;
+            0
+        }
+        Value::List(items) => {
+            items.iter_mut().try_for_each(|item| expand_all(item, variables))?;
+            items.len()
+        }
+        Value::Map(entries) => {
+            let named = |key: &str| !key.ends_with("-variable");
+            let mut values = entries.iter_mut().filter(|entry| named(&entry.key));
+            values.try_for_each(|entry| expand_all(&mut entry.value, variables))?;
+            entries.len()
+        }
+        Value::Scalar(_) | Value::Tagged => 0,
+    };
+    if items > ITEMS {
+        let problem = Problem::new(format!("a list or map with more than {ITEMS} items"));
+        return Err(problem.help("is it a configuration of larder?").at(node.place));
+    }
+    Ok(())
+}
+
 /// The text with its variables replaced. What a variable holds is taken as it is, not expanded again.
-pub(super) fn expand(text: &str, variables: &Variables) -> Result<String, Complaint> {
+fn expand(text: &str, variables: &Variables) -> Result<String, Problem> {
     let mut out = String::new();
     let (end, _) = expand_until(text, false, DEPTH, variables, Some(&mut out))?;
     debug_assert_eq!(end, text.len());
@@ -30,7 +61,7 @@ fn expand_until(
     depth: usize,
     variables: &Variables,
     mut out: Option<&mut String>,
-) -> Result<(usize, bool), Complaint> {
+) -> Result<(usize, bool), Problem> {
     let mut at = 0;
     while let Some(next) = text[at..].chars().next() {
         let rest = &text[at..];
@@ -56,7 +87,7 @@ fn expand_variable(
     depth: usize,
     variables: &Variables,
     out: &mut Option<&mut String>,
-) -> Result<usize, Complaint> {
+) -> Result<usize, Problem> {
     let length = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
     let (name, rest) = text.split_at(length);
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -73,7 +104,7 @@ fn expand_variable(
     }
     let Some(default) = rest.strip_prefix(":-") else { return Err(malformed(text)) };
     let Some(depth) = depth.checked_sub(1) else {
-        return Err(Complaint::new("defaults of variables nest too deep").help(format!("at most {DEPTH} levels")));
+        return Err(Problem::new("defaults of variables nest too deep").help(format!("at most {DEPTH} levels")));
     };
     let used = match value {
         Some(value) if !value.is_empty() => {
@@ -88,25 +119,25 @@ fn expand_variable(
     }
 }
 
-fn push(out: &mut Option<&mut String>, piece: &str) -> Result<(), Complaint> {
+fn push(out: &mut Option<&mut String>, piece: &str) -> Result<(), Problem> {
     if let Some(out) = out {
         if out.len() + piece.len() > LONGEST {
-            return Err(Complaint::new(format!("the text is longer than {LONGEST} bytes with its variables expanded")));
+            return Err(Problem::new(format!("the text is longer than {LONGEST} bytes with its variables expanded")));
         }
         out.push_str(piece);
     }
     Ok(())
 }
 
-fn unset(name: &str) -> Complaint {
+fn unset(name: &str) -> Problem {
     let name = shorten(name);
-    Complaint::new(format!("the environment variable `{name}` is not set"))
+    Problem::new(format!("the environment variable `{name}` is not set"))
         .help(format!("set it, or say what to use without it: `${{{name}:-default}}`"))
 }
 
-fn malformed(text: &str) -> Complaint {
+fn malformed(text: &str) -> Problem {
     let shown = text.split_inclusive('}').next().unwrap_or(text);
-    Complaint::new(format!("`${{{}` can't be read as a variable", shorten(shown)))
+    Problem::new(format!("`${{{}` can't be read as a variable", shorten(shown)))
         .help("expected `${NAME}` or `${NAME:-default}`; a literal `${` is written `$${`")
 }
 
@@ -118,7 +149,7 @@ mod tests {
     fn expanded(text: &str) -> Result<String, String> {
         let set = [("A", "1"), ("EMPTY", ""), ("DOLLAR", "${A}")];
         let variables = Variables::new(set.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        expand(text, &variables).map_err(|complaint| complaint.message)
+        expand(text, &variables).map_err(|problem| problem.message)
     }
 
     #[test]
@@ -168,6 +199,20 @@ mod tests {
     fn a_text_can_not_grow_without_bound() {
         let variables = Variables::new([("A".to_owned(), "x".repeat(1000))]);
         assert!(expand(&"${A}".repeat(1000), &variables).is_err());
+    }
+
+    #[test]
+    fn a_list_or_map_is_bounded() {
+        let check = |yaml: &str| {
+            expand_all(&mut crate::yaml::parse(yaml).unwrap(), &Variables::default()).map_err(|problem| problem.message)
+        };
+        for item in ["- a: b\n", "- x\n"] {
+            assert!(check(&item.repeat(ITEMS)).is_ok());
+            assert!(check(&item.repeat(ITEMS + 1)).unwrap_err().contains("more than"));
+        }
+        let map = |items: usize| (0..items).map(|index| format!("k{index}:\n")).collect::<Vec<_>>().concat();
+        assert!(check(&map(ITEMS)).is_ok());
+        assert!(check(&map(ITEMS + 1)).is_err());
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::text::from_text;
 use crate::types::shorten;
 
 /// A share of a cache's bytes, in hundredths of a percent so that two of them can be compared exactly.
@@ -56,6 +57,8 @@ impl fmt::Display for InvalidSlack {
         )
     }
 }
+
+from_text!(Slack => ["string", "number"]);
 
 #[cfg(test)]
 mod tests {

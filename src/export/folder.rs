@@ -9,7 +9,7 @@ use super::{ExportError, ExportRecord};
 use crate::fs::{Exclusion, Folder, Lock, Obstacle};
 use crate::store::StoredBlob;
 use crate::types::MirrorPath;
-use crate::verified::{BlobError, BlobWriter, Expected, for_each_piece, verify_reader};
+use crate::verified::{BlobError, Expected, receive_blob, verify_reader};
 
 /// Unfinished files: on the file system of the export, where they can be renamed.
 const PARTIAL: &str = ".larder-partial";
@@ -125,14 +125,7 @@ impl ExportFolder {
         on_bytes: &dyn Fn(usize),
     ) -> Result<(), ExportError> {
         let copy = || -> Result<_, BlobError> {
-            let mut file = fs::File::open(blob.path())?;
-            let mut writer = BlobWriter::new(expected, &self.partial())?;
-            for_each_piece(&mut file, |piece| {
-                writer.write(piece)?;
-                on_bytes(piece.len());
-                Ok(())
-            })?;
-            writer.finish()
+            receive_blob(fs::File::open(blob.path())?, expected, &self.partial(), on_bytes)
         };
         let copied = copy().map_err(|error| match error {
             BlobError::Mismatch(mismatch) => {

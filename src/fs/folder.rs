@@ -1,4 +1,4 @@
-//! A folder whose contents are hostile: GitLab restored it from an archive, or somebody carried it here.
+//! A folder whose contents are hostile: GitLab restored it from an archive, or it was carried here.
 //!
 //! Nothing below it is reached through a link: a restored archive can make one lead anywhere, and what is read, written or removed
 //! behind it would be another file than the one that is meant.
@@ -66,6 +66,20 @@ impl Folder {
             found = kind(&at)?;
         }
         Ok(found)
+    }
+
+    /// The link (or file) that stands where a folder above a path should be.
+    pub(crate) fn link_above(&self, path: &MirrorPath) -> io::Result<Option<PathBuf>> {
+        let mut at = self.root.clone();
+        for part in path.parts().take(path.parts().count() - 1) {
+            at.push(part);
+            match kind(&at)? {
+                Kind::Folder => {}
+                Kind::Missing => return Ok(None),
+                Kind::File(_) | Kind::Other => return Ok(Some(at)),
+            }
+        }
+        Ok(None)
     }
 
     /// The size of the regular file at a path, unread.
@@ -163,7 +177,8 @@ impl Folder {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::symlink;
 

@@ -7,7 +7,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::transport::TransportError;
-use crate::types::DagHash;
+use crate::types::{DagHash, PublicUrl};
 
 /// A mirror that could not be asked, or one whose metadata is wrong.
 #[derive(Debug, Error, Diagnostic)]
@@ -41,7 +41,7 @@ pub enum MirrorError {
     #[diagnostic(help("{hint}"))]
     NotMetadata {
         /// The metadata's URL.
-        url: String,
+        url: PublicUrl,
         /// What is wrong.
         reason: String,
         /// What may be the cause.
@@ -52,7 +52,7 @@ pub enum MirrorError {
     #[diagnostic(help("push the binary again with a Spack of this decade, which uses sha256"))]
     WeakDigest {
         /// The metadata's URL.
-        url: String,
+        url: PublicUrl,
         /// The algorithm found.
         algorithm: String,
     },
@@ -63,7 +63,7 @@ pub enum MirrorError {
     ))]
     OtherSpec {
         /// The metadata's URL.
-        url: String,
+        url: PublicUrl,
         /// The hash asked for.
         expected: DagHash,
         /// The hash found.

@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::metadata::Metadata;
 use super::rules::Extra;
 use super::spec_file::SpecNodes;
-use crate::types::{DagHash, MirrorPath};
+use crate::types::{DagHash, MirrorPath, PublicUrl};
 
 /// The index that an earlier run wrote for the same mirror.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl EarlierIndex {
         let rules = layout.rules();
         let path = rules.place_of(Extra::Index);
         let document = read(&path)?;
-        let metadata = Metadata { at: &path.to_string(), document: &document };
+        let metadata = Metadata { at: &PublicUrl::of_text(&path.to_string()), document: &document };
         let Ok(blob) = rules.content_of(Extra::Index, metadata) else { return Some(Self::default()) };
         let blob = blob.map(|expected| MirrorPath::of_blob(expected.digest));
         let text = blob.as_ref().map_or(Some(document), read).unwrap_or_default();

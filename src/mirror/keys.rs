@@ -21,7 +21,7 @@ use super::layout::Layout;
 use super::metadata::Metadata;
 use super::rules::Extra;
 use crate::transport::Transport;
-use crate::types::{Mirror, MirrorPath, shorten};
+use crate::types::{Mirror, MirrorPath, PublicUrl, shorten};
 use crate::verified::verify_reader;
 
 /// The most keys that are taken from one mirror: stops an index of millions, each of which would be asked for. Real mirrors
@@ -109,7 +109,8 @@ async fn read<E>(
     let rules = layout.rules();
     let path = rules.place_of(extra);
     let Some(document) = fetch(&path).await? else { return Ok(None) };
-    let expected = match rules.content_of(extra, Metadata { at: &format!("{base}/{path}"), document: &document }) {
+    let at = PublicUrl::of_text(&format!("{base}/{path}"));
+    let expected = match rules.content_of(extra, Metadata { at: &at, document: &document }) {
         Ok(Some(expected)) => expected,
         Ok(None) => return Ok(Some(Ok(document))),
         Err(reason) => return Ok(Some(Err(reason))),

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::MirrorError;
 use super::clearsign::signed_text;
-use crate::types::{BlobRole, MirrorPath, shorten};
+use crate::types::{BlobRole, MirrorPath, PublicUrl, shorten};
 use crate::verified::{Expected, Size};
 
 /// One file that metadata promises.
@@ -22,10 +22,10 @@ pub struct PublishedBlob {
     pub path: MirrorPath,
 }
 
-/// A document, and the place that messages name: a URL without credentials, or a path.
+/// A document, and the place that messages name.
 #[derive(Clone, Copy)]
 pub(super) struct Metadata<'a> {
-    pub(super) at: &'a str,
+    pub(super) at: &'a PublicUrl,
     pub(super) document: &'a [u8],
 }
 
@@ -34,7 +34,7 @@ impl Metadata<'_> {
     pub(super) fn wrong(&self, reason: impl Display) -> MirrorError {
         let html = self.document.trim_ascii_start().starts_with(b"<");
         MirrorError::NotMetadata {
-            url: self.at.to_owned(),
+            url: self.at.clone(),
             reason: reason.to_string(),
             hint: if html {
                 "it is a web page: a login page, or a captive portal between here and the mirror?"
@@ -60,7 +60,7 @@ impl Metadata<'_> {
     /// What the document promises of a blob. Only sha256 counts: bytes with an md5 or sha1 of one's choice can be made.
     pub(super) fn promise(&self, algorithm: &str, digest: &str, size: Size) -> Result<Expected, MirrorError> {
         if algorithm != "sha256" {
-            return Err(MirrorError::WeakDigest { url: self.at.to_owned(), algorithm: shorten(algorithm) });
+            return Err(MirrorError::WeakDigest { url: self.at.clone(), algorithm: shorten(algorithm) });
         }
         Ok(Expected { digest: digest.parse().map_err(|error| self.wrong(error))?, size })
     }

@@ -33,9 +33,8 @@ mod v3;
 
 pub use document::Document;
 pub use error::MirrorError;
-pub use fingerprint::{Fingerprint, InvalidFingerprint};
+pub use fingerprint::Fingerprint;
 pub(crate) use index::indexes;
-pub use keys::Keys;
 pub(crate) use keys::{key_files, keys_at};
 pub use layout::Layout;
 pub use metadata::PublishedBlob;

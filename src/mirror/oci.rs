@@ -58,6 +58,7 @@ impl Descriptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::PublicUrl;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -70,7 +71,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Vec<PublishedBlob>, MirrorError> {
-        promises(Metadata { at: "oci://host.example/v2/x/manifests/y", document: text.as_bytes() })
+        promises(Metadata { at: &PublicUrl::of_text("oci://host.example/v2/x/manifests/y"), document: text.as_bytes() })
     }
 
     #[test]
@@ -106,7 +107,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = promises(Metadata { at: "x", document: &text });
+            let _ = promises(Metadata { at: &PublicUrl::of_text("x"), document: &text });
         }
     }
 }

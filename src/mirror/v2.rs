@@ -171,7 +171,7 @@ impl SpecFile {
         let node: NodeHash = self.spec.first().map_err(|reason| metadata.wrong(reason))?;
         if node.hash != spec.hash.as_str() {
             let found = node.hash.chars().take(64).flat_map(char::escape_debug).collect();
-            return Err(MirrorError::OtherSpec { url: metadata.at.to_owned(), expected: spec.hash, found });
+            return Err(MirrorError::OtherSpec { url: metadata.at.clone(), expected: spec.hash, found });
         }
         // Source: `extract_tarball` of Spack 0.23, which takes an absent version for 0.
         if self.buildcache_layout_version.unwrap_or(0) == 0 {
@@ -184,7 +184,7 @@ impl SpecFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Arch, Compiler};
+    use crate::types::{Arch, Compiler, PublicUrl};
 
     const HASH: &str = "oqvyxleilmspgrgriztrdotnu2d4pemb";
 
@@ -232,7 +232,8 @@ mod tests {
         });
         change(&mut value);
         let document = value.to_string();
-        let metadata = Metadata { at: "https://mirror/x.json", document: document.as_bytes() };
+        let at = PublicUrl::of_text("https://mirror/x.json");
+        let metadata = Metadata { at: &at, document: document.as_bytes() };
         match V2.promises(&spec("1", None), &MirrorPath::new(["x.json"]), metadata) {
             Ok(_) => "nothing".to_owned(),
             Err(error) => error.to_string(),

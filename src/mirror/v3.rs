@@ -203,6 +203,7 @@ fn manifest(records: impl IntoIterator<Item = (&'static str, &'static str, Sha25
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::PublicUrl;
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -217,7 +218,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Promises, MirrorError> {
-        promises(Metadata { at: "https://mirror/x.json", document: text.as_bytes() })
+        promises(Metadata { at: &PublicUrl::of_text("https://mirror/x.json"), document: text.as_bytes() })
     }
 
     fn complaint(change: impl FnOnce(&mut Value)) -> String {
@@ -270,7 +271,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = promises(Metadata { at: "x", document: &text });
+            let _ = promises(Metadata { at: &PublicUrl::of_text("x"), document: &text });
         }
     }
 }

@@ -63,7 +63,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// Hostile text in an error message: one line, and not longer than somebody wants to read.
+/// Hostile text in an error message: one line, and short.
 pub(crate) fn shorten(text: &str) -> String {
     let mut short: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().nth(80).is_some() {

@@ -171,6 +171,17 @@ impl Project {
         assert_eq!(others, [PathBuf::from("larder.json")], "a cache folder holds its records and its blobs only");
     }
 
+    /// Every file of a blob that has not arrived whole: where the next run may go on with it, and where none may.
+    pub fn unfinished(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for folder in [".larder/shared.fetching", ".larder/job/partial"].map(|folder| self.path(folder)) {
+            if folder.is_dir() {
+                walk(&folder, &mut |path| found.push(path.to_owned()));
+            }
+        }
+        found
+    }
+
     /// Every entry of a folder, itself included, by its path in it.
     pub fn entries(&self, relative: &str) -> BTreeMap<PathBuf, Entry> {
         let folder = self.path(relative);

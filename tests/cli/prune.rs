@@ -140,7 +140,7 @@ fn a_folder_that_larder_did_not_make_is_left_alone() {
     let before = project.entries("photos");
     project.larder(&["finish"]).succeeds();
     assert_eq!(project.entries("photos"), before);
-    let _ = project.larder(&["clean"]);
+    project.larder(&["clean"]).fails_saying(1, &["photos", "larder did not make it"]);
     assert_eq!(project.entries("photos"), before);
 }
 

@@ -317,7 +317,7 @@ fn no_trouble_with_the_store_makes_a_job_fail() {
             assert_eq!(run.stderr.matches("can't use cache `team`").count(), 1, "{run}");
             assert!(change.0 != "AWS_ENDPOINT_URL" || run.stderr.contains(&nobody), "{run}");
         }
-        let _ = fs::remove_dir_all(gone.path(".larder"));
+        fs::remove_dir_all(gone.path(".larder")).unwrap();
     }
     let other = team.job();
     team.store.refuse(S3ErrorCode::AccessDenied, |operation, _| operation == "PutObject");
@@ -458,13 +458,14 @@ fn a_large_blob_goes_up_in_parts_and_is_visible_only_when_it_is_whole_and_right(
         let started = store.log().iter().filter(|line| line.starts_with("CreateMultipartUpload")).count();
         let taken_back = store.log().iter().filter(|line| line.starts_with("AbortMultipartUpload")).count();
         assert_eq!(started, taken_back, "{:?}", store.log());
+        started
     };
     assert!(matches!(upload(&store, &right, &right, 2), Err(UploadError::Stopped)));
-    nothing_is_left();
+    assert_eq!(nothing_is_left(), 1);
     let mut wrong = right.clone();
     *wrong.last_mut().unwrap() ^= 1;
     assert!(matches!(upload(&store, &right, &wrong, usize::MAX), Err(UploadError::Blob(_))));
-    nothing_is_left();
+    assert_eq!(nothing_is_left(), 2);
     assert!(matches!(upload(&store, &right, &right, usize::MAX), Ok(Written::New)));
     assert_eq!(sha256(&fs::read(store.object("large")).unwrap()), sha256(&right));
     assert!(matches!(upload(&store, &right, &right, usize::MAX), Ok(Written::Existed)));

@@ -1,6 +1,7 @@
 //! `finish` foretells what the runner does, and the runner's own rule, applied to a real tree, agrees.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -97,7 +98,6 @@ fn a_job_that_adds_a_binary_uploads_once_and_says_so_in_one_line() {
     assert!(line_of(&run).contains(", new records);"), "{run}");
 
     let archive = Archive::made_and_restored(&project);
-    let _ = fs::remove_dir_all(project.path(".larder/job"));
     project.prepare();
     let report = project.finish();
     assert_eq!(report["caches"][0]["uploads"], "no");
@@ -234,12 +234,15 @@ fn a_cancelled_prepare_ends_at_once_says_why_and_records_what_arrived() {
     server.fault(&blob.path, Times::Always, Fault::StallHalfWay);
     let child = project.command(&["prepare"]).spawn().unwrap();
     server.wait_until_stalled();
+    while project.blobs_in(CACHE).len() < MIRROR.needed_blobs().len() - 1 {
+        std::thread::yield_now();
+    }
     terminate(child.id());
     let run = Run::wait(child, &["prepare"])
         .fails_saying(143, &["error: stopped by SIGTERM", "hint: what arrived whole stays"]);
     assert!(!run.stderr.contains("in the middle"), "{run}");
-    assert_eq!(fs::read_dir(project.path(".larder/job/partial")).unwrap().count(), 0, "nothing half-written is left");
-    let records = fs::read_to_string(project.path(".larder/shared/larder.json")).unwrap_or_default();
+    assert_eq!(project.unfinished(), [""; 0].map(PathBuf::from), "nothing half-written is left");
+    let records = fs::read_to_string(project.path(".larder/shared/larder.json")).unwrap();
     for digest in project.blobs_in(CACHE) {
         assert!(records.contains(&digest), "{digest} arrived and is not recorded");
     }

@@ -12,7 +12,7 @@ use bytesize::ByteSize;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use larder::types::{InvalidMirrorUrl, MaxAge, MirrorUrl};
+use larder::types::{InvalidMirrorUrl, MaxAge, MirrorUrl, PublicUrl};
 
 pub use selection::{BuildDepsOption, SelectionOptions};
 
@@ -313,11 +313,8 @@ impl Cli {
 
 /// clap repeats a value that it does not accept: of a URL, only what may be printed.
 fn without_password(mut error: clap::Error) -> clap::Error {
-    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
-        && let (Some(scheme), Some(at)) = (value.find("://"), value.rfind('@'))
-        && scheme + 3 <= at
-    {
-        let shown = format!("{}…{}", &value[..scheme + 3], &value[at..]);
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
+        let shown = PublicUrl::of_text(value).into();
         error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
     }
     error

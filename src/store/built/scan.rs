@@ -1,7 +1,7 @@
 //! Everything in the folder, without following a link.
 //!
 //! A spec is its metadata with the blobs that belong to it. What belongs to none, and has a name as Spack gives it, is a stray:
-//! a run that was killed left it. Anything else is foreign, and nobody touches it.
+//! a run that was killed left it. Anything else is foreign, and is never touched.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -9,60 +9,13 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use jiff::Timestamp;
 
-use crate::fs::{Kind, kind};
+use super::folder::BuiltFolder;
+use crate::fs::{Kind, entries, kind};
 use crate::mirror::{Layout, Place, PublishedBlob, Survey};
-use crate::store::built::{BuiltError, Folder, entries};
-use crate::types::{DagHash, MirrorPath, Request, Sha256Digest};
-
-/// A spec in the folder.
-#[derive(Clone, Debug)]
-pub struct BuiltSpec {
-    /// Its hash, as the metadata's name has it.
-    pub hash: DagHash,
-    /// Its metadata, below the folder.
-    pub metadata: PathBuf,
-    /// Its blobs that are there. Another spec may have the same one.
-    pub blobs: Vec<BuiltBlob>,
-    /// The size of all of its files.
-    pub bytes: u64,
-    /// When it was pushed.
-    pub modified: Timestamp,
-    /// What is plainly wrong with it, without hashing anything.
-    pub damage: Option<String>,
-}
-
-/// A blob of a spec.
-#[derive(Clone, Debug)]
-pub struct BuiltBlob {
-    /// Where it lies, below the folder.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its sha256, as the metadata has it.
-    pub digest: Sha256Digest,
-    /// For which spec it is.
-    pub request: Option<Request>,
-}
-
-/// A file that belongs to no spec.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stray {
-    /// Where it lies, below the folder.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub bytes: u64,
-}
-
-/// Everything in a folder.
-#[derive(Clone, Debug, Default)]
-pub struct Contents {
-    /// The specs, in the order of their hashes.
-    pub specs: Vec<BuiltSpec>,
-    /// Blobs that belong to none of them.
-    pub strays: Vec<Stray>,
-    /// What larder did not put there: links, files with other names. GitLab uploads it all the same.
-    pub foreign: Vec<PathBuf>,
-}
+use crate::report::BlobReport;
+use crate::store::StoreError;
+use crate::store::inventory::{Inventory, Item, Key, Purpose, Stray};
+use crate::types::{DagHash, MirrorPath, Request};
 
 /// Regular files, by what their place says that they are.
 #[derive(Default)]
@@ -73,74 +26,70 @@ struct Files {
     foreign: Vec<PathBuf>,
 }
 
-impl Folder {
+impl BuiltFolder {
     /// Look at every entry. A missing folder is empty.
-    pub fn contents(&self) -> Result<Contents, BuiltError> {
+    pub(crate) fn inventory(&self) -> Result<Inventory, StoreError> {
         let mut files = Files::default();
-        self.list(Path::new(""), &mut files).map_err(self.failed("list the files of"))?;
+        self.list(Path::new(""), &mut files).map_err(self.failed("list the files"))?;
         let by_name: HashMap<&str, &PathBuf> = files.blobs.keys().map(|path| (name_of(path), path)).collect();
         let find = |name: &str| by_name.get(name).map(|path| MirrorPath::new(parts(path)));
-        let mut specs = Vec::new();
+        let mut owned: HashSet<PathBuf> = HashSet::new();
+        let mut items = Vec::new();
         for (layout, hash, path) in &files.metadata {
-            specs.push(self.spec(*layout, *hash, path, &files.blobs, &find)?);
+            let item = self.item(*hash, path, &files.blobs, |document| {
+                self.mirror.survey(*layout, &parts(path).collect::<Vec<_>>(), document, &find)
+            })?;
+            owned.extend(item.files.iter().cloned());
+            items.push(item);
         }
-        specs.sort_by(|a, b| (a.hash, &a.metadata).cmp(&(b.hash, &b.metadata)));
-        let owned: HashSet<&PathBuf> = specs.iter().flat_map(|spec| spec.blobs.iter().map(|blob| &blob.path)).collect();
-        let strays = files.blobs.iter().filter(|(path, _)| !owned.contains(path));
+        items.sort_by(|a, b| a.key.cmp(&b.key));
+        let strays = files.blobs.iter().filter(|(path, _)| !owned.contains(*path));
         let strays = strays.map(|(path, bytes)| Stray { path: path.clone(), bytes: *bytes }).collect();
-        Ok(Contents { specs, strays, foreign: files.foreign })
+        Ok(Inventory { items, strays, foreign: files.foreign, ..Inventory::default() })
     }
 
-    fn spec(
+    fn item(
         &self,
-        layout: Layout,
         hash: DagHash,
         metadata: &Path,
         blobs: &BTreeMap<PathBuf, u64>,
-        find: &dyn Fn(&str) -> Option<MirrorPath>,
-    ) -> Result<BuiltSpec, BuiltError> {
-        let parts: Vec<&str> = parts(metadata).collect();
-        let path = MirrorPath::new(parts.iter().copied());
-        let meta = fs::symlink_metadata(self.root.join(metadata)).map_err(self.failed("look into"))?;
-        let modified = meta.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_default();
-        let mut spec = BuiltSpec {
-            hash,
-            metadata: metadata.to_owned(),
-            blobs: Vec::new(),
-            bytes: meta.len(),
-            modified,
-            damage: None,
-        };
+        survey: impl FnOnce(&[u8]) -> Result<Survey, String>,
+    ) -> Result<Item, StoreError> {
+        let path = MirrorPath::new(parts(metadata));
+        let meta = fs::symlink_metadata(self.folder.path_of(&path)).map_err(self.failed("look at metadata"))?;
+        // No file says when a spec was last used: writing that down would be an upload in each pipeline. So it ages from the push.
+        let last_used = meta.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_default();
+        let (key, purpose) = (Key::Spec(hash, metadata.to_owned()), Purpose::Known);
+        let (blobs_of, files, bytes) = (Vec::new(), Vec::new(), meta.len());
+        let mut item = Item { key, blobs: blobs_of, files, bytes, last_used, purpose, damage: None };
         let document = self.read(&path).and_then(|document| document.ok_or_else(|| "it is gone".to_owned()));
-        let surveyed = document.and_then(|document| self.mirror.survey(layout, &parts, &document, find));
-        let Survey { package, blobs: promised } = match surveyed {
+        let Survey { package, blobs: promised } = match document.and_then(|document| survey(&document)) {
             Ok(survey) => survey,
-            Err(reason) => {
-                spec.damage = Some(reason);
-                return Ok(spec);
-            }
+            Err(reason) => return Ok(Item { damage: Some(reason), ..item }),
         };
         for PublishedBlob { path, expected, role } in promised {
             let path = path.below(Path::new(""));
             let Some(bytes) = blobs.get(&path).copied() else {
-                spec.damage = Some(format!("`{}` is missing", path.display()));
+                item.damage = Some(format!("`{}` is missing", path.display()));
                 continue;
             };
             if !expected.size.allows(bytes) {
                 let limit = expected.size.limit();
-                spec.damage = Some(format!("`{}` has {bytes} bytes instead of {limit}", path.display()));
+                item.damage = Some(format!("`{}` has {bytes} bytes instead of {limit}", path.display()));
             }
             let mirror = self.mirror.url.to_string();
             let request = package.clone().map(|(name, version)| Request { name, version, hash, mirror, role });
-            spec.bytes += bytes;
-            spec.blobs.push(BuiltBlob { path, bytes, digest: expected.digest, request });
+            let requests = request.into_iter().collect();
+            item.bytes += bytes;
+            item.blobs.push(BlobReport { digest: expected.digest, bytes, intact: None, last_used, requests });
+            item.files.push(path);
         }
-        Ok(spec)
+        Ok(item)
     }
 
     /// Sort the files below a folder, which is given below the root.
     fn list(&self, folder: &Path, files: &mut Files) -> std::io::Result<()> {
-        for full in entries(&self.root.join(folder))? {
+        for full in entries(&self.root().join(folder))? {
             let path = folder.join(full.file_name().unwrap_or_default());
             let recognised = path.to_str().and_then(|_| Layout::recognise(&parts(&path).collect::<Vec<_>>()));
             match (kind(&full)?, recognised) {
