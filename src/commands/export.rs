@@ -30,10 +30,11 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     let build_deps = wanted.build_deps.or(session.config.build_deps).unwrap_or(BuildDeps::All);
     let wanted = Wanted { build_deps: Some(build_deps), ..wanted.clone() };
     let run = Run::open(session, &wanted, InstallTrees::Named)?;
+    let job = JobFolder::of(&session.config.root);
     let own = session.config.caches.iter().map(|entry| entry.path.clone());
-    ExportFolder::check(output, own.chain([JobFolder::of(&session.config.root).root().to_owned()]))?;
-    let (job_folder, _lock) = run.enter()?;
-    let staging = job_folder.partial();
+    ExportFolder::check(output, own.chain([job.root().to_owned()]))?;
+    let (job, _lock) = run.enter()?;
+    let staging = job.partial();
     let resolution = run.resolve(&wanted, Scope::WholeEnvironments, Documents::Keep(&staging)).await?;
 
     let mut folder = ExportFolder::enter(output)?;
@@ -68,7 +69,7 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     report.export = Some(describe(&mut report, &folder, &resolution, &copies, &there, fingerprints));
     folder.leave()?;
     let report = session.conclude(report);
-    job_folder.write_report(&report)?;
+    job.write_report(&report)?;
     Ok(report)
 }
 
@@ -89,7 +90,7 @@ fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result
         }
         Ok(held.map(|_| copy.path.to_string()))
     };
-    Ok(each(session, Phase::Validate, present, check)?.into_iter().flatten().collect())
+    Ok(each(session, Phase::Validate, present, &check)?.into_iter().flatten().collect())
 }
 
 fn copy_all(
@@ -105,7 +106,7 @@ fn copy_all(
     let copy = |copy: &Copy, blob: &&StoredBlob, advance: &dyn Fn(usize)| {
         Ok(folder.copy(blob, copy.blob.expected, &copy.path, advance)?)
     };
-    each(session, Phase::Export, present, copy).map(drop)
+    each(session, Phase::Export, present, &copy).map(drop)
 }
 
 /// Do something with each of these, which have so many bytes, on all processors.
@@ -113,7 +114,7 @@ fn each<'a, T: Sync, R: Send>(
     session: &Session<'_>,
     phase: Phase,
     items: impl Iterator<Item = (&'a Copy, u64, T)>,
-    work: impl Fn(&Copy, &T, &dyn Fn(usize)) -> Result<R, RunError> + Sync,
+    work: &(dyn Fn(&Copy, &T, &dyn Fn(usize)) -> Result<R, RunError> + Sync),
 ) -> Result<Vec<R>, RunError> {
     let items: Vec<(&Copy, u64, T)> = items.collect();
     if items.is_empty() {
@@ -135,7 +136,7 @@ fn each<'a, T: Sync, R: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// What the export holds, and what was there before: nobody had to look for that.
+/// What the export holds, and what was there before: no command had to look for that.
 fn describe(
     report: &mut Report,
     folder: &ExportFolder,

@@ -33,37 +33,36 @@ impl BuiltFolder {
         self.list(Path::new(""), &mut files).map_err(self.failed("list the files"))?;
         let by_name: HashMap<&str, &PathBuf> = files.blobs.keys().map(|path| (name_of(path), path)).collect();
         let find = |name: &str| by_name.get(name).map(|path| MirrorPath::new(parts(path)));
-        let mut owned: HashSet<PathBuf> = HashSet::new();
         let mut items = Vec::new();
         for (layout, hash, path) in &files.metadata {
-            let item = self.item(*hash, path, &files.blobs, |document| {
-                self.mirror.survey(*layout, &parts(path).collect::<Vec<_>>(), document, &find)
-            })?;
-            owned.extend(item.files.iter().cloned());
-            items.push(item);
+            items.push(self.item(*layout, *hash, path, &files.blobs, &find)?);
         }
         items.sort_by(|a, b| a.key.cmp(&b.key));
-        let strays = files.blobs.iter().filter(|(path, _)| !owned.contains(*path));
+        let owned: HashSet<&PathBuf> = items.iter().flat_map(|item| &item.files).collect();
+        let strays = files.blobs.iter().filter(|(path, _)| !owned.contains(path));
         let strays = strays.map(|(path, bytes)| Stray { path: path.clone(), bytes: *bytes }).collect();
         Ok(Inventory { items, strays, foreign: files.foreign, ..Inventory::default() })
     }
 
     fn item(
         &self,
+        layout: Layout,
         hash: DagHash,
         metadata: &Path,
         blobs: &BTreeMap<PathBuf, u64>,
-        survey: impl FnOnce(&[u8]) -> Result<Survey, String>,
+        find: &dyn Fn(&str) -> Option<MirrorPath>,
     ) -> Result<Item, StoreError> {
-        let path = MirrorPath::new(parts(metadata));
+        let parts: Vec<&str> = parts(metadata).collect();
+        let path = MirrorPath::new(parts.iter().copied());
         let meta = fs::symlink_metadata(self.folder.path_of(&path)).map_err(self.failed("look at metadata"))?;
         // No file says when a spec was last used: writing that down would be an upload in each pipeline. So it ages from the push.
         let last_used = meta.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_default();
-        let (key, purpose) = (Key::Spec(hash, metadata.to_owned()), Purpose::Known);
-        let (blobs_of, files, bytes) = (Vec::new(), Vec::new(), meta.len());
+        let (key, purpose, bytes) = (Key::Spec(hash, metadata.to_owned()), Purpose::Known, meta.len());
+        let (blobs_of, files) = (Vec::new(), Vec::new());
         let mut item = Item { key, blobs: blobs_of, files, bytes, last_used, purpose, damage: None };
         let document = self.read(&path).and_then(|document| document.ok_or_else(|| "it is gone".to_owned()));
-        let Survey { package, blobs: promised } = match document.and_then(|document| survey(&document)) {
+        let surveyed = document.and_then(|document| self.mirror.survey(layout, &parts, &document, find));
+        let Survey { package, blobs: promised } = match surveyed {
             Ok(survey) => survey,
             Err(reason) => return Ok(Item { damage: Some(reason), ..item }),
         };
