@@ -11,7 +11,7 @@ use crate::mirror::MirrorError;
 /// Trouble with the folder.
 #[derive(Debug, Error, Diagnostic)]
 pub enum ExportError {
-    /// Somebody else's files.
+    /// Files that are no export.
     #[error("`{}` holds files, and larder did not export them: it has no `larder-export.json`", path.display())]
     #[diagnostic(help("name a folder that is not there yet, or is empty, such as one inside of it"))]
     Foreign { path: PathBuf },
@@ -37,7 +37,9 @@ pub enum ExportError {
     Link { path: PathBuf },
     /// A blob that was right a moment ago.
     #[error("`{}` changed while it was copied: {reason}", path.display())]
-    #[diagnostic(help("is somebody writing to the cache? `larder verify` looks at all of it; then run this again"))]
+    #[diagnostic(help(
+        "is another process writing to the cache? `larder verify` looks at all of it; then run this again"
+    ))]
     Changed { path: PathBuf, reason: String },
     /// A mirror that can't be asked for its keys, or metadata that does not describe its spec.
     #[error(transparent)]

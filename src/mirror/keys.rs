@@ -80,7 +80,7 @@ pub(crate) async fn keys_at<E>(
     };
     if named.len() > MOST_KEYS {
         let (left_out, all) = (named.len() - MOST_KEYS, named.len());
-        keys.refused.push(format!("{left_out} of its {all} keys: more than anybody has"));
+        keys.refused.push(format!("{left_out} of its {all} keys: more than a mirror needs"));
     }
     for name in named.keys().take(MOST_KEYS) {
         let key = match name.parse::<Fingerprint>() {
@@ -130,7 +130,7 @@ fn check(armored: &[u8]) -> Result<(), String> {
         return Err(format!("it does not begin with `{ARMOR}`"));
     }
     if text.contains("PRIVATE KEY BLOCK") {
-        return Err("there is a private key in it: tell whoever runs the mirror".to_owned());
+        return Err("there is a private key in it: tell the mirror's administrators".to_owned());
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A metadata document, on the way from bytes to what it promises.
 //!
-//! Everything in it was written by whoever can write to the mirror. Here is the one rule on what counts as a promise: a sha256.
+//! Everything in it comes from the mirror, and is no better than that. Here is the one rule on what counts as a promise: a sha256.
 
 use std::fmt::Display;
 

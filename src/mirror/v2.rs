@@ -1,7 +1,7 @@
 //! Layout v2 (Spack 0.18 to 0.23; older ones named the files alike, but the digest was that of something inside): a spec file and an archive in `build_cache/`, named after the spec.
 //!
 //! The archive keeps its name when a mirror rebuilds it; only the digest in the spec file changes. The spec file states no
-//! size. It names its spec, which is compared with the one asked for: a signature says that somebody trusted wrote the file,
+//! size. It names its spec, which is compared with the one asked for: a signature says that the file comes from a trusted key,
 //! not that it belongs under this name.
 
 use std::path::PathBuf;
