@@ -124,7 +124,7 @@ pub enum TransportError {
     },
     /// A file that was replaced while parts of it were fetched.
     #[error("`{url}` was replaced while it was downloaded")]
-    #[diagnostic(help("try again: somebody has just pushed to the mirror"))]
+    #[diagnostic(help("try again: something was pushed to the mirror just now"))]
     Changed { url: PublicUrl },
     /// An answer with other bytes than those asked for.
     #[error("`{url}` sends another part of the file than was asked for")]

@@ -24,7 +24,8 @@ use crate::types::{PlainHttp, PublicUrl, without_user};
 pub(super) struct Http {
     pub settings: NetworkSettings,
     pub credentials: Credentials,
-    clients: [OnceLock<Client>; 4],
+    /// By what is allowed, and by what for.
+    clients: [[OnceLock<Client>; 2]; 2],
 }
 
 impl Http {
@@ -33,13 +34,8 @@ impl Http {
     }
 
     fn client(&self, policy: PlainHttp, purpose: Purpose) -> Result<&Client, TransportError> {
-        let slot = match (policy, purpose) {
-            (PlainHttp::LoopbackOnly, Purpose::Document) => &self.clients[0],
-            (PlainHttp::LoopbackOnly, Purpose::Blob) => &self.clients[1],
-            (PlainHttp::Anywhere, Purpose::Document) => &self.clients[2],
-            (PlainHttp::Anywhere, Purpose::Blob) => &self.clients[3],
-        };
-        if let Some(client) = slot.get() {
+        let pool = &self.clients[policy as usize][purpose as usize];
+        if let Some(client) = pool.get() {
             return Ok(client);
         }
         // An error only says that another thread installed it first.
@@ -57,7 +53,7 @@ impl Http {
             .referer(false)
             .build()
             .map_err(|source| TransportError::Setup { source })?;
-        Ok(slot.get_or_init(|| client))
+        Ok(pool.get_or_init(|| client))
     }
 
     /// The response to a GET, or `None` where the server says that there is no such file. A server may answer with the whole
@@ -179,7 +175,7 @@ fn answers(extent: &Extent, part: &Part) -> bool {
     range.start == part.range.start && range.end == part.range.end.min(*whole)
 }
 
-/// Follow redirects, but not from TLS to plain HTTP: the target could be anybody.
+/// Follow redirects, but not from TLS to plain HTTP: what answers there could be anything.
 fn redirects(policy: PlainHttp) -> Policy {
     Policy::custom(move |attempt| {
         let plain = attempt.url().scheme() != "https" && !is_loopback(attempt.url());

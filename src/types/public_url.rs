@@ -22,7 +22,7 @@ impl PublicUrl {
         Self(shown)
     }
 
-    /// Of a text that could not be parsed, as somebody would write it who has no password for it.
+    /// Of a text that could not be parsed, as it is written where no password is needed.
     pub(crate) fn bare_text(text: &str) -> String {
         let mut shown = text.to_owned();
         if let Some(user) = user_info(text, &['/']) {

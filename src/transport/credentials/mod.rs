@@ -21,7 +21,6 @@ use self::host::host_and_port;
 use self::netrc::Netrc;
 use super::error::TransportError;
 use super::location::Location;
-use super::location::public;
 use crate::types::{Access, AccessPair, Secret, Variables};
 
 /// What is sent to a server.
@@ -139,7 +138,7 @@ impl Credentials {
         if let Some(path) = self.netrc.broken() {
             hints.push(format!("`{}` can't be understood and was not used", path.display()));
         }
-        TransportError::Denied { url: public(url), status, tried, hint: hints.join(". ") }
+        TransportError::Denied { url: url.into(), status, tried, hint: hints.join(". ") }
     }
 }
 
@@ -149,7 +148,7 @@ impl Credential {
         match self {
             Self::Pair(pair) => Ok(request.basic_auth(&pair.id, Some(pair.secret.expose()))),
             Self::Token(token) if HeaderValue::from_str(token.expose()).is_err() => {
-                Err(TransportError::UnusableToken { url: public(url) })
+                Err(TransportError::UnusableToken { url: url.into() })
             }
             Self::Token(token) => Ok(request.bearer_auth(token.expose())),
         }

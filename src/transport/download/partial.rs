@@ -5,7 +5,7 @@
 //! that memory does not grow with the blob.
 //!
 //! Beside a file that the next run may go on with lies a *journal*: for each stretch written, 16 bytes, its start and its end,
-//! little-endian. It is written after the bytes that it speaks of. Nothing believes it: it only saves asking for bytes
+//! little-endian. It is written after the bytes that it speaks of. It is never believed: it only saves asking for bytes
 //! again, and if the digest is wrong in the end, both files go.
 
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

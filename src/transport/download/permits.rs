@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_helps_comes_after_who_starts() {
+    async fn help_comes_after_a_start() {
         let permits = Permits::new(1);
         let held = take(&permits, "a", Priority::Start).unwrap();
         let mut helper = Box::pin(permits.acquire("b", Priority::Help));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_stops_waiting_costs_no_permit() {
+    async fn a_request_that_was_given_up_costs_no_permit() {
         let permits = Permits::new(1);
         let held = take(&permits, "a", Priority::Start).unwrap();
         let mut given_up = Box::pin(permits.acquire("a", Priority::Start));

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_slow_gives_half_of_the_rest_away_and_who_is_not_keeps_it() {
+    fn a_slow_connection_gives_half_of_the_rest_away_and_another_keeps_it() {
         let mut ranges = ranges(16 * MIB);
         let began = Instant::now();
         let after = |seconds| began + Duration::from_secs(seconds);
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(range, 0..8 * MIB);
         ranges.advance(slow, 2 * MIB);
         let (other, range) = ranges.take(began).unwrap();
-        assert_eq!(ranges.take(after(9)), None, "slow, but who says that others would be faster?");
+        assert_eq!(ranges.take(after(9)), None, "slow, but others may be no faster");
         ranges.advance(other, range.end - range.start);
         ranges.give_back(other, after(2));
         assert_eq!(ranges.take(after(2)), None, "it is not known yet how slow it is");
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_size_one_asks_first() {
+    fn without_a_size_one_connection_asks_first() {
         let mut ranges = Ranges::new(None, 1 << 40, &RangeSet::new(), 8);
         let now = Instant::now();
         let (first, range) = ranges.take(now).unwrap();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_file_starts_over_and_only_for_one_who_is_alone() {
+    fn a_whole_file_starts_over_and_only_for_a_connection_that_is_alone() {
         let mut ranges = ranges(100 * MIB);
         let now = Instant::now();
         let (first, _) = ranges.take(now).unwrap();

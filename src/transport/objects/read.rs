@@ -9,7 +9,7 @@ use super::refusal::Meaning;
 use super::store::{Objects, refusal, trouble};
 use crate::transport::body::{Body, Extent, Part, Tag};
 use crate::transport::error::TransportError;
-use crate::transport::location::{Location, public};
+use crate::transport::location::Location;
 
 impl Objects {
     /// An object, or `None` where the store says that there is no such object.
@@ -23,7 +23,7 @@ impl Objects {
             if_match: part.and_then(|part| part.tag.as_ref()).map(|Tag(tag)| tag.clone()),
             ..GetOptions::default()
         };
-        let url = public(&at.url);
+        let url = at.public();
         // An answer that is neither an error nor the part that was asked for.
         let nonsense = |error| match &error {
             TransportError::Object(object) if part.is_some() && object.is_nonsense() => {

@@ -20,8 +20,8 @@ use super::{azure, google, s3};
 use crate::transport::body::{within_idle, within_total};
 use crate::transport::error::TransportError;
 use crate::transport::limits::NetworkSettings;
-use crate::transport::location::{Location, public};
-use crate::types::{Access, PlainHttp, Variables};
+use crate::transport::location::Location;
+use crate::types::{Access, PlainHttp, PublicUrl, Variables};
 
 /// All object stores of a run.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Objects {
         let store = bucket.store.get_or_try_init(|| self.make(bucket, at)).await?;
         if let Some(credentials) = &store.credentials {
             self.answer(at, credentials.get()).await.map_err(|error| match refusal(&error) {
-                Some(refusal) => ObjectError::NoCredentials { url: public(&at.url), refusal: refusal.clone() }.into(),
+                Some(refusal) => ObjectError::NoCredentials { url: at.public(), refusal: refusal.clone() }.into(),
                 None => error,
             })?;
         }
@@ -218,7 +218,7 @@ fn check_endpoint(endpoint: &str, at: &Location) -> Result<(), ObjectError> {
     let is_web = |parsed: &Url| matches!(parsed.scheme(), "https" | "http") && parsed.has_host();
     match endpoint.parse().ok().filter(is_web) {
         Some(parsed) if at.plain_http.allows(&parsed) => Ok(()),
-        Some(parsed) => Err(ObjectError::Insecure { url: public(&at.url), endpoint: public(&parsed).into() }),
+        Some(parsed) => Err(ObjectError::Insecure { url: at.public(), endpoint: PublicUrl::from(&parsed).into() }),
         None => {
             let hint = "an endpoint is an address such as `https://s3.example.org`";
             Err(unusable(at, Problem::new("its endpoint is not a URL", hint)))
@@ -227,12 +227,12 @@ fn check_endpoint(endpoint: &str, at: &Location) -> Result<(), ObjectError> {
 }
 
 fn unusable(at: &Location, Problem { reason, hint }: Problem) -> ObjectError {
-    ObjectError::Settings { url: public(&at.url), reason, hint }
+    ObjectError::Settings { url: at.public(), reason, hint }
 }
 
 /// Our error in one of `object_store`'s, which wraps it. The bucket is named where it is the bucket that is missing.
 pub(super) fn trouble(at: &Location, error: object_store::Error) -> TransportError {
-    let url = public(&at.url);
+    let url = at.public();
     let error = match (find::<Refusal>(&error), find::<WithoutTls>(&error)) {
         (Some(refusal), _) if refusal.meaning() == Meaning::NoBucket => {
             ObjectError::NoBucket { url, bucket: bucket_name(&at.url).to_owned() }
