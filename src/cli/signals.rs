@@ -12,7 +12,7 @@ use super::progress::Screen;
 
 /// From now on, have SIGTERM and SIGINT raise the interrupt.
 #[cfg(unix)]
-pub fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> {
+pub(crate) fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> {
     use std::time::Duration;
 
     use larder::interrupt::Signal;
@@ -39,6 +39,6 @@ pub fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> {
 
 /// Without signals there is nothing to pass on.
 #[cfg(not(unix))]
-pub fn pass_on(_: &Interrupt, _: &Screen) -> io::Result<()> {
+pub(crate) fn pass_on(_: &Interrupt, _: &Screen) -> io::Result<()> {
     Ok(())
 }

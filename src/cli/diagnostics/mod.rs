@@ -16,14 +16,15 @@ use std::fmt::Write as _;
 
 use miette::{Diagnostic, Severity, SourceCode};
 
-use super::console::{ERROR, HINT, Palette, STRONG, WARNING, printable, printable_lines};
+use crate::cli::palette::{ERROR, HINT, Palette, STRONG, WARNING};
+use crate::cli::printable::{printable, printable_lines};
 
 /// The longest chain of causes that is shown: longer ones go in circles.
 const MAX_CAUSES: usize = 16;
 
 /// The whole message, with a newline at its end. `excerpt` is the place in a file that the error is about, where the error
 /// knows how to show it itself.
-pub fn render(error: &dyn Diagnostic, excerpt: Option<&str>, palette: Palette) -> String {
+pub(crate) fn render(error: &dyn Diagnostic, excerpt: Option<&str>, palette: Palette) -> String {
     let mut out = String::new();
     one(&mut out, error, excerpt, None, palette);
     out

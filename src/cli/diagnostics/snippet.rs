@@ -11,7 +11,8 @@ use std::fmt::Write as _;
 
 use miette::{LabeledSpan, SourceCode};
 
-use crate::cli::console::{ERROR, HINT, Palette, printable};
+use crate::cli::palette::{ERROR, HINT, Palette};
+use crate::cli::printable::printable;
 
 /// The most characters of a line that are shown: a lockfile may be one line of a megabyte.
 const WIDTH: usize = 100;

@@ -8,34 +8,24 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use larder::reporter::{ItemId, Phase};
+use larder::reporter::{ItemId, Level, Phase, Reporter};
 
-use super::{Screen, View, advance, doing, items_text, per_second, rate_text, time_left};
-use crate::cli::console::{duration, size};
+use super::notes::Notes;
+use super::screen::Screen;
+use super::wording::{advance, doing, items, items_text, per_second, rate_text, time_left};
+use crate::cli::sections::Sections;
+use crate::cli::units::{duration, size};
 
 /// Between two lines of a phase.
 const PACE: Duration = Duration::from_secs(10);
-/// What nobody waits for.
+/// A phase that is over sooner needs no line.
 const SHORT: Duration = Duration::from_secs(2);
-
-type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
-type Sink = Box<dyn Fn(&str) + Send + Sync>;
 
 /// Says how far the phases are.
 pub(super) struct Lines {
+    notes: Notes,
     phases: Mutex<HashMap<Phase, State>>,
-    clock: Clock,
-    sink: Sink,
-    /// Whether a short phase says something as well.
-    short_ones: ShortPhases,
-}
-
-/// What a phase that nobody waits for says.
-#[derive(Clone, Copy, PartialEq)]
-enum ShortPhases {
-    Silent,
-    /// Its last line: a section with nothing in it would look broken.
-    SayTheEnd,
+    clock: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
 struct State {
@@ -48,17 +38,22 @@ struct State {
 }
 
 impl Lines {
-    pub(super) fn new(screen: Screen) -> Self {
-        Self::with(Box::new(Instant::now), Box::new(move |line| screen.write_line(line)))
+    pub(super) fn new(notes: Notes) -> Self {
+        Self { notes, phases: Mutex::default(), clock: Box::new(Instant::now) }
     }
 
-    /// Lines for a log whose phases are folded.
-    pub(super) fn in_sections(screen: Screen) -> Self {
-        Self { short_ones: ShortPhases::SayTheEnd, ..Self::new(screen) }
-    }
-
-    fn with(clock: Clock, sink: Sink) -> Self {
-        Self { phases: Mutex::default(), clock, sink, short_ones: ShortPhases::Silent }
+    /// The phase has a section of its own. Asking mirrors says a line or two, which need no folding.
+    fn section(&self, phase: Phase) -> Option<(&Sections, &'static str)> {
+        let Screen::Sections(sections) = &self.notes.screen else { return None };
+        let topic = match phase {
+            Phase::Metadata => return None,
+            Phase::Validate => "validate",
+            Phase::Fetch => "fetch",
+            Phase::Export => "export",
+            Phase::Pack => "pack",
+            Phase::Unpack => "unpack",
+        };
+        Some((sections, topic))
     }
 
     /// Change the state of a phase, and speak where it is time.
@@ -69,7 +64,7 @@ impl Lines {
         change(state);
         if now.duration_since(state.spoke) >= PACE {
             state.spoke = now;
-            (self.sink)(&state.line(phase, now));
+            self.notes.screen.write_line(&state.line(phase, now));
         }
     }
 }
@@ -116,10 +111,15 @@ impl State {
     }
 }
 
-impl View for Lines {
-    fn phase_started(&self, phase: Phase, items: u64, bytes: Option<u64>) {
+impl Reporter for Lines {
+    fn phase_started(&self, phase: Phase, count: u64, bytes: Option<u64>) {
+        if let Some((sections, topic)) = self.section(phase) {
+            let size = bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
+            let count = if count == 0 { String::new() } else { format!("{count} ") };
+            sections.begin(topic, &format!("{} {count}{}{size}", doing(phase), items(phase)));
+        }
         let now = (self.clock)();
-        let state = State { items, items_done: 0, bytes, bytes_done: 0, started: now, spoke: now };
+        let state = State { items: count, items_done: 0, bytes, bytes_done: 0, started: now, spoke: now };
         self.phases.lock().unwrap_or_else(PoisonError::into_inner).insert(phase, state);
     }
 
@@ -138,11 +138,29 @@ impl View for Lines {
     fn phase_finished(&self, phase: Phase) {
         let now = (self.clock)();
         let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
+        // Among sections every phase has a last line: a section with nothing in it would look broken.
+        let says_all = matches!(self.notes.screen, Screen::Sections(_));
         if let Some(state) = state
             && state.items.max(state.items_done) > 0
-            && (now.duration_since(state.started) >= SHORT || self.short_ones == ShortPhases::SayTheEnd)
+            && (says_all || now.duration_since(state.started) >= SHORT)
         {
-            (self.sink)(&state.last_line(phase, now));
+            self.notes.screen.write_line(&state.last_line(phase, now));
+        }
+        if let Some((sections, _)) = self.section(phase) {
+            sections.end();
+        }
+    }
+
+    fn note(&self, level: Level, text: &str) {
+        self.notes.write(level, text);
+    }
+}
+
+/// A run that ends with an error leaves no section open above its message.
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if let Screen::Sections(sections) = &self.notes.screen {
+            sections.end();
         }
     }
 }
@@ -150,7 +168,9 @@ impl View for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{MIB, mib};
+    use crate::cli::console::Verbosity;
+    use crate::cli::palette::Palette;
+    use crate::cli::tests::samples::{MIB, mib};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -158,18 +178,17 @@ mod tests {
     struct Fixture {
         lines: Lines,
         millis: Arc<AtomicU64>,
-        said: Arc<Mutex<Vec<String>>>,
+        said: Arc<Mutex<String>>,
     }
 
     impl Fixture {
         fn new() -> Self {
-            let (millis, said) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+            let (millis, said) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(String::new())));
             let start = Instant::now();
             let (clock, sink) = (Arc::clone(&millis), Arc::clone(&said));
-            let lines = Lines::with(
-                Box::new(move || start + Duration::from_millis(clock.load(Ordering::Relaxed))),
-                Box::new(move |line| sink.lock().unwrap().push(line.to_owned())),
-            );
+            let screen = Screen::Plain(Arc::new(move |line| sink.lock().unwrap().push_str(line)));
+            let mut lines = Lines::new(Notes { screen, palette: Palette::Plain, verbosity: Verbosity::Normal });
+            lines.clock = Box::new(move || start + Duration::from_millis(clock.load(Ordering::Relaxed)));
             Self { lines, millis, said }
         }
 
@@ -179,7 +198,7 @@ mod tests {
         }
 
         fn said(&self) -> String {
-            self.said.lock().unwrap().join("\n")
+            self.said.lock().unwrap().trim_end().to_owned()
         }
     }
 
