@@ -10,21 +10,6 @@ use clap::{CommandFactory as _, Parser};
 use super::commands::Command;
 use super::global::GlobalOptions;
 
-const ABOUT: &str = "\
-Keep Spack binaries between GitLab CI jobs
-
-Reads the lockfile of a Spack environment, works out which binaries the job needs, checks those that \
-GitLab restored byte for byte, downloads only what is missing, and hands Spack a local mirror. After the \
-job it prunes its caches and leaves them so that the runner uploads only what changed.";
-
-const HELP: &str = "\
-Examples:
-  larder prepare   # in before_script: check caches, fetch what is missing
-  spack -C .larder/job/spack -e . install --cache-only
-  larder finish    # in after_script: prune the caches
-
-Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done, but something is in no mirror (--require-all)";
-
 /// Like cargo's help.
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -36,10 +21,21 @@ const STYLES: Styles = Styles::styled()
 #[command(
     name = "larder",
     version,
-    about = ABOUT,
+    about = "\
+Keep Spack binaries between GitLab CI jobs
+
+Reads the lockfile of a Spack environment, works out which binaries the job needs, checks those that \
+GitLab restored byte for byte, downloads only what is missing, and hands Spack a local mirror. After the \
+job it prunes its caches and leaves them so that the runner uploads only what changed.",
     styles = STYLES,
     max_term_width = 100,
-    after_help = HELP,
+    after_help = "\
+Examples:
+  larder prepare   # in before_script: check caches, fetch what is missing
+  spack -C .larder/job/spack -e . install --cache-only
+  larder finish    # in after_script: prune the caches
+
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done, but something is in no mirror (--require-all)",
     subcommand_required = true,
     arg_required_else_help = true
 )]

@@ -21,9 +21,7 @@ pub(crate) enum Verbosity {
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProgressStyle {
-    /// Not at all.
-    Hidden,
-    /// Lines at a human pace.
+    /// Lines at a human pace; with `--quiet`, none.
     Lines,
     /// Such lines, folded into sections of a GitLab job log.
     Sections,
@@ -63,7 +61,7 @@ impl Console {
             When::Auto => in_gitlab,
         };
         let progress = match verbosity {
-            Verbosity::Quiet => ProgressStyle::Hidden,
+            Verbosity::Quiet => ProgressStyle::Lines,
             _ if with_sections => ProgressStyle::Sections,
             _ if can_draw && !options.no_progress => ProgressStyle::Bars,
             _ => ProgressStyle::Lines,

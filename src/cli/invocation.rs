@@ -11,7 +11,7 @@ use larder::types::Variables;
 
 use super::console::{self, Console};
 use super::global::GlobalOptions;
-use super::outcome::Failure;
+use super::outcome::{Failure, Outcome};
 use super::progress::Screen;
 use super::{configuration, signals};
 
@@ -24,25 +24,6 @@ pub(crate) struct Invocation<'a> {
     pub(crate) here: PathBuf,
     pub(crate) variables: Variables,
     screen: Screen,
-}
-
-/// What a command says of its report where `--json` does not ask for the report itself.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Text {
-    /// For standard output, where other programs may read it.
-    pub(crate) result: String,
-    /// For standard error; `--quiet` leaves it out.
-    pub(crate) remarks: String,
-}
-
-impl Text {
-    pub(crate) fn result(result: String) -> Self {
-        Self { result, remarks: String::new() }
-    }
-
-    pub(crate) fn remarks(remarks: String) -> Self {
-        Self { result: String::new(), remarks }
-    }
 }
 
 impl<'a> Invocation<'a> {
@@ -75,19 +56,31 @@ impl<'a> Invocation<'a> {
         Ok(session)
     }
 
-    /// Print the report as data where `--json` wants that, else what the command says of it.
-    pub(crate) fn show(&self, report: &Report, text: &Text) -> Result<(), Failure> {
+    /// Print the report as data where `--json` wants that, else `result` on standard output, and on standard error the
+    /// `remarks`, which `--quiet` leaves out.
+    pub(crate) fn show(&self, report: &Report, result: &str, remarks: &str) -> Result<Outcome, Failure> {
         if self.global.json {
             return self.print(&json(report).map_err(Failure::system("write to standard output"))?);
         }
-        self.print(&text.result)?;
-        self.console.tell_more(&text.remarks);
-        Ok(())
+        let outcome = self.print(result)?;
+        self.console.tell_more(remarks);
+        Ok(outcome)
+    }
+
+    /// Show what a command found out.
+    pub(crate) fn show_result(&self, report: &Report, result: &str) -> Result<Outcome, Failure> {
+        self.show(report, result, "")
+    }
+
+    /// Show what a command did.
+    pub(crate) fn show_remarks(&self, report: &Report, remarks: &str) -> Result<Outcome, Failure> {
+        self.show(report, "", remarks)
     }
 
     /// Print a result on standard output.
-    pub(crate) fn print(&self, result: &str) -> Result<(), Failure> {
-        console::print(result).map_err(Failure::system("write to standard output"))
+    pub(crate) fn print(&self, result: &str) -> Result<Outcome, Failure> {
+        console::print(result).map_err(Failure::system("write to standard output"))?;
+        Ok(Outcome::Done)
     }
 }
 

@@ -5,19 +5,17 @@ use larder::commands;
 use larder::reporter::Level;
 
 use crate::cli::cache_lines;
-use crate::cli::invocation::{Invocation, Text, block_on, mode};
+use crate::cli::invocation::{Invocation, block_on, mode};
 use crate::cli::outcome::{Failure, Outcome};
 
-const HELP: &str = "\
+/// Empty the caches
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Touches only folders that larder made.
 
 Examples:
   larder clean --dry-run
-  larder clean --cache branch";
-
-/// Empty the caches
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder clean --cache branch")]
 pub(crate) struct CleanArgs {
     /// Say what would be removed, and remove nothing
     #[arg(long)]
@@ -39,7 +37,6 @@ impl CleanArgs {
         let session = invocation.session(config);
         let mode = mode(self.dry_run);
         let report = block_on(commands::clean(&session, mode))?;
-        invocation.show(&report, &Text::remarks(cache_lines::pruned(&report, mode, invocation.console.err)))?;
-        Ok(Outcome::Done)
+        invocation.show_remarks(&report, &cache_lines::pruned(&report, mode, invocation.console.err))
     }
 }

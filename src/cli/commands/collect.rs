@@ -6,13 +6,15 @@ use clap::Args;
 use larder::commands::{self, CollectOptions, Mode};
 use larder::report::Report;
 
-use crate::cli::invocation::{Invocation, Text, mode};
+use crate::cli::invocation::{Invocation, mode};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::palette::{GOOD, PENDING, Palette};
 use crate::cli::printable::printable;
 use crate::cli::units::{count, sized};
 
-const HELP: &str = "\
+/// Push what this job built from source into the folder that GitLab caches for the branch
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Needs a mirror with `collect: true` in larder.yaml. Pushes only what `prepare` said that Spack has to build and what is \
 installed by now, without its dependencies, and then makes room in the folder by its `keep:`. At the end of a job's `script` it may take its time; in `after_script`, \
 `larder finish --collect` does the same within GitLab's five minutes.
@@ -20,11 +22,7 @@ installed by now, without its dependencies, and then makes room in the folder by
 Examples:
   larder collect
   larder collect --dry-run
-  larder collect --spack /opt/spack/bin/spack --installed /opt/software";
-
-/// Push what this job built from source into the folder that GitLab caches for the branch
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder collect --spack /opt/spack/bin/spack --installed /opt/software")]
 pub(crate) struct CollectArgs {
     /// Say what would be pushed, and push nothing
     #[arg(long)]
@@ -44,8 +42,7 @@ impl CollectArgs {
         let mode = mode(self.dry_run);
         let options = options(self.spack.as_deref(), &self.installed, &invocation.here);
         let report = commands::collect(&session, &options, mode)?;
-        invocation.show(&report, &Text::remarks(render(&report, mode, invocation.console.err)))?;
-        Ok(Outcome::Done)
+        invocation.show_remarks(&report, &render(&report, mode, invocation.console.err))
     }
 }
 

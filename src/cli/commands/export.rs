@@ -6,25 +6,23 @@ use clap::Args;
 use larder::commands;
 use larder::report::ExportReport;
 
-use crate::cli::invocation::{Invocation, Text, block_on};
+use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::needed;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::printable::printable;
 use crate::cli::selection::SelectionOptions;
 use crate::cli::units::{size, sized};
 
-const HELP: &str = "\
+/// Write the environments and their binaries to a folder for a site without a network
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Without `--build-deps`, and where larder.yaml says nothing, all build dependencies go along, as a plain `spack install` wants them. \
 The folder has a README.txt for the other site.
 
 Examples:
   larder export /mnt/stick/app
   larder export out -e envs/app -e envs/docs --require-all
-  larder export out --spec app --build-deps none";
-
-/// Write the environments and their binaries to a folder for a site without a network
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder export out --spec app --build-deps none")]
 pub(crate) struct ExportArgs {
     /// The folder: a new or empty one, or an earlier export, to which what is missing is added
     #[arg(value_name = "DIR")]
@@ -39,7 +37,7 @@ impl ExportArgs {
         let folder = invocation.here.join(&self.folder);
         let report = block_on(commands::export(&session, &self.selection.wanted(), &folder))?;
         let exported = report.export.as_ref().map(exported).unwrap_or_default();
-        invocation.show(&report, &Text::remarks(needed::summary(&report, invocation.console.err) + &exported))?;
+        invocation.show_remarks(&report, &(needed::summary(&report, invocation.console.err) + &exported))?;
         Ok(self.selection.outcome(&report))
     }
 }

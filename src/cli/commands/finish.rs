@@ -7,21 +7,19 @@ use larder::commands;
 
 use super::collect;
 use crate::cli::cache_lines;
-use crate::cli::invocation::{Invocation, Text, block_on, mode};
+use crate::cli::invocation::{Invocation, block_on, mode};
 use crate::cli::outcome::{Failure, Outcome};
 
-const HELP: &str = "\
+/// After the job: prune the caches, so that the runner uploads only what is worth it
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 What this job used stays in any case. Safe to run without `prepare`, after a failed job, and twice.
 
 Examples:
   larder finish
   larder finish --dry-run
   larder finish --collect  # in after_script of a job that builds
-  larder finish --cache shared";
-
-/// After the job: prune the caches, so that the runner uploads only what is worth it
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder finish --cache shared")]
 pub(crate) struct FinishArgs {
     /// Say what would be removed, and remove nothing
     #[arg(long)]
@@ -43,7 +41,6 @@ impl FinishArgs {
         let collect = self.collect.then(|| collect::options(self.spack.as_deref(), &self.installed, &invocation.here));
         let mode = mode(self.dry_run);
         let report = block_on(commands::finish(&session, collect.as_ref(), mode))?;
-        invocation.show(&report, &Text::remarks(cache_lines::pruned(&report, mode, invocation.console.err)))?;
-        Ok(Outcome::Done)
+        invocation.show_remarks(&report, &cache_lines::pruned(&report, mode, invocation.console.err))
     }
 }

@@ -12,18 +12,16 @@ use crate::cli::configuration::{environments, protected};
 use crate::cli::invocation::Invocation;
 use crate::cli::outcome::{Failure, Outcome};
 
-const HELP: &str = "\
+/// Write a first larder.yaml and the lines for the pipeline, from what is in this folder
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Looks for spack.yaml here and in folders below, and for the mirrors of Spack's configuration. Writes larder.yaml, and \
 .gitlab-ci.yml where there is none; overwrites nothing.
 
 Examples:
   larder init
   larder init --print
-  larder init -e envs/app --mirror https://binaries.example.org/develop";
-
-/// Write a first larder.yaml and the lines for the pipeline, from what is in this folder
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder init -e envs/app --mirror https://binaries.example.org/develop")]
 pub(crate) struct InitArgs {
     /// Print both on standard output, and write no file
     #[arg(long)]
@@ -45,8 +43,7 @@ impl InitArgs {
         for line in notes(&made, here) {
             invocation.reporter.note(Level::Info, &line);
         }
-        invocation.print(&result(&made))?;
-        Ok(Outcome::Done)
+        invocation.print(&result(&made))
     }
 }
 
@@ -95,7 +92,7 @@ mod tests {
         insta::assert_snapshot!(notes(&kept, here).join("\n"), @"
         wrote `larder.yaml`
         there is a `.gitlab-ci.yml` already; add this to it:
-        there is a `.gitlab/larder.yml` already, and it is not the one of this larder; it stays as it is
+        there is a `ci-templates/larder.yml` already, and it is not the one of this larder; it stays as it is
         ");
         assert_eq!(result(&kept), "include: x\n");
         let printed = made(FileOutcome::Printed, FileOutcome::Printed);

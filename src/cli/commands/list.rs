@@ -13,22 +13,20 @@ use larder::commands;
 use larder::report::{BlobReport, CacheReport, Report};
 use larder::types::{BlobRole, DagHash};
 
-use crate::cli::invocation::{Invocation, Text, block_on};
+use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::palette::{FAINT, Palette};
 use crate::cli::printable::printable;
 use crate::cli::table::{self, Column, Line};
 use crate::cli::units::{count, size};
 
-const HELP: &str = "\
+/// Show what the caches hold, for whom, how large, and when it was last used
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Examples:
   larder list
   larder list --sort size
-  larder list --cache shared --json";
-
-/// Show what the caches hold, for whom, how large, and when it was last used
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder list --cache shared --json")]
 pub(crate) struct ListArgs {
     /// What comes first: the alphabet, the largest, or what was unused for longest (as pruning takes it)
     #[arg(long, value_enum, value_name = "BY", default_value_t)]
@@ -49,8 +47,7 @@ impl ListArgs {
         let report = block_on(commands::list(&session))?;
         let console = invocation.console;
         let table = render(&report, self.sort, Timestamp::now(), console.width, console.out);
-        invocation.show(&report, &Text::result(table))?;
-        Ok(Outcome::Done)
+        invocation.show_result(&report, &table)
     }
 }
 

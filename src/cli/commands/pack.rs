@@ -7,21 +7,19 @@ use larder::commands::{self, Output};
 use larder::report::Report;
 
 use crate::cli::configuration;
-use crate::cli::invocation::{Invocation, Text};
+use crate::cli::invocation::Invocation;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::printable::printable;
 use crate::cli::units::{size, sized};
 
-const HELP: &str = "\
+/// Write caches into an archive as the runner does
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Paths in the archive are relative to the project folder; the same caches give the same bytes.
 
 Examples:
   larder pack -o cache.zip
-  larder pack shared -o /mnt/stick/cache.zip --force";
-
-/// Write caches into an archive as the runner does
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder pack shared -o /mnt/stick/cache.zip --force")]
 pub(crate) struct PackArgs {
     /// Names of the caches, as with `--cache` [default: all]
     #[arg(value_name = "CACHE")]
@@ -43,8 +41,7 @@ impl PackArgs {
         let path = invocation.here.join(&self.output);
         let output = if self.force { Output::Overwrite(path) } else { Output::New(path) };
         let report = commands::pack(&invocation.session(config), &output)?;
-        invocation.show(&report, &Text::remarks(render(&report)))?;
-        Ok(Outcome::Done)
+        invocation.show_remarks(&report, &render(&report))
     }
 }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use larder::commands;
 use larder::report::{Report, SpecReport, Status};
 
-use crate::cli::invocation::{Invocation, Text, block_on};
+use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::needed;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::palette::{BAD, FAINT, GOOD, PENDING, Palette};
@@ -13,15 +13,13 @@ use crate::cli::selection::SelectionOptions;
 use crate::cli::table::{self, Column, Line};
 use crate::cli::units::size;
 
-const HELP: &str = "\
+/// Show what the job needs and where each binary would come from; change nothing
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Examples:
   larder plan
   larder plan -e envs/app --mirror https://binaries.example.org/develop
-  larder plan --spec hdf5 --build-deps all --json";
-
-/// Show what the job needs and where each binary would come from; change nothing
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder plan --spec hdf5 --build-deps all --json")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     selection: SelectionOptions,
@@ -32,7 +30,7 @@ impl PlanArgs {
         let session = invocation.session(invocation.config()?);
         let report = block_on(commands::plan(&session, &self.selection.wanted()))?;
         let console = invocation.console;
-        invocation.show(&report, &Text::result(render(&report, console.width, console.out)))?;
+        invocation.show_result(&report, &render(&report, console.width, console.out))?;
         Ok(self.selection.outcome(&report))
     }
 }

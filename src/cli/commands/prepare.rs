@@ -5,24 +5,22 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use larder::commands;
 
-use crate::cli::invocation::{Invocation, Text, block_on};
+use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::needed;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::printable::printable;
 use crate::cli::selection::FillOptions;
 
-const HELP: &str = "\
+/// Before the job: check the caches, download what is missing, make the local mirror
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Examples:
   larder prepare
   larder prepare --require-all  # fail where Spack would have to build
   larder prepare --spec app --installed /opt/spack
 
 Then install from the local mirror it made:
-  spack -C .larder/job/spack -e . install --cache-only";
-
-/// Before the job: check the caches, download what is missing, make the local mirror
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  spack -C .larder/job/spack -e . install --cache-only")]
 pub(crate) struct PrepareArgs {
     #[command(flatten)]
     fill: FillOptions,
@@ -34,7 +32,7 @@ impl PrepareArgs {
         let prepared = block_on(commands::prepare(&session, &self.fill.wanted()))?;
         let summary = needed::summary(&prepared.report, invocation.console.err);
         let next = how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
-        invocation.show(&prepared.report, &Text::remarks(summary + &next))?;
+        invocation.show_remarks(&prepared.report, &(summary + &next))?;
         Ok(self.fill.selection.outcome(&prepared.report))
     }
 }

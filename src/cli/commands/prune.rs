@@ -6,19 +6,17 @@ use larder::commands::{self, PruneOptions};
 use larder::types::MaxAge;
 
 use crate::cli::cache_lines;
-use crate::cli::invocation::{Invocation, Text, block_on, mode};
+use crate::cli::invocation::{Invocation, block_on, mode};
 use crate::cli::outcome::{Failure, Outcome};
 
-const HELP: &str = "\
+/// Make room in the caches that are in object stores, by what jobs needed lately
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Safe while jobs read and write: what is younger than a day stays.
 
 Examples:
   larder prune --dry-run
-  larder prune --cache team --max-age 30d --max-size 500GiB";
-
-/// Make room in the caches that are in object stores, by what jobs needed lately
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder prune --cache team --max-age 30d --max-size 500GiB")]
 pub(crate) struct PruneArgs {
     /// Remove what no job needed for so long, as in `30d` [default: the cache's `keep`]
     #[arg(long, value_name = "TIME")]
@@ -37,7 +35,6 @@ impl PruneArgs {
         let mode = mode(self.dry_run);
         let options = PruneOptions { max_age: self.max_age, max_size: self.max_size, mode };
         let report = block_on(commands::prune(&session, &options))?;
-        invocation.show(&report, &Text::remarks(cache_lines::pruned(&report, mode, invocation.console.err)))?;
-        Ok(Outcome::Done)
+        invocation.show_remarks(&report, &cache_lines::pruned(&report, mode, invocation.console.err))
     }
 }

@@ -8,23 +8,21 @@ use larder::commands::{self, Mode};
 use larder::report::{CacheReport, Report};
 
 use super::list::{self, SortBy};
-use crate::cli::invocation::{Invocation, Text, mode};
+use crate::cli::invocation::{Invocation, mode};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::palette::{GOOD, PENDING, Palette};
 use crate::cli::printable::printable;
 use crate::cli::units::{count, sized};
 
-const HELP: &str = "\
+/// Read an archive of the runner, or of `pack`, into the caches; everything in it is checked
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Nothing is written unless the whole archive is right, and nothing outside the configured caches.
 
 Examples:
   larder unpack cache.zip
   larder unpack cache.zip --dry-run  # what is in it?
-  larder unpack cache.zip --cache shared";
-
-/// Read an archive of the runner, or of `pack`, into the caches; everything in it is checked
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder unpack cache.zip --cache shared")]
 pub(crate) struct UnpackArgs {
     /// The archive: zip, or tar compressed with zstd, whatever its name
     #[arg(value_name = "ARCHIVE")]
@@ -44,8 +42,7 @@ impl UnpackArgs {
             Mode::Act => String::new(),
             Mode::Pretend => list::render(&report, SortBy::Name, Timestamp::now(), console.width, console.out),
         };
-        invocation.show(&report, &Text { result: contents, remarks: render(&report, mode, console.err) })?;
-        Ok(Outcome::Done)
+        invocation.show(&report, &contents, &render(&report, mode, console.err))
     }
 }
 

@@ -5,22 +5,20 @@ use larder::commands::{self, CommandError, OnCorrupt};
 use larder::report::{BlobReport, CacheReport, Report};
 use larder::types::BlobRole;
 
-use crate::cli::invocation::{Invocation, Text};
+use crate::cli::invocation::Invocation;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::palette::{BAD, GOOD, Palette};
 use crate::cli::printable::printable;
 use crate::cli::units::{count, size};
 
-const HELP: &str = "\
+/// Hash every blob of the caches and say which ones are corrupt
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Exits with 1 where a blob is corrupt.
 
 Examples:
   larder verify
-  larder verify --cache shared --delete";
-
-/// Hash every blob of the caches and say which ones are corrupt
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder verify --cache shared --delete")]
 pub(crate) struct VerifyArgs {
     /// Remove corrupt blobs; the next `prepare` fetches them again
     #[arg(long)]
@@ -32,7 +30,7 @@ impl VerifyArgs {
         let session = invocation.session(invocation.config()?);
         let corrupt = if self.delete { OnCorrupt::Delete } else { OnCorrupt::Report };
         let report = commands::verify(&session, corrupt).map_err(CommandError::from)?;
-        invocation.show(&report, &Text::result(render(&report, corrupt, invocation.console.out)))?;
+        invocation.show_result(&report, &render(&report, corrupt, invocation.console.out))?;
         let any = report.caches.iter().any(|cache| cache.corrupt > 0);
         Ok(if any { Outcome::Corrupt } else { Outcome::Done })
     }

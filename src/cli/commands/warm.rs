@@ -3,22 +3,20 @@
 use clap::Args;
 use larder::commands;
 
-use crate::cli::invocation::{Invocation, Text, block_on};
+use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::needed;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::selection::FillOptions;
 
-const HELP: &str = "\
+/// Fill the caches by hand, for whole environments
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
 Downloads and checks as `prepare` does, but makes no local mirror.
 
 Examples:
   larder warm
   larder warm -e envs/app -e envs/docs --build-deps all
-  larder warm --cache shared --mirror https://binaries.example.org/develop";
-
-/// Fill the caches by hand, for whole environments
-#[derive(Clone, Debug, Args)]
-#[command(after_help = HELP)]
+  larder warm --cache shared --mirror https://binaries.example.org/develop")]
 pub(crate) struct WarmArgs {
     #[command(flatten)]
     fill: FillOptions,
@@ -28,7 +26,7 @@ impl WarmArgs {
     pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
         let session = invocation.stoppable_session()?;
         let report = block_on(commands::warm(&session, &self.fill.wanted()))?;
-        invocation.show(&report, &Text::remarks(needed::summary(&report, invocation.console.err)))?;
+        invocation.show_remarks(&report, &needed::summary(&report, invocation.console.err))?;
         Ok(self.fill.selection.outcome(&report))
     }
 }

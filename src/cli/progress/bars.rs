@@ -8,8 +8,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use larder::reporter::{ItemId, Level, Phase, Reporter};
 
-use super::notes::Notes;
-use super::wording::{advance, doing, items_text, rate_text, time_left};
+use super::screen::Screen;
+use super::tally::{Tally, advance, doing, rate_text, time_left};
 use crate::cli::palette::Palette;
 use crate::cli::printable::printable;
 use crate::cli::units::size;
@@ -19,30 +19,20 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// Draws bars.
 pub(super) struct Bars {
-    notes: Notes,
-    screen: MultiProgress,
+    screen: Screen,
+    bars: MultiProgress,
     phases: Mutex<HashMap<Phase, PhaseBars>>,
 }
 
 struct PhaseBars {
     total: ProgressBar,
-    unit: Unit,
-    items: u64,
-    items_done: u64,
-    bytes_done: u64,
+    tally: Tally,
     in_flight: HashMap<ItemId, ProgressBar>,
 }
 
-/// What the bar of a phase measures.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Bytes,
-    Items,
-}
-
 impl Bars {
-    pub(super) fn new(notes: Notes, screen: MultiProgress) -> Self {
-        Self { notes, screen, phases: Mutex::default() }
+    pub(super) fn new(screen: Screen, bars: MultiProgress) -> Self {
+        Self { screen, bars, phases: Mutex::default() }
     }
 
     fn with_phase(&self, phase: Phase, change: impl FnOnce(&mut PhaseBars)) {
@@ -52,16 +42,16 @@ impl Bars {
         }
     }
 
-    fn phase_bars(&self, phase: Phase, unit: Unit, items: u64, bar: ProgressBar) -> PhaseBars {
-        let total = self.screen.add(bar.with_prefix(doing(phase)));
-        let state = PhaseBars { total, unit, items, items_done: 0, bytes_done: 0, in_flight: HashMap::new() };
-        state.refresh(phase);
+    fn phase_bars(&self, phase: Phase, tally: Tally, bar: ProgressBar) -> PhaseBars {
+        let total = self.bars.add(bar.with_prefix(doing(phase)));
+        let state = PhaseBars { total, tally, in_flight: HashMap::new() };
+        state.refresh();
         state.total.enable_steady_tick(TICK);
         state
     }
 
     fn style(&self, template: &str) -> ProgressStyle {
-        let template = match self.notes.palette {
+        let template = match self.screen.palette {
             Palette::Coloured => template.to_owned(),
             Palette::Plain => template.replace(".green/dim", "").replace(".cyan/dim", ""),
         };
@@ -88,27 +78,23 @@ fn time_left_of(state: &ProgressState) -> String {
 }
 
 impl PhaseBars {
-    /// What the bar's length does not tell.
-    fn message(&self, phase: Phase) -> String {
-        let files = items_text(phase, self.items_done, self.items);
-        match self.unit {
-            Unit::Items if self.bytes_done > 0 => format!("{files}, {}", size(self.bytes_done)),
-            Unit::Items | Unit::Bytes => files,
-        }
+    /// The bar measures bytes where their number is known, else items; the message says the rest.
+    fn refresh(&self) {
+        let Tally { bytes, items_done, bytes_done, .. } = self.tally;
+        let files = self.tally.items_text();
+        let (position, message) = match (bytes, bytes_done) {
+            (Some(_), _) => (bytes_done, files),
+            (None, 0) => (items_done, files),
+            (None, _) => (items_done, format!("{files}, {}", size(bytes_done))),
+        };
+        self.total.set_position(position);
+        self.total.set_message(message);
     }
 
-    fn refresh(&self, phase: Phase) {
-        self.total.set_position(match self.unit {
-            Unit::Bytes => self.bytes_done,
-            Unit::Items => self.items_done,
-        });
-        self.total.set_message(self.message(phase));
-    }
-
-    fn clear(self, screen: &MultiProgress) {
+    fn clear(&self, bars: &MultiProgress) {
         for bar in self.in_flight.values().chain([&self.total]) {
             bar.finish_and_clear();
-            screen.remove(bar);
+            bars.remove(bar);
         }
     }
 }
@@ -119,14 +105,12 @@ impl Reporter for Bars {
         if items == 0 {
             return;
         }
-        let (unit, length, template) = match bytes {
-            Some(bytes) => {
-                (Unit::Bytes, bytes, "{prefix:14} {wide_bar:.green/dim} {done} of {all}, {msg}, {rate}, {left}")
-            }
-            None => (Unit::Items, items, "{prefix:14} {wide_bar:.green/dim} {msg}"),
+        let template = match bytes {
+            Some(_) => "{prefix:14} {wide_bar:.green/dim} {done} of {all}, {msg}, {rate}, {left}",
+            None => "{prefix:14} {wide_bar:.green/dim} {msg}",
         };
-        let bar = ProgressBar::new(length).with_style(self.style(template));
-        let state = self.phase_bars(phase, unit, items, bar);
+        let bar = ProgressBar::new(bytes.unwrap_or(items)).with_style(self.style(template));
+        let state = self.phase_bars(phase, Tally::new(phase, items, bytes), bar);
         self.phases.lock().unwrap_or_else(PoisonError::into_inner).insert(phase, state);
     }
 
@@ -138,7 +122,7 @@ impl Reporter for Bars {
         let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
         phases.entry(phase).or_insert_with(|| {
             let bar = ProgressBar::no_length().with_style(self.style("{prefix:14} {wide_msg}"));
-            self.phase_bars(phase, Unit::Items, 0, bar)
+            self.phase_bars(phase, Tally::new(phase, 0, None), bar)
         });
         drop(phases);
         self.with_phase(phase, |state| {
@@ -147,7 +131,7 @@ impl Reporter for Bars {
                 None => "  {spinner:24} {done:>10} {wide_msg}",
             });
             let bar = bytes.map_or_else(ProgressBar::no_length, ProgressBar::new);
-            let bar = self.screen.add(bar.with_style(style).with_message(printable(name).into_owned()));
+            let bar = self.bars.add(bar.with_style(style).with_message(printable(name).into_owned()));
             if let Some(old) = state.in_flight.insert(item, bar) {
                 old.finish_and_clear();
             }
@@ -156,34 +140,34 @@ impl Reporter for Bars {
 
     fn item_advanced(&self, phase: Phase, item: ItemId, bytes: i64) {
         self.with_phase(phase, |state| {
-            state.bytes_done = advance(state.bytes_done, bytes);
+            state.tally.advance(bytes);
             if let Some(bar) = state.in_flight.get(&item) {
                 bar.set_position(advance(bar.position(), bytes));
             }
-            state.refresh(phase);
+            state.refresh();
         });
     }
 
     fn item_finished(&self, phase: Phase, item: ItemId) {
         self.with_phase(phase, |state| {
-            state.items_done += 1;
+            state.tally.items_done += 1;
             if let Some(bar) = state.in_flight.remove(&item) {
                 bar.finish_and_clear();
-                self.screen.remove(&bar);
+                self.bars.remove(&bar);
             }
-            state.refresh(phase);
+            state.refresh();
         });
     }
 
     fn phase_finished(&self, phase: Phase) {
         let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
         if let Some(state) = state {
-            state.clear(&self.screen);
+            state.clear(&self.bars);
         }
     }
 
     fn note(&self, level: Level, text: &str) {
-        self.notes.write(level, text);
+        self.screen.note(level, text);
     }
 }
 
@@ -191,7 +175,7 @@ impl Reporter for Bars {
 impl Drop for Bars {
     fn drop(&mut self) {
         for (_, state) in self.phases.get_mut().unwrap_or_else(PoisonError::into_inner).drain() {
-            state.clear(&self.screen);
+            state.clear(&self.bars);
         }
     }
 }
@@ -199,9 +183,8 @@ impl Drop for Bars {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::console::Verbosity;
-    use crate::cli::progress::screen::Screen;
-    use crate::cli::tests::samples::{MIB, mib};
+    use crate::cli::progress::screen::Kind;
+    use crate::cli::tests::samples::{MIB, console, mib};
     use indicatif::{InMemoryTerm, ProgressDrawTarget};
 
     /// What a terminal shows. Rates and estimates depend on the machine's clock and are left out.
@@ -215,8 +198,8 @@ mod tests {
             let terminal = InMemoryTerm::new(12, 90);
             let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
             let bars = MultiProgress::with_draw_target(target);
-            let notes = Notes { screen: Screen::Bars(bars.clone()), palette, verbosity: Verbosity::Normal };
-            Self { bars: Bars::new(notes, bars), terminal }
+            let screen = Screen::with(&console(palette), Kind::Bars(bars.clone()));
+            Self { bars: Bars::new(screen, bars), terminal }
         }
 
         fn shown(&self) -> String {

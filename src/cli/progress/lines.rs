@@ -4,15 +4,13 @@
 //! nothing. The time is looked at when progress arrives, so no thread is needed.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use larder::reporter::{ItemId, Level, Phase, Reporter};
 
-use super::notes::Notes;
-use super::screen::Screen;
-use super::wording::{advance, doing, items, items_text, per_second, rate_text, time_left};
+use super::screen::{Kind, Screen};
+use super::tally::{Tally, doing, items, per_second, rate_text, time_left};
 use crate::cli::sections::Sections;
 use crate::cli::units::{duration, size};
 
@@ -23,28 +21,25 @@ const SHORT: Duration = Duration::from_secs(2);
 
 /// Says how far the phases are.
 pub(super) struct Lines {
-    notes: Notes,
+    screen: Screen,
     phases: Mutex<HashMap<Phase, State>>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
 struct State {
-    items: u64,
-    items_done: u64,
-    bytes: Option<u64>,
-    bytes_done: u64,
+    tally: Tally,
     started: Instant,
     spoke: Instant,
 }
 
 impl Lines {
-    pub(super) fn new(notes: Notes) -> Self {
-        Self { notes, phases: Mutex::default(), clock: Box::new(Instant::now) }
+    pub(super) fn new(screen: Screen) -> Self {
+        Self { screen, phases: Mutex::default(), clock: Box::new(Instant::now) }
     }
 
     /// The phase has a section of its own. Asking mirrors says a line or two, which need no folding.
     fn section(&self, phase: Phase) -> Option<(&Sections, &'static str)> {
-        let Screen::Sections(sections) = &self.notes.screen else { return None };
+        let Kind::Sections(sections) = &self.screen.kind else { return None };
         let topic = match phase {
             Phase::Metadata => return None,
             Phase::Validate => "validate",
@@ -64,50 +59,35 @@ impl Lines {
         change(state);
         if now.duration_since(state.spoke) >= PACE {
             state.spoke = now;
-            self.notes.screen.write_line(&state.line(phase, now));
+            self.screen.note(Level::Info, &state.line(phase, now));
         }
     }
 }
 
 impl State {
     fn line(&self, phase: Phase, now: Instant) -> String {
-        let seconds = now.duration_since(self.started).as_secs_f64();
-        let mut line = self.items_line(phase);
-        // Writing to a string can't fail.
-        if self.has_bytes() {
-            let _ = write!(line, ", {}", size(self.bytes_done));
-            if let Some(total) = self.bytes {
-                let _ = write!(line, " of {}", size(total));
-            }
-        }
-        if let Some(rate) = per_second(self.bytes_done, seconds) {
-            let _ = write!(line, ", {}", rate_text(rate));
-            if let Some(left) = self.bytes.and_then(|total| time_left(self.bytes_done, total, rate)) {
-                let _ = write!(line, ", {left}");
-            }
-        }
-        line
+        self.text(phase, now, self.tally.bytes, None)
     }
 
     fn last_line(&self, phase: Phase, now: Instant) -> String {
-        let seconds = now.duration_since(self.started).as_secs_f64();
-        let mut line = self.items_line(phase);
-        if self.has_bytes() {
-            let _ = write!(line, ", {}", size(self.bytes_done));
-        }
-        let _ = write!(line, " in {}", duration(seconds));
-        if let Some(rate) = per_second(self.bytes_done, seconds) {
-            let _ = write!(line, ", {}", rate_text(rate));
-        }
-        line
+        self.text(phase, now, None, Some(now.duration_since(self.started)))
     }
 
-    fn items_line(&self, phase: Phase) -> String {
-        format!("{}: {}", doing(phase), items_text(phase, self.items_done, self.items))
-    }
-
-    fn has_bytes(&self) -> bool {
-        self.bytes.is_some() || self.bytes_done > 0
+    /// `fetching: 8 of 40 files, 435.2 MiB of 2.0 GiB, 42.7 MiB/s, 38 s left`, or at the end
+    /// `fetching: 40 of 40 files, 2.0 GiB in 48 s, 42.7 MiB/s`.
+    fn text(&self, phase: Phase, now: Instant, of: Option<u64>, took: Option<Duration>) -> String {
+        let Tally { bytes, bytes_done: done, .. } = self.tally;
+        let rate = per_second(done, now.duration_since(self.started).as_secs_f64());
+        let left = of.zip(rate).and_then(|(total, rate)| time_left(done, total, rate));
+        let parts = [
+            (bytes.is_some() || done > 0).then(|| format!(", {}", size(done))),
+            of.map(|total| format!(" of {}", size(total))),
+            took.map(|took| format!(" in {}", duration(took.as_secs_f64()))),
+            rate.map(|rate| format!(", {}", rate_text(rate))),
+            left.map(|left| format!(", {left}")),
+        ];
+        let parts: String = parts.into_iter().flatten().collect();
+        format!("{}: {}{parts}", doing(phase), self.tally.items_text())
     }
 }
 
@@ -119,7 +99,7 @@ impl Reporter for Lines {
             sections.begin(topic, &format!("{} {count}{}{size}", doing(phase), items(phase)));
         }
         let now = (self.clock)();
-        let state = State { items: count, items_done: 0, bytes, bytes_done: 0, started: now, spoke: now };
+        let state = State { tally: Tally::new(phase, count, bytes), started: now, spoke: now };
         self.phases.lock().unwrap_or_else(PoisonError::into_inner).insert(phase, state);
     }
 
@@ -128,23 +108,23 @@ impl Reporter for Lines {
     }
 
     fn item_advanced(&self, phase: Phase, _: ItemId, bytes: i64) {
-        self.update(phase, |state| state.bytes_done = advance(state.bytes_done, bytes));
+        self.update(phase, |state| state.tally.advance(bytes));
     }
 
     fn item_finished(&self, phase: Phase, _: ItemId) {
-        self.update(phase, |state| state.items_done += 1);
+        self.update(phase, |state| state.tally.items_done += 1);
     }
 
     fn phase_finished(&self, phase: Phase) {
         let now = (self.clock)();
         let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
         // Among sections every phase has a last line: a section with nothing in it would look broken.
-        let says_all = matches!(self.notes.screen, Screen::Sections(_));
+        let says_all = matches!(self.screen.kind, Kind::Sections(_));
         if let Some(state) = state
-            && state.items.max(state.items_done) > 0
+            && state.tally.items.max(state.tally.items_done) > 0
             && (says_all || now.duration_since(state.started) >= SHORT)
         {
-            self.notes.screen.write_line(&state.last_line(phase, now));
+            self.screen.note(Level::Info, &state.last_line(phase, now));
         }
         if let Some((sections, _)) = self.section(phase) {
             sections.end();
@@ -152,14 +132,14 @@ impl Reporter for Lines {
     }
 
     fn note(&self, level: Level, text: &str) {
-        self.notes.write(level, text);
+        self.screen.note(level, text);
     }
 }
 
 /// A run that ends with an error leaves no section open above its message.
 impl Drop for Lines {
     fn drop(&mut self) {
-        if let Screen::Sections(sections) = &self.notes.screen {
+        if let Kind::Sections(sections) = &self.screen.kind {
             sections.end();
         }
     }
@@ -168,9 +148,8 @@ impl Drop for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::console::Verbosity;
     use crate::cli::palette::Palette;
-    use crate::cli::tests::samples::{MIB, mib};
+    use crate::cli::tests::samples::{MIB, console, mib};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -186,8 +165,8 @@ mod tests {
             let (millis, said) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(String::new())));
             let start = Instant::now();
             let (clock, sink) = (Arc::clone(&millis), Arc::clone(&said));
-            let screen = Screen::Plain(Arc::new(move |line| sink.lock().unwrap().push_str(line)));
-            let mut lines = Lines::new(Notes { screen, palette: Palette::Plain, verbosity: Verbosity::Normal });
+            let screen = Kind::Plain(Arc::new(move |line| sink.lock().unwrap().push_str(line)));
+            let mut lines = Lines::new(Screen::with(&console(Palette::Plain), screen));
             lines.clock = Box::new(move || start + Duration::from_millis(clock.load(Ordering::Relaxed)));
             Self { lines, millis, said }
         }

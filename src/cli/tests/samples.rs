@@ -1,5 +1,7 @@
 //! Reports for the tests of this folder.
 
+use crate::cli::console::{Console, ProgressStyle, Verbosity};
+use crate::cli::palette::Palette;
 use larder::report::{BlobReport, CacheReport, Report, SpecReport, Status};
 use larder::types::{BlobRole, Request};
 use larder::types::{DagHash, Sha256Digest};
@@ -10,6 +12,11 @@ pub(crate) const GIB: u64 = 1 << 30;
 /// Progress of so many MiB.
 pub(crate) fn mib(number: i64) -> i64 {
     number << 20
+}
+
+/// A console without a terminal.
+pub(crate) fn console(palette: Palette) -> Console {
+    Console { out: palette, err: palette, width: None, verbosity: Verbosity::Normal, progress: ProgressStyle::Lines }
 }
 
 /// A hash that starts with `tag`.

@@ -1,8 +1,35 @@
-//! How phases, rates and estimates read, on bars and in lines alike.
+//! How far a phase is, and how that reads on bars and in lines alike.
 
 use larder::reporter::Phase;
 
 use crate::cli::units::{duration, size};
+
+/// What a phase has to do, and what of it is done.
+pub(super) struct Tally {
+    phase: Phase,
+    /// 0 where the number is not known before.
+    pub(super) items: u64,
+    pub(super) bytes: Option<u64>,
+    pub(super) items_done: u64,
+    pub(super) bytes_done: u64,
+}
+
+impl Tally {
+    pub(super) fn new(phase: Phase, items: u64, bytes: Option<u64>) -> Self {
+        Self { phase, items, bytes, items_done: 0, bytes_done: 0 }
+    }
+
+    /// How many items are done: of all, where their number is known before.
+    pub(super) fn items_text(&self) -> String {
+        let (done, items) = (self.items_done, items(self.phase));
+        if self.items == 0 { format!("{done} {items}") } else { format!("{done} of {} {items}", self.items) }
+    }
+
+    /// More bytes, or fewer where a broken download starts again.
+    pub(super) fn advance(&mut self, bytes: i64) {
+        self.bytes_done = advance(self.bytes_done, bytes);
+    }
+}
 
 /// What a phase does, as its bar and its lines begin.
 pub(super) fn doing(phase: Phase) -> &'static str {
@@ -22,12 +49,6 @@ pub(super) fn items(phase: Phase) -> &'static str {
         Phase::Metadata => "specs",
         Phase::Validate | Phase::Fetch | Phase::Export | Phase::Pack | Phase::Unpack => "files",
     }
-}
-
-/// How many items are done: of all, where their number is known before.
-pub(super) fn items_text(phase: Phase, done: u64, all: u64) -> String {
-    let items = items(phase);
-    if all == 0 { format!("{done} {items}") } else { format!("{done} of {all} {items}") }
 }
 
 /// A number that broken downloads take back from, never below zero.
