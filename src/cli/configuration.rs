@@ -47,24 +47,21 @@ pub(crate) fn protected(url: &MirrorUrl, plain_http: PlainHttp) -> Result<(), Fa
 
 /// Act on these caches only. They then take the binaries of all mirrors, since there is no other to take them.
 pub(crate) fn only(config: &mut Config, names: &[String]) -> Result<(), CommandError> {
+    let is_named = |name: &str| names.iter().any(|named| named == name);
     let Config { caches, remote_caches, collect, .. } = config;
     let of_caches = caches.iter().map(|cache| &cache.name).chain(remote_caches.iter().map(|cache| &cache.name));
     let folder = collect.iter().map(|entry| entry.name.clone());
     let known: Vec<String> = of_caches.map(ToString::to_string).chain(folder).collect();
-    for name in names {
-        if !known.contains(name) {
-            let known = known.iter().map(|name| format!("`{name}`")).collect();
-            return Err(CommandError::Run(RunError::NoSuchCache { name: name.clone(), known }));
-        }
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        let known = known.iter().map(|name| format!("`{name}`")).collect();
+        return Err(CommandError::Run(RunError::NoSuchCache { name: name.clone(), known }));
     }
-    if let Some(entry) = collect
-        && !names.contains(&entry.name)
-    {
+    caches.retain(|cache| is_named(cache.name.as_str()));
+    remote_caches.retain(|cache| is_named(cache.name.as_str()));
+    if let Some(entry) = collect.as_mut().filter(|entry| !is_named(&entry.name)) {
         // It is still asked for what the branch built.
         entry.upkeep = Upkeep::LeftAlone;
     }
-    caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
-    remote_caches.retain(|cache| names.iter().any(|name| cache.name.as_str() == name));
     if let [cache] = &mut caches[..] {
         cache.prefixes.clear();
     }
