@@ -20,24 +20,24 @@
 
 #![deny(missing_docs)]
 
-pub mod archive;
+mod archive;
 pub mod commands;
 pub mod config;
-pub mod export;
-pub mod fs;
-pub mod install_tree;
+mod export;
+mod fs;
+mod install_tree;
 pub mod interrupt;
-pub mod job;
-pub mod lockfile;
-pub mod mirror;
+mod job;
+mod lockfile;
+mod mirror;
 pub mod pipeline;
 pub mod plan;
 pub mod report;
 pub mod reporter;
-pub mod runner;
+mod runner;
 pub mod spack_config;
-pub mod spack_push;
-pub mod store;
+mod spack_push;
+mod store;
 pub mod transport;
 pub mod types;
 pub mod verified;

@@ -92,6 +92,14 @@ pub struct VerifiedBlob {
 }
 
 impl Size {
+    /// The size, where the metadata states one.
+    pub fn stated(self) -> Option<u64> {
+        match self {
+            Self::Exactly(size) => Some(size),
+            Self::AtMost(_) => None,
+        }
+    }
+
     /// The most bytes there may be.
     pub fn limit(self) -> u64 {
         match self {

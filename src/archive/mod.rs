@@ -24,7 +24,7 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::path::Path;
 
 pub use entry::{Entry, EntryKind};
-pub use entry_name::{EntryName, InvalidEntryName};
+pub use entry_name::EntryName;
 pub use error::{ArchiveError, Problem};
 pub use limits::Limits;
 pub use write::{Metadata, Writer};

@@ -3,7 +3,7 @@
 //! Spack pushes into a scratch folder. What arrived there whole is then moved, blobs first and metadata last: a push that is
 //! killed leaves nothing half-written in the folder, and one that fails half-way still brings what it had finished.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,15 @@ use crate::install_tree;
 use crate::job::{JobError, JobFolder, State};
 use crate::lockfile::{ConcreteSpec, Lockfile, Origin};
 use crate::pipeline::environments::{self, folder_of_lockfile};
+use crate::pipeline::prune::Pruning;
 use crate::pipeline::uploads::Note;
-use crate::pipeline::{Mode, RunError, Session, built, uploads};
-use crate::plan::Graph;
-use crate::report::{CacheReport, Report, SpecReport, Status};
+use crate::pipeline::{Mode, RunError, Session, stores, uploads};
+use crate::plan::{Graph, Need, row};
+use crate::report::{CacheReport, Report, SpecReport};
 use crate::spack_config;
 use crate::spack_push::{self, Push, SpackError};
-use crate::store::built::{Depth, Folder, FoundSpec, Lookup};
+use crate::store::Store;
+use crate::store::built::{BuiltFolder, Depth, FoundSpec, Lookup};
 use crate::types::{DagHash, Signatures};
 
 /// Options of `collect`.
@@ -79,31 +81,34 @@ pub(super) struct Pushed {
 
 /// Push what this job built and the folder lacks, and then prune the folder by its `keep:`. With nothing to push it is left as it
 /// is: pruning alone is not worth the upload, and `finish` decides over that.
-pub fn collect(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Report, CommandError> {
+pub async fn collect(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Report, CommandError> {
     let entry = session.config.collect.as_ref().ok_or(CollectError::NoFolder)?;
     let pushed = push(session, options, mode)?;
     let added = if mode == Mode::Act { pushed.specs.len() as u64 } else { 0 };
-    let pruned = if added > 0 { prune(session, &pushed)? } else { None };
-    let folder = Folder::open(entry, &session.config.root)?;
-    let contents = folder.contents()?;
+    let store = Store::Built(BuiltFolder::open(entry, &session.config.root)?, entry);
+    let pruned = if added > 0 { prune(session, &store, &pushed).await? } else { CacheReport::default() };
+    let state = store.report(&store.inventory().await?);
     let mut report = Report::new("collect");
-    let blobs = contents.specs.iter().map(|spec| spec.blobs.len() as u64).sum();
-    let bytes = contents.specs.iter().map(|spec| spec.bytes).sum();
-    let (name, path) = (entry.name.clone(), entry.path.display().to_string());
-    let pruned = pruned.unwrap_or_default();
+    let CacheReport { name, path, bytes, blobs, .. } = state;
     report.caches.push(CacheReport { name, path, bytes, blobs, added, changed: added > 0, ..pruned });
     report.specs = pushed.specs;
     Ok(session.conclude(report))
 }
 
 /// Make room, but not for what this job needed or built.
-fn prune(session: &Session<'_>, pushed: &Pushed) -> Result<Option<CacheReport>, RunError> {
+async fn prune(session: &Session<'_>, store: &Store<'_>, pushed: &Pushed) -> Result<CacheReport, RunError> {
+    if stores::built_entry(session).is_none() {
+        return Ok(CacheReport::default());
+    }
     let job = JobFolder::of(&session.config.root);
-    let note = uploads::note(session, &job, Note::OfWhoeverBegan, Mode::Act)?;
-    let state = State::read(&job)?;
-    let of_job = state.iter().flat_map(|state| state.to_build.iter().chain(&state.collected)).copied();
-    let used: HashSet<DagHash> = of_job.chain(pushed.specs.iter().map(|spec| spec.hash)).collect();
-    built::prune(session, &used, &note, Mode::Act)
+    let mode = Mode::Act;
+    let restored = uploads::note(session, &job, Note::OfWhoeverBegan, mode)?;
+    let mut used = State::read(&job)?.map(|state| state.used()).unwrap_or_default();
+    used.specs.extend(pushed.specs.iter().map(|spec| spec.hash));
+    let pruning = Pruning { session, job, used, restored, mode, deadline: Instant::now() };
+    let mut report = pruning.prune(store).await?;
+    uploads::describe(session, store, &pruning.restored, &mut report)?;
+    Ok(report)
 }
 
 /// The same, for `finish` too. Tells what it does.
@@ -112,14 +117,14 @@ pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) 
     if entry.signatures == Signatures::Required && entry.signing_key.is_none() {
         return Err(CollectError::NoKey { name: entry.name.clone() }.into());
     }
-    let folder = Folder::open(entry, &session.config.root)?;
+    let folder = BuiltFolder::open(entry, &session.config.root)?;
     let job = JobFolder::of(&session.config.root);
     let lockfiles = environments::lockfiles(session)?;
     let graph = Graph::new(&lockfiles);
     let candidates = candidates(&graph, State::read(&job)?.as_ref());
     let built = built(session, options, candidates)?;
     let new: Vec<&ConcreteSpec> = built.into_iter().filter(|spec| !has(&folder, spec)).collect();
-    let specs: Vec<SpecReport> = new.iter().map(|spec| report_of(entry, spec)).collect();
+    let specs: Vec<SpecReport> = new.iter().map(|spec| row_of(entry, spec)).collect();
     if new.is_empty() {
         session.inform(&format!("this job built nothing that `{}` lacks", entry.name));
         return Ok(Pushed { specs });
@@ -205,7 +210,7 @@ fn environment_folder(path: &Path) -> Option<&Path> {
     if path.is_dir() { Some(path) } else { folder_of_lockfile(path) }
 }
 
-fn has(folder: &Folder, spec: &ConcreteSpec) -> bool {
+fn has(folder: &BuiltFolder, spec: &ConcreteSpec) -> bool {
     matches!(folder.look_for(&spec.id, Depth::Bytes), Lookup::Has(_))
 }
 
@@ -213,7 +218,7 @@ fn has(folder: &Folder, spec: &ConcreteSpec) -> bool {
 struct Pusher<'a> {
     session: &'a Session<'a>,
     entry: &'a BuiltEntry,
-    folder: &'a Folder,
+    folder: &'a BuiltFolder,
     job: &'a JobFolder,
     program: &'a Path,
     patience: Option<Duration>,
@@ -255,8 +260,8 @@ impl Pusher<'_> {
                 break;
             }
         }
-        let arrived = self.take(specs, &Folder::scratch(self.entry, &scratch)?, failure.is_none())?;
-        session.go_on()?;
+        let arrived = self.take(specs, &BuiltFolder::scratch(self.entry, &scratch)?, failure.is_none())?;
+        session.stop_if_asked()?;
         match failure {
             None => Ok(arrived),
             Some(source) => Err(CollectError::Push { wanted: specs.len(), pushed: arrived.len(), source }.into()),
@@ -267,7 +272,7 @@ impl Pusher<'_> {
     fn take(
         &self,
         specs: &[&ConcreteSpec],
-        scratch: &Folder,
+        scratch: &BuiltFolder,
         all: bool,
     ) -> Result<HashMap<DagHash, u64>, CommandError> {
         let mut arrived = HashMap::new();
@@ -302,18 +307,7 @@ fn names(specs: &[&ConcreteSpec]) -> String {
     format!("{} {word} ({}{more})", specs.len(), shown.join(", "))
 }
 
-fn report_of(entry: &BuiltEntry, spec: &ConcreteSpec) -> SpecReport {
-    SpecReport {
-        name: spec.id.name.clone(),
-        version: spec.id.version.clone(),
-        hash: spec.id.hash,
-        build_spec: None,
-        status: Status::Installed,
-        reason: None,
-        mirror: Some(entry.name.clone()),
-        collected: true,
-        cache: None,
-        digest: None,
-        bytes: None,
-    }
+fn row_of(entry: &BuiltEntry, spec: &ConcreteSpec) -> SpecReport {
+    let row = row(&spec.id, spec.id.hash, Need::Installed, None);
+    SpecReport { mirror: Some(entry.name.clone()), collected: true, ..row }
 }

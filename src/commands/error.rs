@@ -53,8 +53,7 @@ through_run!(
     crate::job::JobError,
     crate::mirror::MirrorError,
     crate::spack_config::SpackConfigError,
-    crate::store::CacheError,
-    crate::store::built::BuiltError,
+    crate::store::StoreError,
 );
 
 impl CommandError {

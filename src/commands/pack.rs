@@ -14,11 +14,12 @@ use thiserror::Error;
 use super::CommandError;
 use crate::archive::{ArchiveError, Metadata, Writer};
 use crate::config::{CacheEntry, Kept};
-use crate::pipeline::{Session, inventory};
+use crate::fs::Exclusion;
+use crate::pipeline::{Session, stores};
 use crate::report::{ArchiveReport, CacheReport, Report};
 use crate::reporter::Phase;
 use crate::runner::Copied;
-use crate::store::{Cache, Exclusion, FoundBlob};
+use crate::store::{Cache, FoundBlob};
 use crate::types::Sha256Digest;
 
 /// Where the archive goes.
@@ -102,7 +103,7 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
     // What nobody keeps is in no archive of the runner.
     for entry in session.config.caches.iter().filter(|entry| entry.kept == Kept::Yes) {
         let prefix = prefix_of(session, entry)?;
-        sources.push(Source { cache: inventory::open(session, entry)?, prefix });
+        sources.push(Source { cache: stores::open_cache(session, entry)?, prefix });
     }
     let path = check_output(session, output)?;
     let mut locks = Vec::new();
@@ -182,7 +183,7 @@ fn list(
         ));
     }
     if contents.blobs.is_empty() {
-        return Ok(inventory::report_of(cache, &[]));
+        return Ok(cache.report(0, 0));
     }
     for folder in Cache::folders_of(&contents.blobs) {
         items.insert(name_of(&folder), Item::Folder);
@@ -199,7 +200,7 @@ fn list(
     for blob in &contents.blobs {
         items.insert(name_of(&Cache::place_of(blob)), Item::Blob(position, *blob));
     }
-    Ok(inventory::report_of(cache, &contents.blobs))
+    Ok(cache.report(contents.blobs.iter().map(|blob| blob.bytes).sum(), contents.blobs.len() as u64))
 }
 
 /// Write the archive beside its place, and give it its name. Returns its size.

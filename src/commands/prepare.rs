@@ -1,18 +1,17 @@
 //! `larder prepare`: before the job.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use crate::job::{Document, Entry, EntryBlob, JobFolder, JobMirror, State};
-use crate::pipeline::environments::{self, InstallTrees};
-use crate::pipeline::materialize::{self, Obtained};
-use crate::pipeline::remote::RemoteCaches;
-use crate::pipeline::resolve::{self, Documents, Located, Scope};
-use crate::pipeline::uploads::Note;
-use crate::pipeline::{Mode, Push, RunError, Session, Wanted, inventory, uploads};
+use crate::job::{self, Document, Entry, EntryBlob, JobMirror, State};
+use crate::pipeline::environments::InstallTrees;
+use crate::pipeline::materialize::materialize;
+use crate::pipeline::needed::Obtained;
+use crate::pipeline::reporting::report;
+use crate::pipeline::resolve::{Documents, Located, Scope};
+use crate::pipeline::run::Run;
+use crate::pipeline::{Push, RunError, Session, Wanted};
 use crate::report::Report;
 use crate::runner::metrics;
-use crate::transport::{Limits, Transport};
 
 /// A job that can start.
 #[derive(Clone, Debug)]
@@ -25,22 +24,15 @@ pub struct Prepared {
 
 /// Make everything that this job needs, and a mirror has, available to Spack in a local mirror.
 pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared, RunError> {
-    let environments = environments::load(session, wanted, InstallTrees::Configured)?;
-    let caches = inventory::open_all(session)?;
-    let folder = JobFolder::of(&session.config.root);
-    let lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
+    let run = Run::open(session, wanted, InstallTrees::Configured)?;
+    let (folder, lock) = run.enter()?;
     folder.clear(&lock)?;
-    uploads::note(session, &folder, Note::OfThisJob, Mode::Act)?;
-    let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
-    let teams = RemoteCaches::beside(session, &transport);
     let staging = folder.partial();
-    let documents = Documents::Keep(&staging);
-    let resolution = resolve::resolve(session, &environments, wanted, Scope::Job, &transport, documents);
-    let mut resolution = session.unless_interrupted(resolution).await?;
-    let needs = materialize::needs(session, &resolution.found, &caches)?;
+    let mut resolution = run.resolve(wanted, Scope::Job, Documents::Keep(&staging)).await?;
+    let needs = run.needs(&resolution)?;
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
     state.to_build = resolution.to_build();
-    state.collected = resolution.collected();
+    state.built = resolution.built();
     state.write(&folder)?;
 
     let documents: Vec<_> =
@@ -49,30 +41,30 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
         let entries = documents
             .into_iter()
             .filter_map(|(hash, document)| entry(resolution.found.get(&hash)?, document, obtained));
-        Ok(crate::job::build(&folder, entries.collect())?)
+        Ok(job::build(&folder, entries.collect())?)
     };
-    let obtained = materialize::obtain(session, &needs, &caches, &teams, &transport, &staging, build).await?;
+    let obtained = materialize(&run, &needs, &staging, build).await?;
     let (obtained, JobMirror { scope, .. }) = obtained;
 
-    state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
+    state.remotes = run.remotes.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
     if wanted.push == Push::Now {
-        teams.push(&mut state.teams, &caches, None).await?;
+        run.remotes.push(&mut state.remotes, &run.caches, None).await?;
     }
-    let report = materialize::report(session, "prepare", &resolution, &obtained, &caches, &teams, &transport)?;
+    let report = report(&run, "prepare", &resolution, &obtained)?;
     state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();
     let report = session.conclude(report);
-    state.prepared = Some(metrics::Prepared::of(&report));
+    state.prepared = Some(job::Prepared::of(&report));
     state.write(&folder)?;
     folder.write_report(&report)?;
-    folder.write_metrics(state.prepared.as_ref(), None)?;
+    metrics::write(&folder, state.prepared.as_ref(), None)?;
     Ok(Prepared { report, scope })
 }
 
 /// What the job mirror is to hold of a spec.
 fn entry(found: &Located, document: Document, obtained: &Obtained) -> Option<Entry> {
     let blobs = found.published.blobs.iter().map(|blob| {
-        let stored = match &found.collected {
-            Some(collected) => collected.blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?,
+        let stored = match &found.built {
+            Some(built) => built.blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?,
             None => &obtained.blobs.get(&blob.expected.digest)?.blob,
         };
         Some(EntryBlob { role: blob.role, path: blob.path.clone(), blob: stored.clone() })

@@ -1,66 +1,70 @@
 //! `larder verify`: hash every blob of every cache.
 
-use crate::pipeline::{OnCorrupt, RunError, Session, built, inventory, materialize};
-use crate::report::Report;
+use crate::pipeline::{OnCorrupt, RunError, Session, parallel, stores};
+use crate::report::{BlobReport, CacheReport, Report};
 use crate::reporter::Phase;
-use crate::store::{Damage, Validation};
-use crate::verified::{Expected, Size};
+use crate::store::{Damage, Item, Store};
 
 /// Read everything. The report tells of each blob whether it is intact.
-pub fn verify(session: &Session<'_>, on_corrupt: OnCorrupt) -> Result<Report, RunError> {
+pub async fn verify(session: &Session<'_>, on_corrupt: OnCorrupt) -> Result<Report, RunError> {
     let mut report = Report::new("verify");
-    for cache in inventory::open_all(session)? {
-        let contents = cache.contents()?;
-        let (records, _) = cache.records()?;
-        let mut blobs = inventory::blobs_of(&contents, &records);
-        let reporter = session.reporter;
-        let bytes = blobs.iter().map(|blob| blob.bytes).sum();
-        reporter.phase_started(Phase::Validate, blobs.len() as u64, Some(bytes));
-        let check = |item: usize| -> Result<Option<Damage>, RunError> {
-            let blob = &blobs[item];
-            let name = blob
-                .requests
-                .first()
-                .map_or_else(|| blob.digest.to_string(), |request| format!("{}@{}", request.name, request.version));
-            let item = item as u64;
-            reporter.item_started(Phase::Validate, item, &name, Some(blob.bytes));
-            let expected = Expected { digest: blob.digest, size: Size::Exactly(blob.bytes) };
-            let advance = |bytes| reporter.item_advanced(Phase::Validate, item, i64::try_from(bytes).unwrap_or(0));
-            let validation = cache.validate(expected, &advance)?;
-            reporter.item_finished(Phase::Validate, item);
-            Ok(match validation {
-                Validation::Corrupt(damage) => Some(damage),
-                Validation::Intact(_) | Validation::Missing => None,
-            })
-        };
-        let results = materialize::in_parallel(blobs.len(), &check);
-        reporter.phase_finished(Phase::Validate);
-        let mut corrupt = 0;
-        for (item, result) in results {
-            let damage = result?;
-            blobs[item].intact = Some(damage.is_none());
-            if let Some(damage) = damage {
-                corrupt += 1;
-                let digest = blobs[item].digest;
-                let verb = if on_corrupt == OnCorrupt::Delete { "; it was removed" } else { "" };
-                session.warn(&format!("cache `{}` holds a bad blob {digest}: {}{verb}", cache.name(), damage.reason()));
-                if on_corrupt == OnCorrupt::Delete {
-                    cache.remove_damaged(digest, &damage)?;
-                }
-            }
+    for store in stores::all(session, &session.transport())? {
+        if matches!(store, Store::Remote(_)) {
+            session.inform(&format!(
+                "{store} is in an object store: each of its blobs is checked when a job reads it, and not here"
+            ));
+        } else {
+            report.caches.push(verify_folder(session, &store, on_corrupt).await?);
         }
-        let mut cache_report = inventory::state_of(session, &cache)?;
-        cache_report.corrupt = corrupt;
-        cache_report.changed = corrupt > 0 && on_corrupt == OnCorrupt::Delete;
-        cache_report.contents = blobs;
-        report.caches.push(cache_report);
-    }
-    report.caches.extend(built::verify(session, on_corrupt)?);
-    for entry in &session.config.remote_caches {
-        session.inform(&format!(
-            "cache `{}` is in an object store: each of its blobs is checked when a job reads it, and not here",
-            entry.name
-        ));
     }
     Ok(session.conclude(report))
+}
+
+async fn verify_folder(
+    session: &Session<'_>,
+    store: &Store<'_>,
+    on_corrupt: OnCorrupt,
+) -> Result<CacheReport, RunError> {
+    let inventory = stores::look(session, store).await?;
+    let pairs: Vec<(&Item, &BlobReport)> =
+        inventory.items.iter().flat_map(|item| item.blobs.iter().map(move |blob| (item, blob))).collect();
+    let reporter = session.reporter;
+    reporter.phase_started(Phase::Validate, pairs.len() as u64, Some(pairs.iter().map(|(_, blob)| blob.bytes).sum()));
+    let check = |number: usize| -> Result<Option<Damage>, RunError> {
+        let (item, blob) = pairs[number];
+        let request = blob.requests.first();
+        let name =
+            request.map_or_else(|| blob.digest.to_string(), |request| format!("{}@{}", request.name, request.version));
+        let number = number as u64;
+        reporter.item_started(Phase::Validate, number, &name, Some(blob.bytes));
+        let advance = |bytes| reporter.item_advanced(Phase::Validate, number, i64::try_from(bytes).unwrap_or(0));
+        let damage = store.verify(item, blob, &advance)?;
+        reporter.item_finished(Phase::Validate, number);
+        Ok(damage)
+    };
+    let results = tokio::task::block_in_place(|| parallel::in_parallel(pairs.len(), &check));
+    reporter.phase_finished(Phase::Validate);
+    let mut contents: Vec<BlobReport> = pairs.iter().map(|(_, blob)| (*blob).clone()).collect();
+    let mut bad: Vec<(&Item, Option<Damage>)> =
+        inventory.items.iter().filter(|item| item.damage.is_some()).map(|item| (item, None)).collect();
+    for (number, damage) in results {
+        let damage = damage?;
+        contents[number].intact = Some(damage.is_none());
+        if damage.is_some() {
+            bad.push((pairs[number].0, damage));
+        }
+    }
+    bad.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
+    bad.dedup_by(|(a, _), (b, _)| a.key == b.key);
+    for (item, damage) in &bad {
+        let reason = damage.as_ref().map(Damage::reason).or(item.damage.as_deref()).unwrap_or_default();
+        let verb = if on_corrupt == OnCorrupt::Delete { "; it was removed" } else { "" };
+        session.warn(&format!("{} is bad: {reason}{verb}", store.title_of(item)));
+        if on_corrupt == OnCorrupt::Delete {
+            store.remove_damaged(&inventory, item, damage.as_ref())?;
+        }
+    }
+    let after = store.report(&store.inventory().await?);
+    let corrupt = bad.len() as u64;
+    Ok(CacheReport { corrupt, changed: corrupt > 0 && on_corrupt == OnCorrupt::Delete, contents, ..after })
 }

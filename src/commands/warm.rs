@@ -1,59 +1,49 @@
 //! `larder warm`: fill the caches for whole environments, by hand.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::job::{JobFolder, State};
-use crate::pipeline::environments::{self, InstallTrees};
-use crate::pipeline::remote::RemoteCaches;
-use crate::pipeline::resolve::{self, Documents, Scope};
-use crate::pipeline::uploads::Note;
-use crate::pipeline::{Mode, Push, RunError, Session, Wanted, inventory, materialize, uploads};
+use crate::job::{JobFolder, Prepared, State};
+use crate::pipeline::environments::InstallTrees;
+use crate::pipeline::materialize::materialize;
+use crate::pipeline::reporting::report;
+use crate::pipeline::resolve::{Documents, Scope};
+use crate::pipeline::run::Run;
+use crate::pipeline::{Push, RunError, Session, Wanted};
 use crate::report::Report;
-use crate::runner::RestoredCaches;
-use crate::runner::metrics::Prepared;
-use crate::transport::{Limits, Transport};
+use crate::runner::{RestoredCaches, metrics};
 
 /// Have every binary of the environments in a cache. No job mirror is made, and nothing that is installed on this machine
 /// counts unless it was named: the caches are for other machines.
 pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunError> {
-    let environments = environments::load(session, wanted, InstallTrees::Named)?;
-    let caches = inventory::open_all(session)?;
-    let folder = JobFolder::of(&session.config.root);
-    let _lock = folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
-    let is_same_job = RestoredCaches::read(&folder).is_some_and(|note| note.is_of_this_job(&session.variables));
-    uploads::note(session, &folder, Note::OfThisJob, Mode::Act)?;
-    let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
-    let teams = RemoteCaches::beside(session, &transport);
-    let scope = Scope::WholeEnvironments;
-    let resolution = resolve::resolve(session, &environments, wanted, scope, &transport, Documents::Forget);
-    let resolution = session.unless_interrupted(resolution).await?;
-    let needs = materialize::needs(session, &resolution.found, &caches)?;
+    let run = Run::open(session, wanted, InstallTrees::Named)?;
+    let job = JobFolder::of(&session.config.root);
+    let is_same_job = RestoredCaches::read(&job).is_some_and(|note| note.is_of_this_job(&session.variables));
+    let (folder, _lock) = run.enter()?;
+    let resolution = run.resolve(wanted, Scope::WholeEnvironments, Documents::Forget).await?;
+    let needs = run.needs(&resolution)?;
     // `finish` is to remove none of this, nor what a `prepare` of the same job needed.
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
-    let mut earlier_teams = BTreeMap::new();
+    let mut earlier_remotes = BTreeMap::new();
     if is_same_job && let Some(earlier) = State::read(&folder)? {
         state.used.extend(earlier.used);
-        earlier_teams = earlier.teams;
-        (state.to_build, state.collected) = (earlier.to_build, earlier.collected);
+        earlier_remotes = earlier.remotes;
+        (state.to_build, state.built) = (earlier.to_build, earlier.built);
     }
-    state.collected.extend(resolution.collected());
+    state.built.extend(resolution.built());
     state.write(&folder)?;
     let staging = folder.partial();
-    let (obtained, ()) =
-        materialize::obtain(session, &needs, &caches, &teams, &transport, &staging, |_| Ok(())).await?;
-    state.teams = teams.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
+    let (obtained, ()) = materialize(&run, &needs, &staging, |_| Ok(())).await?;
+    state.remotes = run.remotes.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
     if wanted.push == Push::Now {
-        teams.note_absent(&mut state.teams, &needs).await;
-        teams.push(&mut state.teams, &caches, None).await?;
+        run.remotes.note_absent(&mut state.remotes, &needs).await;
+        run.remotes.push(&mut state.remotes, &run.caches, None).await?;
     }
-    state.add_teams(earlier_teams);
-    let report =
-        session.conclude(materialize::report(session, "warm", &resolution, &obtained, &caches, &teams, &transport)?);
+    state.add_remotes(earlier_remotes);
+    let report = session.conclude(report(&run, "warm", &resolution, &obtained)?);
     state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();
     state.prepared = Some(Prepared::of(&report));
     state.write(&folder)?;
     folder.write_report(&report)?;
-    folder.write_metrics(state.prepared.as_ref(), None)?;
+    metrics::write(&folder, state.prepared.as_ref(), None)?;
     Ok(report)
 }

@@ -9,7 +9,12 @@ use fs_err as fs;
 use super::JobError;
 use crate::fs::{Kind, kind};
 use crate::report::Report;
-use crate::runner::metrics::{self, DOTENV, OPEN_METRICS, Prepared};
+
+/// The dotenv report for GitLab.
+pub(crate) const DOTENV: &str = "larder.env";
+
+/// The metrics report for GitLab.
+pub(crate) const OPEN_METRICS: &str = "metrics.txt";
 
 /// `.larder/job` of a project.
 #[derive(Clone, Debug)]
@@ -97,12 +102,6 @@ impl JobFolder {
     /// Write `report.json`.
     pub fn write_report(&self, report: &Report) -> Result<(), JobError> {
         self.write("report.json", &serde_json::to_vec_pretty(report).unwrap_or_default())
-    }
-
-    /// Write the reports for GitLab, with what is known so far.
-    pub fn write_metrics(&self, prepared: Option<&Prepared>, finished: Option<&Report>) -> Result<(), JobError> {
-        self.write(DOTENV, metrics::dotenv(prepared, finished).as_bytes())?;
-        self.write(OPEN_METRICS, metrics::open_metrics(prepared, finished).as_bytes())
     }
 
     fn lock(&self, on_wait: impl FnOnce()) -> io::Result<JobLock> {

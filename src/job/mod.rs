@@ -24,9 +24,10 @@ mod scope;
 mod state;
 
 pub use error::JobError;
+pub(crate) use folder::{DOTENV, OPEN_METRICS};
 pub use folder::{JobFolder, JobLock};
 pub(crate) use index::{IndexFormat, Listed, SpecNodes, index};
 pub use mirror::{Document, Entry, EntryBlob, JobMirror, build, described_spec};
 pub(crate) use mirror::{nodes_of, v2_index_files, v3_index_files, v3_index_manifest};
 pub(crate) use scope::{FILE_NAME as SCOPE_FILE_NAME, MirrorEntry, scope_text};
-pub use state::{ForTeam, State};
+pub use state::{ForRemote, Prepared, State};

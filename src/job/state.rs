@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, JobFolder};
-use crate::runner::metrics::Prepared;
-use crate::types::{DagHash, Sha256Digest};
+use crate::report::{Report, Status};
+use crate::store::policy::Used;
+use crate::types::{DagHash, Sha256Digest, Totals};
 
 const FORMAT: u64 = 1;
 const FILE_NAME: &str = "state.json";
@@ -26,19 +27,45 @@ pub struct State {
     #[serde(default)]
     pub to_build: Vec<DagHash>,
     /// What Spack installs from the folder of what the branch built. `finish` removes none of it there.
-    #[serde(default)]
-    pub collected: Vec<DagHash>,
-    /// For each team cache by its name: what it is to keep of this job.
-    #[serde(default)]
-    pub teams: BTreeMap<String, ForTeam>,
+    #[serde(default, rename = "collected")]
+    pub built: Vec<DagHash>,
+    /// For each remote cache by its name: what it is to keep of this job.
+    #[serde(default, rename = "teams")]
+    pub remotes: BTreeMap<String, ForRemote>,
     /// What `prepare` found out; absent until it is done.
     #[serde(default)]
     pub prepared: Option<Prepared>,
 }
 
-/// What a team cache is to know of a job.
+/// What `prepare` found out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// Specs that are needed; those that are external or installed need nothing.
+    pub specs_needed: u64,
+    /// Of those, the ones from a cache.
+    pub specs_reused: u64,
+    /// Of those, the ones that were downloaded.
+    pub specs_fetched: u64,
+    /// Of those, the ones that Spack has to build.
+    pub specs_to_build: u64,
+    /// Its sums.
+    pub totals: Totals,
+}
+
+impl Prepared {
+    /// Out of its report.
+    pub fn of(report: &Report) -> Self {
+        let count = |status| report.count(status) as u64;
+        let (specs_reused, specs_fetched, specs_to_build) =
+            (count(Status::Cached), count(Status::Fetched), count(Status::Build));
+        let specs_needed = specs_reused + specs_fetched + specs_to_build;
+        Self { specs_needed, specs_reused, specs_fetched, specs_to_build, totals: report.totals.clone() }
+    }
+}
+
+/// What a remote cache is to know of a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ForTeam {
+pub struct ForRemote {
     /// The blobs that the job needs and that are this cache's business.
     pub used: Vec<Sha256Digest>,
     /// Of those, the ones that the cache lacks: fetched from a mirror, or found to be absent.
@@ -48,23 +75,29 @@ pub struct ForTeam {
 impl State {
     /// A state.
     pub fn new(used: Vec<Sha256Digest>) -> Self {
-        let (to_build, collected) = (Vec::new(), Vec::new());
+        let (to_build, built) = (Vec::new(), Vec::new());
         Self {
             version: FORMAT,
             used,
             added: BTreeMap::new(),
             to_build,
-            collected,
-            teams: BTreeMap::new(),
+            built,
+            remotes: BTreeMap::new(),
             prepared: None,
         }
     }
 
-    /// Keep what an earlier run of the same job noted for the team caches.
-    pub fn add_teams(&mut self, earlier: BTreeMap<String, ForTeam>) {
+    /// What the job needs of each kind of store, for pruning.
+    pub(crate) fn used(&self) -> Used {
+        let specs = self.to_build.iter().chain(&self.built).copied().collect();
+        Used { blobs: self.used.iter().copied().collect(), specs }
+    }
+
+    /// Keep what an earlier run of the same job noted for the remote caches.
+    pub fn add_remotes(&mut self, earlier: BTreeMap<String, ForRemote>) {
         for (name, earlier) in earlier {
-            let team = self.teams.entry(name).or_default();
-            for (list, more) in [(&mut team.used, earlier.used), (&mut team.lacking, earlier.lacking)] {
+            let remote = self.remotes.entry(name).or_default();
+            for (list, more) in [(&mut remote.used, earlier.used), (&mut remote.lacking, earlier.lacking)] {
                 let more: Vec<_> = more.into_iter().filter(|digest| !list.contains(digest)).collect();
                 list.extend(more);
             }

@@ -10,7 +10,7 @@ use crate::lockfile::Lockfile;
 use crate::pipeline::error::RunError;
 use crate::pipeline::{Session, Wanted};
 use crate::spack_config::{self, SpackMirror};
-use crate::store::built::Folder;
+use crate::store::built::BuiltFolder;
 use crate::types::{DagHash, Mirror, MirrorUrl, PlainHttp, Signatures};
 
 /// Everything a command has to know of the environments.
@@ -22,7 +22,7 @@ pub(crate) struct Environments {
     /// For each environment, its mirrors as positions in `mirrors`, in the order in which they are asked.
     pub mirrors_of: Vec<Vec<usize>>,
     /// The folder of what the branch built, asked after all mirrors.
-    pub collected: Option<Folder>,
+    pub built: Option<BuiltFolder>,
     /// What the install trees hold.
     pub installed: HashSet<DagHash>,
 }
@@ -74,19 +74,19 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, trees: InstallTrees) 
         let found = install_tree::installed_specs(tree)?;
         installed.extend(found.ok_or_else(|| RunError::NoInstallTree { path: tree.clone() })?);
     }
-    let collected = collected(session);
-    if mirrors.is_empty() && collected.is_none() {
+    let built = built(session);
+    if mirrors.is_empty() && built.is_none() {
         files.sort();
         files.dedup();
         return Err(RunError::NoMirror { files });
     }
-    Ok(Environments { lockfiles, mirrors, mirrors_of, collected, installed })
+    Ok(Environments { lockfiles, mirrors, mirrors_of, built, installed })
 }
 
 /// The folder of what the branch built. One that can't be used is as good as none: then Spack builds.
-fn collected(session: &Session<'_>) -> Option<Folder> {
+fn built(session: &Session<'_>) -> Option<BuiltFolder> {
     let entry = session.config.collect.as_ref()?;
-    match Folder::open(entry, &session.config.root) {
+    match BuiltFolder::open(entry, &session.config.root) {
         Ok(folder) => Some(folder),
         Err(error) => {
             session.warn(&format!("nothing is taken from mirror `{}`: {error}", entry.name));

@@ -15,8 +15,7 @@ use crate::mirror::MirrorError;
 use crate::plan::SelectionError;
 use crate::spack_config::SpackConfigError;
 use crate::spack_push::SpackError;
-use crate::store::CacheError;
-use crate::store::built::BuiltError;
+use crate::store::StoreError;
 use crate::transport::TransportError;
 use crate::types::InvalidMirrorUrl;
 
@@ -43,10 +42,10 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Mirror(#[from] MirrorError),
-    /// A cache.
+    /// A cache, or what the branch built.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Cache(#[from] CacheError),
+    Store(#[from] StoreError),
     /// An archive.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -59,10 +58,6 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Export(#[from] ExportError),
-    /// The folder of what the branch built.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Collected(#[from] BuiltError),
     /// Spack.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -121,20 +116,10 @@ pub enum RunError {
         /// Its URL.
         url: String,
     },
-    /// A cache in an object store.
-    #[error("can't work on cache `{cache}`")]
-    TeamCache {
-        /// Its name.
-        cache: String,
-        /// Why.
-        #[source]
-        #[diagnostic_source]
-        source: TransportError,
-    },
     /// Nothing to prune.
     #[error("there is no cache in an object store")]
     #[diagnostic(help("`larder prune` is for caches with a `url`; folders are pruned by `larder finish`"))]
-    NoTeamCache,
+    NoRemoteCache,
     /// A name that no cache has.
     #[error("there is no cache `{name}`")]
     #[diagnostic(help("the configured caches are {}", known.join(", ")))]
@@ -197,7 +182,7 @@ impl RunError {
                 | Self::NoMirror { .. }
                 | Self::NoCache { .. }
                 | Self::NoSuchCache { .. }
-                | Self::NoTeamCache
+                | Self::NoRemoteCache
                 | Self::Export(
                     ExportError::Foreign { .. } | ExportError::NotAFolder { .. } | ExportError::InsideOwn { .. }
                 )

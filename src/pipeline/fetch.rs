@@ -1,55 +1,49 @@
 //! Downloading the blobs that no cache holds.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
-use crate::pipeline::Session;
-use crate::pipeline::error::FailedDownload;
-use crate::pipeline::error::RunError;
-use crate::pipeline::materialize::{BlobNeed, CachedBlob, Obtained, name_of, stated_size};
-use crate::pipeline::remote::RemoteCaches;
+use super::error::{FailedDownload, RunError};
+use super::needed::{BlobNeed, CachedBlob, Obtained};
+use super::run::Run;
 use crate::reporter::Phase;
-use crate::store::{Cache, DownloadLock, StoredBlob, Validation};
-use crate::transport::{Order, Slot, Transport, TransportError};
-use crate::verified::Size;
+use crate::store::{DownloadLock, StoredBlob, Validation};
+use crate::transport::{Order, Slot, TransportError};
 
 /// Download, many at once. After a failure no new download starts, and those under way are finished: what they bring stays
 /// in the cache for the next run.
 pub(crate) async fn fetch(
-    session: &Session<'_>,
+    run: &Run<'_>,
     missing: &[&BlobNeed],
-    caches: &[Cache],
-    teams: &RemoteCaches<'_>,
-    transport: &Arc<Transport>,
     staging: &Path,
     obtained: &mut Obtained,
 ) -> Result<(), RunError> {
+    let Run { session, transport, remotes, .. } = run;
     if missing.is_empty() {
         return Ok(());
     }
     let reporter = session.reporter;
-    let sizes_are_known = missing.iter().all(|need| matches!(need.blob.expected.size, Size::Exactly(_)));
-    let bytes = sizes_are_known.then(|| missing.iter().map(|need| stated_size(need)).sum());
+    let sizes_are_known = missing.iter().all(|need| need.blob.expected.size.stated().is_some());
+    let bytes = sizes_are_known.then(|| missing.iter().map(|need| need.stated_size()).sum());
     reporter.phase_started(Phase::Fetch, missing.len() as u64, bytes);
     let has_failed = AtomicBool::new(false);
     let has_failed = &has_failed;
     let fetch_one = |(item, need)| {
         let (item, need): (u64, &BlobNeed) = (item, need);
         async move {
-            let first = teams.first_place(need).unwrap_or_else(|| need.mirror.location(&need.blob.path));
+            let first = remotes.first_place(need).unwrap_or_else(|| need.mirror.location(&need.blob.path));
             let slot = transport.slot(&first).await;
             if has_failed.load(Ordering::Relaxed) {
                 return None;
             }
-            let size = Some(stated_size(need)).filter(|bytes| *bytes > 0);
-            reporter.item_started(Phase::Fetch, item, &name_of(need), size);
+            let size = Some(need.stated_size()).filter(|bytes| *bytes > 0);
+            reporter.item_started(Phase::Fetch, item, &need.title(), size);
             let advance = |bytes| reporter.item_advanced(Phase::Fetch, item, bytes);
-            let result = fetch_blob(slot, need, &caches[need.cache], teams, transport, staging, &advance).await;
+            let result = fetch_blob(run, slot, need, staging, &advance).await;
             reporter.item_finished(Phase::Fetch, item);
             has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
             Some((need, result))
@@ -72,16 +66,16 @@ pub(crate) async fn fetch(
         let Some(result) = result else { break };
         match result {
             Some((need, Ok(arrived))) => {
-                let (blob, fetched, team) = match arrived {
+                let (blob, fetched, remote) = match arrived {
                     Arrived::Downloaded(blob) => (blob, true, None),
-                    Arrived::FromTeamCache(blob, team) => (blob, false, Some(team)),
+                    Arrived::FromRemoteCache(blob, remote) => (blob, false, Some(remote)),
                     Arrived::ThroughAnotherJob(blob) => (blob, false, None),
                 };
-                obtained.tallies[need.cache].added += u64::from(fetched || team.is_some());
-                obtained.blobs.insert(blob.digest(), CachedBlob { blob, cache: need.cache, fetched, team });
+                obtained.tallies[need.cache].added += u64::from(fetched || remote.is_some());
+                obtained.blobs.insert(blob.digest(), CachedBlob { blob, cache: need.cache, fetched, remote });
             }
             Some((need, Err(FetchError::Transport(source)))) => {
-                failed.push(FailedDownload { name: name_of(need), source });
+                failed.push(FailedDownload { name: need.title(), source });
             }
             // A cache that takes nothing: no need to name every blob that it did not take.
             Some((_, Err(FetchError::Cache(error)))) => return Err(error),
@@ -97,8 +91,8 @@ pub(crate) async fn fetch(
 enum Arrived {
     Downloaded(StoredBlob),
     ThroughAnotherJob(StoredBlob),
-    /// From the team cache at this position.
-    FromTeamCache(StoredBlob, usize),
+    /// From the remote cache at this position.
+    FromRemoteCache(StoredBlob, usize),
 }
 
 enum FetchError {
@@ -107,14 +101,14 @@ enum FetchError {
 }
 
 async fn fetch_blob(
+    run: &Run<'_>,
     slot: Slot,
     need: &BlobNeed,
-    cache: &Cache,
-    teams: &RemoteCaches<'_>,
-    transport: &Arc<Transport>,
     staging: &Path,
     progress: &(dyn Fn(i64) + Sync),
 ) -> Result<Arrived, FetchError> {
+    let Run { remotes, transport, .. } = run;
+    let cache = &run.caches[need.cache];
     let expected = need.blob.expected;
     let claiming = {
         let cache = cache.clone();
@@ -129,18 +123,15 @@ async fn fetch_blob(
             return Ok(Arrived::ThroughAnotherJob(blob));
         }
     }
-    let partial = cache.partial(claim.as_ref(), staging).map_err(|source| {
-        let (cache, what) = (cache.name().to_owned(), "make a folder for unfinished files");
-        FetchError::Cache(crate::store::CacheError::Io { cache, what, source }.into())
-    })?;
+    let partial = cache.partial(claim.as_ref(), staging).map_err(|error| FetchError::Cache(error.into()))?;
     let advance = |bytes| {
         claim.iter().for_each(DownloadLock::sign_of_life);
         progress(bytes);
     };
     let stored = |blob| cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()));
     let mut slot = Some(slot);
-    let suspects = match teams.read(&mut slot, need, &partial, &advance).await {
-        Ok(found) => return Ok(Arrived::FromTeamCache(stored(found.blob)?, found.cache)),
+    let suspects = match remotes.read(&mut slot, need, &partial, &advance).await {
+        Ok((blob, remote)) => return Ok(Arrived::FromRemoteCache(stored(blob)?, remote)),
         Err(suspects) => suspects,
     };
     let mirrors = std::iter::once(&need.mirror).chain(&need.others);
@@ -148,11 +139,11 @@ async fn fetch_blob(
     let order = Order { sources, expected, partial };
     let slot = waiting(transport.slot_from(slot, &order.sources[0]), || advance(0)).await;
     let blob = transport.blob(slot, &order, &advance).await.map_err(FetchError::Transport)?;
-    teams.remove_suspects(need, suspects).await;
+    remotes.remove_suspects(need, suspects).await;
     stored(blob).map(Arrived::Downloaded)
 }
 
-/// Wait for something, and show others every second that somebody is at it.
+/// Wait for something, and show other processes every second that this one goes on.
 async fn waiting<T>(work: impl Future<Output = T>, sign_of_life: impl Fn()) -> T {
     let mut work = std::pin::pin!(work);
     loop {

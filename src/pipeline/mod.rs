@@ -8,18 +8,24 @@
 //! | [`materialize`] | look into the caches, verify, download the rest, record |
 //! | [`fetch`] | the downloads |
 //! | [`remote`] | caches in object stores: read before mirrors, added to after the job |
-//! | [`inventory`] | caches without any mirror |
+//! | [`stores`] | the stores of the configuration, opened |
+//! | [`prune`] | making room in one |
+//! | [`parallel`] | work for all processors |
 //! | [`uploads`] | what GitLab's variables add to the runner's upload rule |
 
-pub(crate) mod built;
 pub(crate) mod environments;
 mod error;
 pub(crate) mod fetch;
-pub(crate) mod inventory;
 pub(crate) mod materialize;
+pub(crate) mod needed;
+pub(crate) mod parallel;
+pub(crate) mod prune;
 pub(crate) mod remote;
+pub(crate) mod reporting;
 pub(crate) mod resolve;
+pub(crate) mod run;
 mod session;
+pub(crate) mod stores;
 pub(crate) mod uploads;
 
 pub use error::{FailedDownload, RunError};

@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
+use super::environments::Environments;
+use super::error::RunError;
+use super::parallel;
+use super::session::{Session, Wanted};
 use crate::job::{Document, JobError};
 use crate::lockfile::ConcreteSpec;
 use crate::mirror::{Answer, Layout, Published};
-use crate::pipeline::environments::Environments;
-use crate::pipeline::error::RunError;
-use crate::pipeline::{Session, Wanted, materialize};
-use crate::plan::{BuildReason, Graph, Need, Question, Selection, Unknown, select, walk};
-use crate::report::{SpecReport, Status};
+use crate::plan::{Availability, Binary, BuildReason, Graph, Need, Question, Selection, Unknown, row, select, walk};
+use crate::report::SpecReport;
 use crate::reporter::Phase;
 use crate::store::StoredBlob;
 use crate::store::built::{Depth, Lookup};
@@ -39,10 +40,31 @@ impl Resolution {
         self.specs.iter().filter(|spec| is_built(spec.need)).map(|spec| spec.id.hash).collect()
     }
 
+    /// Every needed spec as a row. `hold` says where the binary of one that a mirror has is.
+    pub(crate) fn rows(&self, hold: impl Fn(&Located) -> Holding) -> Vec<SpecReport> {
+        let row_of = |spec: &ResolvedSpec| {
+            let found = self.found.get(&spec.binary).filter(|_| spec.need == Need::Binary);
+            let binary = found.map(|found| {
+                let holding = match &found.built {
+                    Some(built) => {
+                        Holding { availability: Availability::Cached, bytes: Some(built.bytes), cache: None }
+                    }
+                    None => hold(found),
+                };
+                let Holding { availability, bytes, cache } = holding;
+                let digest = found.published.blobs.first().map(|blob| blob.expected.digest);
+                let mirror = found.published.mirror.name.clone();
+                Binary { mirror, built: found.built.is_some(), digest, availability, bytes, cache }
+            });
+            row(&spec.id, spec.binary, spec.need, binary)
+        };
+        self.specs.iter().map(row_of).collect()
+    }
+
     /// What comes out of the folder of what the branch built.
-    pub(crate) fn collected(&self) -> Vec<DagHash> {
+    pub(crate) fn built(&self) -> Vec<DagHash> {
         let mut hashes: Vec<DagHash> =
-            self.found.iter().filter(|(_, found)| found.collected.is_some()).map(|(hash, _)| *hash).collect();
+            self.found.iter().filter(|(_, found)| found.built.is_some()).map(|(hash, _)| *hash).collect();
         hashes.sort_unstable();
         hashes
     }
@@ -65,7 +87,7 @@ pub(crate) struct Located {
     /// The metadata, parsed; its `document` is empty.
     pub published: Published,
     /// Where the binary lies, if it is one that the branch built itself.
-    pub collected: Option<Collected>,
+    pub built: Option<BuiltBinary>,
     /// The metadata, byte for byte. Kept only where somebody asked for it.
     pub document: Option<Document>,
     /// The mirrors that would have been asked next, for blobs that are named alike everywhere.
@@ -73,8 +95,15 @@ pub(crate) struct Located {
     signature: Signature,
 }
 
+/// Where the binary of a spec is, and how large.
+pub(crate) struct Holding {
+    pub availability: Availability,
+    pub bytes: Option<u64>,
+    pub cache: Option<String>,
+}
+
 /// A binary in the folder of what the branch built.
-pub(crate) struct Collected {
+pub(crate) struct BuiltBinary {
     /// Its blobs, hashed in this run; none for `plan`.
     pub blobs: Vec<StoredBlob>,
     /// Their size together.
@@ -242,7 +271,7 @@ impl Asker<'_> {
         asked: &[DagHash],
         answers: &mut HashMap<DagHash, Option<Located>>,
     ) -> Result<(), RunError> {
-        let Some(folder) = &self.environments.collected else { return Ok(()) };
+        let Some(folder) = &self.environments.built else { return Ok(()) };
         let lacks = |hash: &&DagHash| match answers.get(*hash) {
             Some(Some(found)) => found.signature == Signature::Missing,
             Some(None) => true,
@@ -254,17 +283,17 @@ impl Asker<'_> {
             Documents::Keep(_) => Depth::Bytes,
         };
         let look = |item: usize| {
-            self.session.go_on()?;
+            self.session.stop_if_asked()?;
             Ok::<_, RunError>(self.graph.spec(missing[item]).map(|spec| folder.look_for(&spec.id, depth)))
         };
-        let looked = tokio::task::block_in_place(|| materialize::in_parallel(missing.len(), &look));
+        let looked = tokio::task::block_in_place(|| parallel::in_parallel(missing.len(), &look));
         for (item, lookup) in looked {
             let Some(spec) = self.graph.spec(missing[item]) else { continue };
             match lookup? {
                 Some(Lookup::Has(found)) => {
                     let crate::store::built::FoundSpec { published, blobs, bytes } = *found;
                     let mut kept = self.keep(&spec.id, published, Signature::AsDemanded, &[])?;
-                    kept.collected = Some(Collected { blobs, bytes });
+                    kept.built = Some(BuiltBinary { blobs, bytes });
                     answers.insert(missing[item], Some(kept));
                 }
                 Some(Lookup::Unusable(reason)) => self.session.warn(&format!(
@@ -296,7 +325,7 @@ impl Asker<'_> {
                 Some(Document::new(document, spool).map_err(failed)?)
             }
         };
-        Ok(Located { spec: spec.clone(), published, collected: None, document, others, signature })
+        Ok(Located { spec: spec.clone(), published, built: None, document, others, signature })
     }
 
     /// The mirrors of the environments that hold the spec, in order, each once.
@@ -344,31 +373,5 @@ impl Asker<'_> {
         self.session.warn(&format!("no mirror has {specs} asked for: is the URL right, and on an object store, which answers 403 for a missing file too, \
              may this job read it? Asked: {}",
             mirrors.join(", ")));
-    }
-}
-
-/// The report of a spec whose binary, if any, is not looked for yet.
-pub(crate) fn report_of(spec: &ResolvedSpec, found: Option<&Located>) -> SpecReport {
-    let (status, reason) = match spec.need {
-        Need::External => (Status::External, None),
-        Need::Installed => (Status::Installed, None),
-        Need::Build(BuildReason::Development) => (Status::Build, Some(crate::report::DEVELOPMENT_BUILD.to_owned())),
-        Need::Build(BuildReason::ThisJob) => (Status::Build, Some(crate::report::BUILT_BY_THIS_JOB.to_owned())),
-        Need::Build(BuildReason::InNoMirror) | Need::Unknown => (Status::Build, None),
-        Need::Binary => (Status::Fetch, None),
-    };
-    let binary = found.and_then(|found| found.published.blobs.first());
-    SpecReport {
-        name: spec.id.name.clone(),
-        version: spec.id.version.clone(),
-        hash: spec.id.hash,
-        build_spec: Some(spec.binary).filter(|binary| *binary != spec.id.hash),
-        status,
-        reason,
-        mirror: found.map(|found| found.published.mirror.name.clone()),
-        collected: found.is_some_and(|found| found.collected.is_some()),
-        cache: None,
-        digest: binary.map(|blob| blob.expected.digest),
-        bytes: None,
     }
 }

@@ -1,7 +1,7 @@
 //! What all commands work with: the configuration, the variables, the reporter, and a clock that is read once.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use crate::interrupt::Interrupt;
 use crate::plan::Selection;
 use crate::report::Report;
 use crate::reporter::{Level, Reporter};
+use crate::transport::{Limits, Transport};
 use crate::types::Variables;
 
 /// What all commands work with.
@@ -39,13 +40,13 @@ pub struct Wanted {
     pub selection: Selection,
     /// Which build dependencies, where the command line says so.
     pub build_deps: Option<BuildDeps>,
-    /// When what was fetched goes into the team caches.
+    /// When what was fetched goes into the remote caches.
     pub push: Push,
     /// Install trees named on the command line. A missing database is then an error.
     pub install_trees: Vec<PathBuf>,
 }
 
-/// When what was fetched goes into the team caches.
+/// When what was fetched goes into the remote caches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Push {
     /// `finish` does it.
@@ -82,12 +83,17 @@ impl<'a> Session<'a> {
         Self { config, variables, home, reporter, interrupt, started, now, warnings: Mutex::default() }
     }
 
-    /// Stop here if somebody asked for it.
-    pub(crate) fn go_on(&self) -> Result<(), RunError> {
+    /// What asks mirrors. It has not set up anything yet.
+    pub(crate) fn transport(&self) -> Arc<Transport> {
+        Arc::new(Transport::new(self.config.network.clone(), Limits::default(), &self.variables))
+    }
+
+    /// End the command here if a signal asked for it.
+    pub(crate) fn stop_if_asked(&self) -> Result<(), RunError> {
         self.interrupt.signal().map_or(Ok(()), |signal| Err(RunError::Interrupted { signal }))
     }
 
-    /// Do the work, unless somebody asks to stop meanwhile: it is dropped then.
+    /// Do the work, unless a signal asks to stop meanwhile: the work is dropped then.
     pub(crate) async fn unless_interrupted<T>(
         &self,
         work: impl Future<Output = Result<T, RunError>>,

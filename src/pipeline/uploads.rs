@@ -6,14 +6,14 @@ use std::path::Path;
 
 use bytesize::ByteSize;
 
-use crate::config::{BuiltEntry, CacheEntry};
+use crate::config::Kept;
 use crate::job::JobFolder;
 use crate::pipeline::error::RunError;
 use crate::pipeline::{Mode, Session};
 use crate::report::{CacheReport, UploadReason, Uploads};
 use crate::runner::RestoredCaches;
 use crate::runner::upload_rule::{self, Contents, Restored, TreeEntry, Verdict};
-use crate::store::CacheError;
+use crate::store::{Store, StoreError};
 use crate::types::UploadCause;
 
 /// Set by the CI template to the `policy` of the job's caches, which GitLab tells no job.
@@ -43,18 +43,14 @@ pub(crate) fn note(
         Note::OfWhoeverBegan => !earlier.is_of_another_job(&session.variables),
     });
     let mut note = earlier.clone().unwrap_or_else(|| RestoredCaches::begin(&session.variables, session.now));
-    for entry in &session.config.caches {
-        if !note.caches.contains_key(entry.name.as_str()) {
-            let restored = upload_rule::restored(&walk(entry.name.as_str(), &entry.path)?, note.started);
-            note.caches.insert(entry.name.to_string(), restored);
+    let config = &session.config;
+    let caches = config.caches.iter().map(|entry| (entry.name.as_str(), &entry.path));
+    // No cache has the name of what the branch built.
+    for (name, path) in caches.chain(config.collect.iter().map(|entry| (entry.name.as_str(), &entry.path))) {
+        if !note.caches.contains_key(name) {
+            let restored = upload_rule::restored(&walk(name, path)?, note.started);
+            note.caches.insert(name.to_owned(), restored);
         }
-    }
-    // No cache has its name.
-    if let Some(entry) = &session.config.collect
-        && !note.caches.contains_key(&entry.name)
-    {
-        let restored = upload_rule::restored(&walk(&entry.name, &entry.path)?, note.started);
-        note.caches.insert(entry.name.clone(), restored);
     }
     if mode == Mode::Act && folder.root().is_dir() && earlier.as_ref() != Some(&note) {
         note.write(folder)?;
@@ -62,41 +58,17 @@ pub(crate) fn note(
     Ok(note)
 }
 
-/// What the runner would do with the cache as it is now.
-pub(crate) fn judge(session: &Session<'_>, entry: &CacheEntry, note: &RestoredCaches) -> Result<Verdict, RunError> {
-    let name = entry.name.as_str();
-    verdict(session, Subject { name, path: &entry.path, policy: POLICY, contents: Contents::Blobs }, note)
-}
-
-/// What the runner would do with the folder of what the branch built.
-pub(crate) fn judge_collected(
-    session: &Session<'_>,
-    entry: &BuiltEntry,
-    note: &RestoredCaches,
-) -> Result<Verdict, RunError> {
-    verdict(session, Subject::collected(entry), note)
-}
-
-/// A folder that GitLab caches.
-#[derive(Clone, Copy)]
-struct Subject<'a> {
-    name: &'a str,
-    path: &'a Path,
-    /// The variable with its policy.
-    policy: &'static str,
-    contents: Contents,
-}
-
-impl<'a> Subject<'a> {
-    fn collected(entry: &'a BuiltEntry) -> Self {
-        Self { name: &entry.name, path: &entry.path, policy: COLLECT_POLICY, contents: Contents::Mirror }
-    }
-}
-
-fn verdict(session: &Session<'_>, subject: Subject<'_>, note: &RestoredCaches) -> Result<Verdict, RunError> {
-    let restored = note.caches.get(subject.name).copied().unwrap_or(Restored { newest: None });
-    let mut verdict = upload_rule::judge(&walk(subject.name, subject.path)?, restored, subject.contents);
-    if only_restores(session, subject.policy) {
+/// What the runner would do with a folder as it is now.
+pub(crate) fn judge(session: &Session<'_>, store: &Store<'_>, restored: &RestoredCaches) -> Result<Verdict, RunError> {
+    let (name, path, contents) = match store {
+        Store::Cache(cache, _) => (cache.name(), cache.root(), Contents::Blobs),
+        Store::Built(built, _) => (built.name(), built.root(), Contents::Mirror),
+        // The runner never sees an object store.
+        Store::Remote(_) => return Ok(Verdict::default()),
+    };
+    let before = restored.caches.get(name).copied().unwrap_or(Restored { newest: None });
+    let mut verdict = upload_rule::judge(&walk(name, path)?, before, contents);
+    if only_restores(session, store) {
         verdict.uploads = Uploads::No;
     }
     Ok(verdict)
@@ -105,32 +77,21 @@ fn verdict(session: &Session<'_>, subject: Subject<'_>, note: &RestoredCaches) -
 /// Say in a report what the runner will do. What the report says of removals counts, done or only planned.
 pub(crate) fn describe(
     session: &Session<'_>,
-    entry: &CacheEntry,
-    note: &RestoredCaches,
+    store: &Store<'_>,
+    restored: &RestoredCaches,
     report: &mut CacheReport,
 ) -> Result<(), RunError> {
-    describe_verdict(session, judge(session, entry, note)?, POLICY, report);
-    Ok(())
-}
-
-/// The same of the folder of what the branch built.
-pub(crate) fn describe_collected(
-    session: &Session<'_>,
-    entry: &BuiltEntry,
-    note: &RestoredCaches,
-    report: &mut CacheReport,
-) -> Result<(), RunError> {
-    describe_verdict(session, judge_collected(session, entry, note)?, COLLECT_POLICY, report);
-    Ok(())
-}
-
-fn describe_verdict(session: &Session<'_>, mut verdict: Verdict, policy: &str, report: &mut CacheReport) {
+    // The runner never sees a folder that is not kept.
+    if matches!(store, Store::Remote(_)) || matches!(store, Store::Cache(_, entry) if entry.kept == Kept::No) {
+        return Ok(());
+    }
+    let mut verdict = judge(session, store, restored)?;
     if report.removed > 0 {
         // The folders only show that something went: how much is known here, and where nothing was done yet, all of it.
         verdict.reasons.retain(|reason| reason.cause != UploadCause::RemovedBlobs);
         let (entries, bytes) = (report.removed, report.removed_bytes);
         verdict.reasons.push(UploadReason { cause: UploadCause::RemovedBlobs, entries, bytes, example: None });
-        if verdict.uploads == Uploads::No && !only_restores(session, policy) {
+        if verdict.uploads == Uploads::No && !only_restores(session, store) {
             verdict.uploads = Uploads::Yes;
         }
     }
@@ -138,6 +99,7 @@ fn describe_verdict(session: &Session<'_>, mut verdict: Verdict, policy: &str, r
     warn_of_parallel_jobs(session, report, &verdict);
     report.uploads = Some(verdict.uploads);
     report.upload_reasons = verdict.reasons;
+    Ok(())
 }
 
 /// What GitLab says of the job, where it is not plain success.
@@ -152,15 +114,16 @@ pub(crate) fn tell_job_status(session: &Session<'_>) {
     ));
 }
 
-/// Whether the job's caches are never uploaded, whatever changes in them.
-fn only_restores(session: &Session<'_>, policy: &str) -> bool {
+/// Whether the store is never uploaded, whatever changes in it.
+fn only_restores(session: &Session<'_>, store: &Store<'_>) -> bool {
+    let policy = if matches!(store, Store::Built(..)) { COLLECT_POLICY } else { POLICY };
     session.variables.get(policy) == Some("pull")
 }
 
 fn walk(name: &str, path: &Path) -> Result<Vec<TreeEntry>, RunError> {
     upload_rule::walk(path).map_err(|source| {
-        let (cache, what) = (name.to_owned(), "look at the modification times");
-        CacheError::Io { cache, what, source }.into()
+        let (store, what) = (format!("cache `{name}`"), "look at the modification times");
+        StoreError::Io { store, what, source }.into()
     })
 }
 

@@ -4,9 +4,11 @@
 //! does. Neither touches a disk or a network: the same question always has the same answer.
 
 mod graph;
+mod row;
 mod select;
 mod walk;
 
 pub use graph::Graph;
+pub(crate) use row::{Availability, Binary, row};
 pub use select::{Selection, SelectionError, select};
 pub use walk::{BuildReason, Need, Needed, Question, Unknown, walk};

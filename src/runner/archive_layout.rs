@@ -11,8 +11,8 @@ use fs_err as fs;
 use jiff::Timestamp;
 
 use crate::fs::{Kind, kind};
-use crate::store::records::{FILE_NAME, FORMAT, MAX_BYTES, Records};
-use crate::store::{Cache, CacheError, FoundBlob, StoredBlob};
+use crate::store::{Cache, FoundBlob, StoreError, StoredBlob};
+use crate::store::{FILE_NAME, MAX_BYTES, NotRecords, Records};
 use crate::types::{MirrorPath, Sha256Digest};
 use crate::verified::{Expected, Size};
 use crate::verified::{Mismatch, Verifier};
@@ -66,12 +66,10 @@ impl ArchivedRecords {
 
     /// Parse them; the error is the end of a sentence.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let records: Records = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        let version =
-            serde_json::from_slice::<serde_json::Value>(text).ok().and_then(|value| value["version"].as_u64());
-        match version {
-            Some(FORMAT) => Ok(Self(records)),
-            _ => Err(format!("they are not in format {FORMAT}, which this larder knows")),
+        match Records::parse(text) {
+            Ok(records) => Ok(Self(records)),
+            Err(NotRecords::Newer(_)) => Err("they are not in format 1, which this larder knows".to_owned()),
+            Err(NotRecords::Damaged(error)) => Err(error),
         }
     }
 
@@ -105,11 +103,11 @@ impl Cache {
         blob: &FoundBlob,
         out: &mut dyn Write,
         on_bytes: &dyn Fn(usize),
-    ) -> Result<Copied, CacheError> {
-        let path = self.path_of(blob.digest);
+    ) -> Result<Copied, StoreError> {
+        let path = self.folder().path_of(&MirrorPath::of_blob(blob.digest));
         let mut verifier = Verifier::new(Expected { digest: blob.digest, size: Size::Exactly(blob.bytes) });
         let mut copy = || -> io::Result<Result<(), Mismatch>> {
-            if !matches!(self.kind_of(blob.digest)?, Kind::File(_)) {
+            if !matches!(self.folder().kind_of(&MirrorPath::of_blob(blob.digest))?, Kind::File(_)) {
                 return Err(io::Error::other(format!("{}: it is gone", path.display())));
             }
             let mut file = fs::File::open(&path)?;
@@ -136,7 +134,7 @@ impl Cache {
     }
 
     /// The text of the records, or `None` where there are none that larder would read.
-    pub fn records_text(&self) -> Result<Option<Vec<u8>>, CacheError> {
+    pub fn records_text(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let (_, damage) = self.records()?;
         if damage.is_some() {
             return Ok(None);
@@ -145,7 +143,7 @@ impl Cache {
     }
 
     /// Add what an archive's records say of blobs that are here. Says whether anything changed.
-    pub fn merge_records(&self, other: &ArchivedRecords, now: Timestamp, staging: &Path) -> Result<bool, CacheError> {
+    pub fn merge_records(&self, other: &ArchivedRecords, now: Timestamp, staging: &Path) -> Result<bool, StoreError> {
         self.replace_records(|old| old.merged(&other.0, |digest| self.size_of(digest).is_some(), now), staging)
     }
 
@@ -155,12 +153,12 @@ impl Cache {
     }
 
     /// Give a blob the time that it had elsewhere, in seconds since 1970.
-    pub fn date_blob(&self, blob: &StoredBlob, modified: i64) -> Result<(), CacheError> {
+    pub fn date_blob(&self, blob: &StoredBlob, modified: i64) -> Result<(), StoreError> {
         set_modified(blob.path(), modified).map_err(self.failed("set the time of a blob"))
     }
 
     /// Give a folder or the records the time that they had elsewhere. `below` has a [`Place`].
-    pub fn date(&self, below: &str, modified: i64) -> Result<(), CacheError> {
+    pub fn date(&self, below: &str, modified: i64) -> Result<(), StoreError> {
         let path = self.path_below(below);
         match kind(&path) {
             Ok(Kind::Folder | Kind::File(_)) => set_modified(&path, modified).map_err(self.failed("set a time")),

@@ -5,75 +5,69 @@
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
-
-use crate::report::{Report, Status, Uploads};
+use crate::job::{DOTENV, JobError, JobFolder, OPEN_METRICS, Prepared};
+use crate::report::{CacheReport, Report, Uploads};
 use crate::types::Totals;
 
-/// The dotenv report, in the job folder.
-pub const DOTENV: &str = "larder.env";
-
-/// The metrics report, in the job folder.
-pub const OPEN_METRICS: &str = "metrics.txt";
-
-/// What `prepare` found out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Prepared {
-    /// Specs that are needed; those that are external or installed need nothing.
-    pub specs_needed: u64,
-    /// Of those, the ones from a cache.
-    pub specs_reused: u64,
-    /// Of those, the ones that were downloaded.
-    pub specs_fetched: u64,
-    /// Of those, the ones that Spack has to build.
-    pub specs_to_build: u64,
-    /// Its sums.
-    pub totals: Totals,
-}
-
-impl Prepared {
-    /// Out of its report.
-    pub fn of(report: &Report) -> Self {
-        let count = |status| report.count(status) as u64;
-        let (specs_reused, specs_fetched, specs_to_build) =
-            (count(Status::Cached), count(Status::Fetched), count(Status::Build));
-        let specs_needed = specs_reused + specs_fetched + specs_to_build;
-        Self { specs_needed, specs_reused, specs_fetched, specs_to_build, totals: report.totals.clone() }
-    }
-
-    /// Which part of the needed bytes a cache had: from 0 to 1, and 1 where nothing was needed.
-    #[expect(clippy::cast_precision_loss, reason = "a ratio with four digits")]
-    fn hit_ratio(&self) -> f64 {
-        match self.totals.bytes_needed {
-            0 => 1.0,
-            needed => self.totals.bytes_reused as f64 / needed as f64,
-        }
+/// Which part of the needed bytes a cache had: from 0 to 1, and 1 where nothing was needed.
+#[expect(clippy::cast_precision_loss, reason = "a ratio with four digits")]
+fn hit_ratio(prepared: &Prepared) -> f64 {
+    match prepared.totals.bytes_needed {
+        0 => 1.0,
+        needed => prepared.totals.bytes_reused as f64 / needed as f64,
     }
 }
 
-/// One number, with its name in either form.
-struct Figure {
-    /// In the dotenv report.
-    variable: &'static str,
-    /// In the metrics report. Its end is its unit, where it has one.
-    metric: &'static str,
-    unit: Option<&'static str>,
-    help: &'static str,
-    value: String,
+/// A number's name as a variable and as a metric, whose end is its unit where it has one; its unit; what it is.
+type Name = (&'static str, &'static str, Option<&'static str>, &'static str);
+
+const BYTES: Option<&str> = Some("bytes");
+const SECONDS: Option<&str> = Some("seconds");
+
+/// What `prepare` tells, in the order of [`of_prepare`].
+const PREPARE: [Name; 11] = [
+    ("LARDER_HIT_RATIO", "larder_hit_ratio", Some("ratio"), "The part of the needed bytes that a cache had."),
+    ("LARDER_BYTES_NEEDED", "larder_needed_bytes", BYTES, "Binaries that the job needed."),
+    ("LARDER_BYTES_REUSED", "larder_reused_bytes", BYTES, "Of those, what a cache had."),
+    ("LARDER_BYTES_FETCHED", "larder_fetched_bytes", BYTES, "Of those, what was downloaded."),
+    ("LARDER_METADATA_BYTES", "larder_metadata_bytes", BYTES, "Downloaded metadata."),
+    ("LARDER_REQUESTS", "larder_requests", None, "Requests to mirrors."),
+    ("LARDER_SPECS_NEEDED", "larder_needed_specs", None, "Specs that the job needed."),
+    ("LARDER_SPECS_REUSED", "larder_reused_specs", None, "Of those, the ones from a cache."),
+    ("LARDER_SPECS_FETCHED", "larder_fetched_specs", None, "Of those, the ones downloaded."),
+    ("LARDER_SPECS_TO_BUILD", "larder_unbuilt_specs", None, "Of those, the ones in no mirror."),
+    ("LARDER_SECONDS", "larder_prepare_seconds", SECONDS, "How long prepare took."),
+];
+
+/// What `finish` adds, in the order of [`of_finish`].
+const FINISH: [Name; 5] = [
+    ("LARDER_CACHE_BYTES", "larder_cache_bytes", BYTES, "What the caches hold."),
+    ("LARDER_BYTES_REMOVED", "larder_removed_bytes", BYTES, "What pruning removed."),
+    ("LARDER_BLOBS_REMOVED", "larder_removed_blobs", None, "How many blobs pruning removed."),
+    ("LARDER_CACHES_UPLOADED", "larder_uploaded_caches", None, "How many caches the runner uploads."),
+    ("LARDER_FINISH_SECONDS", "larder_finish_seconds", SECONDS, "How long finish took."),
+];
+
+/// Write both into the job folder, with what is known so far.
+pub(crate) fn write(
+    folder: &JobFolder,
+    prepared: Option<&Prepared>,
+    finished: Option<&Report>,
+) -> Result<(), JobError> {
+    folder.write(DOTENV, dotenv(prepared, finished).as_bytes())?;
+    folder.write(OPEN_METRICS, open_metrics(prepared, finished).as_bytes())
 }
 
 /// The text of `larder.env`. Every value is a number, and there are fewer than 20, which is all that GitLab takes.
-pub fn dotenv(prepared: Option<&Prepared>, finished: Option<&Report>) -> String {
-    let figures = figures(prepared, finished);
-    let lines: Vec<_> = figures.iter().map(|figure| format!("{}={}\n", figure.variable, figure.value)).collect();
-    lines.concat()
+fn dotenv(prepared: Option<&Prepared>, finished: Option<&Report>) -> String {
+    figures(prepared, finished).map(|((variable, ..), value)| format!("{variable}={value}\n")).collect()
 }
 
 /// The text of `metrics.txt`.
-pub fn open_metrics(prepared: Option<&Prepared>, finished: Option<&Report>) -> String {
+fn open_metrics(prepared: Option<&Prepared>, finished: Option<&Report>) -> String {
     let mut out = String::new();
     // Writing to a string can't fail.
-    for Figure { metric, unit, help, value, .. } in figures(prepared, finished) {
+    for ((_, metric, unit, help), value) in figures(prepared, finished) {
         let _ = writeln!(out, "# TYPE {metric} gauge");
         if let Some(unit) = unit {
             let _ = writeln!(out, "# UNIT {metric} {unit}");
@@ -84,109 +78,34 @@ pub fn open_metrics(prepared: Option<&Prepared>, finished: Option<&Report>) -> S
     out
 }
 
-fn figures(prepared: Option<&Prepared>, finished: Option<&Report>) -> Vec<Figure> {
-    let mut figures = Vec::new();
-    let mut add = |variable, metric, unit, help, value: String| {
-        figures.push(Figure { variable, metric, unit, help, value });
-    };
-    let (bytes, seconds) = (Some("bytes"), Some("seconds"));
-    if let Some(prepared) = prepared {
-        let Prepared { specs_needed, specs_reused, specs_fetched, specs_to_build, totals } = prepared;
-        let text = |number: &u64| number.to_string();
-        add(
-            "LARDER_HIT_RATIO",
-            "larder_hit_ratio",
-            Some("ratio"),
-            "The part of the needed bytes that a cache had.",
-            format!("{:.4}", prepared.hit_ratio()),
-        );
-        add(
-            "LARDER_BYTES_NEEDED",
-            "larder_needed_bytes",
-            bytes,
-            "Binaries that the job needed.",
-            text(&totals.bytes_needed),
-        );
-        add(
-            "LARDER_BYTES_REUSED",
-            "larder_reused_bytes",
-            bytes,
-            "Of those, what a cache had.",
-            text(&totals.bytes_reused),
-        );
-        add(
-            "LARDER_BYTES_FETCHED",
-            "larder_fetched_bytes",
-            bytes,
-            "Of those, what was downloaded.",
-            text(&totals.bytes_fetched),
-        );
-        add(
-            "LARDER_METADATA_BYTES",
-            "larder_metadata_bytes",
-            bytes,
-            "Downloaded metadata.",
-            text(&totals.metadata_bytes),
-        );
-        add("LARDER_REQUESTS", "larder_requests", None, "Requests to mirrors.", text(&totals.requests));
-        add("LARDER_SPECS_NEEDED", "larder_needed_specs", None, "Specs that the job needed.", text(specs_needed));
-        add("LARDER_SPECS_REUSED", "larder_reused_specs", None, "Of those, the ones from a cache.", text(specs_reused));
-        add(
-            "LARDER_SPECS_FETCHED",
-            "larder_fetched_specs",
-            None,
-            "Of those, the ones downloaded.",
-            text(specs_fetched),
-        );
-        add(
-            "LARDER_SPECS_TO_BUILD",
-            "larder_unbuilt_specs",
-            None,
-            "Of those, the ones in no mirror.",
-            text(specs_to_build),
-        );
-        add(
-            "LARDER_SECONDS",
-            "larder_prepare_seconds",
-            seconds,
-            "How long prepare took.",
-            format!("{:.3}", totals.seconds),
-        );
-    }
-    if let Some(Report { caches, totals, .. }) = finished {
-        let sum = |of: fn(&crate::report::CacheReport) -> u64| caches.iter().map(of).sum::<u64>().to_string();
-        add("LARDER_CACHE_BYTES", "larder_cache_bytes", bytes, "What the caches hold.", sum(|cache| cache.bytes));
-        add(
-            "LARDER_BYTES_REMOVED",
-            "larder_removed_bytes",
-            bytes,
-            "What pruning removed.",
-            sum(|cache| cache.removed_bytes),
-        );
-        add(
-            "LARDER_BLOBS_REMOVED",
-            "larder_removed_blobs",
-            None,
-            "How many blobs pruning removed.",
-            sum(|cache| cache.removed),
-        );
-        let uploads = sum(|cache| u64::from(!matches!(cache.uploads, None | Some(Uploads::No))));
-        add("LARDER_CACHES_UPLOADED", "larder_uploaded_caches", None, "How many caches the runner uploads.", uploads);
-        add(
-            "LARDER_FINISH_SECONDS",
-            "larder_finish_seconds",
-            seconds,
-            "How long finish took.",
-            format!("{:.3}", totals.seconds),
-        );
-    }
-    figures
+fn figures(prepared: Option<&Prepared>, finished: Option<&Report>) -> impl Iterator<Item = (Name, String)> {
+    let prepared = prepared.map(|prepared| PREPARE.into_iter().zip(of_prepare(prepared)));
+    let finished = finished.map(|finished| FINISH.into_iter().zip(of_finish(finished)));
+    prepared.into_iter().flatten().chain(finished.into_iter().flatten())
+}
+
+fn of_prepare(prepared: &Prepared) -> [String; 11] {
+    let Prepared { specs_needed, specs_reused, specs_fetched, specs_to_build, totals } = prepared;
+    let Totals { bytes_needed, bytes_reused, bytes_fetched, metadata_bytes, requests, seconds, .. } = totals;
+    let [needed, reused, fetched, metadata] =
+        [bytes_needed, bytes_reused, bytes_fetched, metadata_bytes].map(u64::to_string);
+    let [specs, of_cache, downloaded, unbuilt] =
+        [specs_needed, specs_reused, specs_fetched, specs_to_build].map(u64::to_string);
+    let (ratio, seconds) = (format!("{:.4}", hit_ratio(prepared)), format!("{seconds:.3}"));
+    [ratio, needed, reused, fetched, metadata, requests.to_string(), specs, of_cache, downloaded, unbuilt, seconds]
+}
+
+fn of_finish(finished: &Report) -> [String; 5] {
+    let sum = |of: fn(&CacheReport) -> u64| finished.caches.iter().map(of).sum::<u64>().to_string();
+    let uploaded = sum(|cache| u64::from(!matches!(cache.uploads, None | Some(Uploads::No))));
+    let [held, removed, blobs] =
+        [sum(|cache| cache.bytes), sum(|cache| cache.removed_bytes), sum(|cache| cache.removed)];
+    [held, removed, blobs, uploaded, format!("{:.3}", finished.totals.seconds)]
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::report::CacheReport;
-    use crate::runner::metrics::*;
+    use super::*;
 
     fn prepared(bytes_needed: u64) -> Prepared {
         let totals = Totals {
@@ -257,6 +176,6 @@ mod tests {
 
     #[test]
     fn a_job_that_needs_nothing_hits_always() {
-        assert!((prepared(0).hit_ratio() - 1.0).abs() < f64::EPSILON);
+        assert!((hit_ratio(&prepared(0)) - 1.0).abs() < f64::EPSILON);
     }
 }

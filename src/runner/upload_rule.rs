@@ -27,9 +27,9 @@ use fs_err as fs;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::fs::{Kind, entries};
 use crate::report::{UploadReason, Uploads};
-use crate::store::records::FILE_NAME;
-use crate::store::scan::entries;
+use crate::store::FILE_NAME;
 use crate::types::Sha256Digest;
 use crate::types::UploadCause;
 
@@ -46,20 +46,9 @@ pub struct TreeEntry {
     /// Its path below the cache folder; empty for the folder itself.
     pub path: PathBuf,
     /// What it is.
-    pub shape: Shape,
+    pub kind: Kind,
     /// When it was last changed.
     pub modified: Timestamp,
-}
-
-/// What an entry of a cache folder is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// A folder.
-    Folder,
-    /// A regular file of so many bytes.
-    File(u64),
-    /// A link, or something stranger still.
-    Other,
 }
 
 /// What a folder is made of, which tells what an entry of it is.
@@ -99,19 +88,15 @@ pub fn walk(root: &Path) -> io::Result<Vec<TreeEntry>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        let shape = match meta.file_type() {
-            kind if kind.is_dir() => Shape::Folder,
-            kind if kind.is_file() => Shape::File(meta.len()),
-            _ => Shape::Other,
+        let kind = match meta.file_type() {
+            kind if kind.is_dir() => Kind::Folder,
+            kind if kind.is_file() => Kind::File(meta.len()),
+            _ => Kind::Other,
         };
-        if shape == Shape::Folder {
+        if kind == Kind::Folder {
             to_do.extend(entries(&full)?.iter().filter_map(|below| below.strip_prefix(root).ok().map(Path::to_owned)));
         }
-        found.push(TreeEntry {
-            path,
-            shape,
-            modified: Timestamp::try_from(meta.modified()?).unwrap_or(Timestamp::MAX),
-        });
+        found.push(TreeEntry { path, kind, modified: Timestamp::try_from(meta.modified()?).unwrap_or(Timestamp::MAX) });
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
@@ -145,9 +130,9 @@ pub fn judge(tree: &[TreeEntry], restored: Restored, contents: Contents) -> Verd
 }
 
 fn cause_of(entry: &TreeEntry, contents: Contents, is_explained: impl Fn(&TreeEntry) -> bool) -> Option<UploadCause> {
-    match entry.shape {
-        Shape::Folder if is_explained(entry) => None,
-        Shape::Folder => Some(UploadCause::RemovedBlobs),
+    match entry.kind {
+        Kind::Folder if is_explained(entry) => None,
+        Kind::Folder => Some(UploadCause::RemovedBlobs),
         _ if is_blob(entry, contents) => Some(UploadCause::NewBlobs),
         _ if is_record(entry, contents) => Some(UploadCause::Records),
         _ => Some(UploadCause::Foreign),
@@ -157,7 +142,7 @@ fn cause_of(entry: &TreeEntry, contents: Contents, is_explained: impl Fn(&TreeEn
 fn is_blob(entry: &TreeEntry, contents: Contents) -> bool {
     let is_archive = || {
         let is_spack = entry.path.extension().is_some_and(|extension| extension == "spack");
-        entry.path.starts_with("build_cache") && is_spack && matches!(entry.shape, Shape::File(_))
+        entry.path.starts_with("build_cache") && is_spack && matches!(entry.kind, Kind::File(_))
     };
     digest_of(entry).is_some() || (contents == Contents::Mirror && is_archive())
 }
@@ -168,13 +153,13 @@ fn is_record(entry: &TreeEntry, contents: Contents) -> bool {
         Contents::Blobs => entry.path == Path::new(FILE_NAME),
         Contents::Mirror => {
             let is_metadata = entry.path.starts_with("v3/manifests/spec") || entry.path.starts_with("build_cache");
-            is_metadata && matches!(entry.shape, Shape::File(_))
+            is_metadata && matches!(entry.kind, Kind::File(_))
         }
     }
 }
 
 fn digest_of(entry: &TreeEntry) -> Option<Sha256Digest> {
-    let is_blob = entry.path.starts_with("blobs/sha256") && matches!(entry.shape, Shape::File(_));
+    let is_blob = entry.path.starts_with("blobs/sha256") && matches!(entry.kind, Kind::File(_));
     entry.path.file_name()?.to_str()?.parse().ok().filter(|_| is_blob)
 }
 
@@ -182,7 +167,7 @@ fn reason<'a>(cause: UploadCause, entries: impl Iterator<Item = &'a TreeEntry>) 
     let mut found = UploadReason { cause, entries: 0, bytes: 0, example: None };
     for entry in entries {
         found.entries += 1;
-        if let Shape::File(bytes) = entry.shape {
+        if let Kind::File(bytes) = entry.kind {
             found.bytes += bytes;
         }
         found.example.get_or_insert_with(|| match entry.path.to_string_lossy() {
@@ -204,14 +189,14 @@ mod tests {
     }
 
     fn tree(rows: &[(&str, i64)]) -> Vec<TreeEntry> {
-        let shape = |path: &str| match path {
-            "" | "blobs" | "blobs/sha256" | "blobs/sha256/ab" => Shape::Folder,
-            "link" => Shape::Other,
-            _ => Shape::File(7),
+        let kind = |path: &str| match path {
+            "" | "blobs" | "blobs/sha256" | "blobs/sha256/ab" => Kind::Folder,
+            "link" => Kind::Other,
+            _ => Kind::File(7),
         };
         let entry = |(path, modified): &(&str, i64)| TreeEntry {
             path: path.into(),
-            shape: shape(path),
+            kind: kind(path),
             modified: second(*modified),
         };
         rows.iter().map(entry).collect()

@@ -7,20 +7,19 @@ use fs_err as fs;
 
 use crate::fs::Kind;
 use crate::types::Sha256Digest;
-use crate::verified::{BlobError, Mismatch, verify_reader};
-use crate::verified::{Expected, Size};
+use crate::verified::{BlobError, Expected, Mismatch, Size, Verified, verify_reader};
 
 /// A blob of a cache whose bytes were read in this run and found right, or written by it.
 #[derive(Clone, Debug)]
-pub struct StoredBlob {
-    pub(super) digest: Sha256Digest,
-    pub(super) bytes: u64,
-    pub(super) path: PathBuf,
+pub(crate) struct StoredBlob {
+    digest: Sha256Digest,
+    bytes: u64,
+    path: PathBuf,
 }
 
 /// What a look at a blob showed.
 #[derive(Clone, Debug)]
-pub enum Validation {
+pub(crate) enum Validation {
     /// Its bytes are right.
     Intact(StoredBlob),
     /// There is none, or one of another size than the one that is asked for, although it is what its name says.
@@ -31,7 +30,7 @@ pub enum Validation {
 
 /// What is wrong with a blob, and which file it is that was looked at.
 #[derive(Clone, Debug)]
-pub struct Damage {
+pub(crate) struct Damage {
     reason: String,
     file: Option<FileIdentity>,
 }
@@ -46,7 +45,7 @@ struct FileIdentity {
 
 impl Damage {
     /// What is wrong, in words.
-    pub fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         &self.reason
     }
 
@@ -57,6 +56,11 @@ impl Damage {
 }
 
 impl StoredBlob {
+    /// A blob that was verified and has its name.
+    pub(super) fn of(verified: Verified, path: PathBuf) -> Self {
+        Self { digest: verified.digest(), bytes: verified.bytes(), path }
+    }
+
     /// Read what lies at `path` and compare. `found` is what the caller saw there, without following a link in any part of
     /// the path that is not to be trusted.
     pub(crate) fn validate(
@@ -72,10 +76,7 @@ impl StoredBlob {
             Kind::File(_) => fs::File::open(path)?,
         };
         Ok(match verify_reader(file, expected, on_bytes) {
-            Ok(verified) => {
-                let (digest, bytes, path) = (verified.digest(), verified.bytes(), path.to_owned());
-                Validation::Intact(Self { digest, bytes, path })
-            }
+            Ok(verified) => Validation::Intact(Self::of(verified, path.to_owned())),
             // Metadata with a false size must not have a good blob removed, which others use: the file is what its name says,
             // and nobody has what this metadata asks for.
             Err(BlobError::Mismatch(Mismatch::TooLong { .. } | Mismatch::TooShort { .. }))
@@ -90,17 +91,17 @@ impl StoredBlob {
     }
 
     /// Its digest.
-    pub fn digest(&self) -> Sha256Digest {
+    pub(crate) fn digest(&self) -> Sha256Digest {
         self.digest
     }
 
     /// Its size in bytes.
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Where it lies.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -1,4 +1,4 @@
-//! Why a cache folder can't be used.
+//! Why a store can't be used.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// A cache folder that can't be used as it is.
+use crate::transport::TransportError;
+
+/// A store that can't be used as it is.
 #[derive(Debug, Error, Diagnostic)]
-pub enum CacheError {
+pub enum StoreError {
     /// The folder, or one above it within the project, is a link: what is written there would end up somewhere else.
     #[error("`{}` is a symbolic link or not a folder", path.display())]
     #[diagnostic(help(
         "a restored archive can make a link lead anywhere, so larder follows none. Remove it, or name the real folder under \
-         `path:` of the cache in larder.yaml"
+         `path:` in larder.yaml"
     ))]
     NotAFolder {
         /// The link.
@@ -22,7 +24,7 @@ pub enum CacheError {
     /// A folder with files that larder did not put there.
     #[error("`{}` holds files, but larder did not make it: it has no `larder.json`", path.display())]
     #[diagnostic(help(
-        "larder never touches a folder of somebody else. Name an empty or new folder under `path:` of the cache in larder.yaml"
+        "larder never touches a folder that it did not make. Name an empty or new folder under `path:` of the cache in larder.yaml"
     ))]
     Foreign {
         /// The folder.
@@ -40,16 +42,26 @@ pub enum CacheError {
         known: u64,
     },
     /// A file or folder can't be read or written.
-    #[error("can't {what} in cache `{cache}`")]
+    #[error("can't {what} in {store}")]
     #[diagnostic(help("{}", hint(source)))]
     Io {
-        /// The cache's name.
-        cache: String,
+        /// What it is, and its name.
+        store: String,
         /// What was tried.
         what: &'static str,
         /// Why it failed; names the path.
         #[source]
         source: io::Error,
+    },
+    /// An object store does not do what it is asked.
+    #[error("can't work on cache `{cache}`")]
+    Remote {
+        /// Its name.
+        cache: String,
+        /// Why.
+        #[source]
+        #[diagnostic_source]
+        source: TransportError,
     },
 }
 

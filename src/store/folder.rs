@@ -1,193 +1,211 @@
-//! The folder: blobs go in verified and come out verified.
+//! A cache that is a folder: blobs go in verified and come out verified.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
-use crate::fs::{Kind, kind};
-use crate::store::blob::{Damage, StoredBlob, Validation};
-use crate::store::records::{FILE_NAME, FORMAT, MAX_BYTES, RecordChanges, Records};
-use crate::store::scan::{Contents, entries, scan};
-use crate::store::{CacheError, CacheLock, DownloadLock, Exclusion, download_lock};
+use super::blob::{Damage, StoredBlob, Validation};
+use super::download_lock::{self, DownloadLock};
+use super::error::StoreError;
+use super::inventory::{Inventory, Item, Key, Purpose};
+use super::records::{self, RecordChanges, Records};
+use super::scan::{Contents, scan};
+use crate::fs::{Exclusion, Folder, Kind, Lock, Obstacle, entries, kind, patiently};
+use crate::report::{BlobReport, CacheReport};
 use crate::transport::Partial;
 use crate::types::{MirrorPath, Sha256Digest};
 use crate::verified::{Expected, VerifiedBlob};
 
 /// One cache folder.
 #[derive(Clone, Debug)]
-pub struct Cache {
+pub(crate) struct Cache {
     name: String,
-    root: PathBuf,
-    project: PathBuf,
+    folder: Folder,
 }
 
 /// What a folder is, to larder.
 #[derive(Clone, Copy, PartialEq)]
 enum Owner {
-    /// Nobody's: missing or empty.
+    /// It is missing or empty.
     Nobody,
-    /// larder's.
     Larder,
-    /// Somebody else's.
     Foreign,
 }
 
 impl Cache {
     /// The cache at `root`. Folders between `project` and `root` must not be links either: an archive could hold one.
-    /// Fails for a folder that is somebody else's; a missing one is an empty cache.
-    pub fn open(name: &str, root: &Path, project: &Path) -> Result<Self, CacheError> {
-        let cache = Self { name: name.to_owned(), root: root.to_owned(), project: project.to_owned() };
-        cache.refuse_links()?;
+    /// Fails for a folder that larder did not make; a missing one is an empty cache.
+    pub(crate) fn open(name: &str, root: &Path, project: &Path) -> Result<Self, StoreError> {
+        let cache = Self { name: name.to_owned(), folder: Folder::at(root) };
+        if let Some(path) = cache.folder.first_link(project).map_err(cache.failed("look"))? {
+            return Err(StoreError::NotAFolder { path });
+        }
         if cache.owner()? == Owner::Foreign {
-            return Err(CacheError::Foreign { path: root.to_owned() });
+            return Err(StoreError::Foreign { path: root.to_owned() });
         }
         Ok(cache)
     }
 
     /// Its name in the configuration.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Its folder.
-    pub fn root(&self) -> &Path {
-        &self.root
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.root()
     }
 
-    /// Take its lock, waiting for it.
-    pub fn lock(&self, exclusion: Exclusion, on_wait: impl FnOnce()) -> Result<CacheLock, CacheError> {
-        CacheLock::acquire(&self.root, exclusion, on_wait).map_err(self.failed("lock"))
+    /// Take its lock, waiting for it; `on_wait` is called once if that takes a while.
+    ///
+    /// Everything that adds blobs holds it shared: blobs appear by renaming, so any number of jobs may add at once. Pruning holds
+    /// it exclusively: a blob that another job just verified must not vanish before that job has linked it. The lock lies beside
+    /// the cache folder, never in it: a lock file in it would make the runner upload again.
+    pub(crate) fn lock(&self, exclusion: Exclusion, on_wait: impl FnOnce()) -> Result<Lock, StoreError> {
+        let lock = self.lock_while(exclusion, patiently(on_wait))?;
+        // A patient wait has no other end.
+        lock.ok_or_else(|| self.failed("lock")(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Take it exclusively if it can be had by then.
+    pub(crate) fn lock_until(&self, deadline: Instant) -> Result<Option<Lock>, StoreError> {
+        self.lock_while(Exclusion::Exclusive, || Instant::now() < deadline)
+    }
+
+    fn lock_while(&self, exclusion: Exclusion, keep_waiting: impl FnMut() -> bool) -> Result<Option<Lock>, StoreError> {
+        Lock::take(&self.beside(".lock"), exclusion, keep_waiting).map_err(self.failed("lock"))
+    }
+
+    /// The lock of the records alone. It is held for the moment of writing, so that a job that writes down what it used does not
+    /// wait for one that is still downloading.
+    fn lock_records(&self) -> io::Result<Option<Lock>> {
+        Lock::take(&self.beside(".records.lock"), Exclusion::Exclusive, || true)
+    }
+
+    /// A path beside the folder: its name with something behind it.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.root().as_os_str().to_owned();
+        path.push(suffix);
+        PathBuf::from(path)
     }
 
     /// Claim a blob that is to be downloaded. Blocks while another job has it.
-    pub fn claim(&self, digest: Sha256Digest) -> DownloadLock {
-        DownloadLock::wait_for(&self.root, digest)
+    pub(crate) fn claim(&self, digest: Sha256Digest) -> DownloadLock {
+        DownloadLock::wait_for(&self.fetching(), digest)
     }
 
     /// The size of the file under a blob's name, unread, or `None` where there is no regular file.
-    pub fn size_of(&self, digest: Sha256Digest) -> Option<u64> {
-        match self.kind_of(digest) {
-            Ok(Kind::File(bytes)) => Some(bytes),
-            _ => None,
-        }
+    pub(crate) fn size_of(&self, digest: Sha256Digest) -> Option<u64> {
+        self.folder.size_of(&MirrorPath::of_blob(digest))
     }
 
     /// Read a blob once and compare. Changes nothing.
-    pub fn validate(&self, expected: Expected, on_bytes: &dyn Fn(usize)) -> Result<Validation, CacheError> {
-        let path = self.path_of(expected.digest);
-        match self.kind_of(expected.digest).map_err(self.failed("look at a blob"))? {
-            Kind::Missing => Ok(Validation::Missing),
-            found => StoredBlob::validate(&path, found, expected, on_bytes).map_err(self.failed("read a blob")),
-        }
+    pub(crate) fn validate(&self, expected: Expected, on_bytes: &dyn Fn(usize)) -> Result<Validation, StoreError> {
+        let path = MirrorPath::of_blob(expected.digest);
+        let found = self.folder.kind_of(&path).map_err(self.failed("look at a blob"))?;
+        StoredBlob::validate(&self.folder.path_of(&path), found, expected, on_bytes).map_err(self.failed("read a blob"))
     }
 
-    /// The file of a blob, to be copied elsewhere by somebody who hashes it; `None` where there is no regular file.
-    pub fn read(&self, digest: Sha256Digest) -> Result<Option<(fs::File, u64)>, CacheError> {
-        let failed = self.failed("read a blob");
-        match self.kind_of(digest).map_err(&failed)? {
-            Kind::File(bytes) => Ok(Some((fs::File::open(self.path_of(digest)).map_err(&failed)?, bytes))),
-            _ => Ok(None),
-        }
+    /// The file of a blob, to be copied elsewhere and hashed there; `None` where there is no regular file.
+    pub(crate) fn read(&self, digest: Sha256Digest) -> Result<Option<(fs::File, u64)>, StoreError> {
+        let read = || -> io::Result<_> {
+            let Some(file) = self.folder.open(&MirrorPath::of_blob(digest))? else { return Ok(None) };
+            let bytes = file.metadata()?.len();
+            Ok(Some((file, bytes)))
+        };
+        read().map_err(self.failed("read a blob"))
     }
 
     /// Give a verified blob its name. The folder is made, and marked as larder's, if this is its first.
-    pub fn insert(&self, blob: VerifiedBlob, staging: &Path) -> Result<StoredBlob, CacheError> {
+    pub(crate) fn insert(&self, blob: VerifiedBlob, staging: &Path) -> Result<StoredBlob, StoreError> {
         let verified = blob.verified();
-        let path = self.path_of(verified.digest());
-        let insert = || -> io::Result<()> {
+        let insert = || -> io::Result<PathBuf> {
             self.adopt(staging)?;
-            self.make_folders(verified.digest())?;
-            // A file or a link is replaced in one step by the renaming: another job may be using it. Only a folder is in
-            // the way.
-            if kind(&path)? == Kind::Folder {
-                crate::fs::remove(&path)?;
-            }
-            crate::fs::publish(blob.into_file(), &path)
+            self.folder.publish(blob.into_file(), &MirrorPath::of_blob(verified.digest()), Obstacle::Remove)
         };
-        insert().map_err(self.failed("store a blob"))?;
-        Ok(StoredBlob { digest: verified.digest(), bytes: verified.bytes(), path })
+        let path = insert().map_err(self.failed("store a blob"))?;
+        Ok(StoredBlob::of(verified, path))
     }
 
-    /// Remove what lies under a blob's name; a link itself, never its target. Says whether there was something.
-    pub fn remove(&self, digest: Sha256Digest) -> Result<bool, CacheError> {
-        let path = self.path_of(digest);
-        let remove = || -> io::Result<bool> {
-            if self.kind_of(digest)? == Kind::Missing {
-                return Ok(false);
-            }
-            crate::fs::remove(&path)?;
-            // An empty folder would stay in every archive from now on. It may well hold another blob: then this fails.
-            let _ = path.parent().map(fs::remove_dir);
-            Ok(true)
-        };
-        remove().map_err(self.failed("remove a blob"))
+    /// Remove what lies under a blob's name. Says whether there was something.
+    pub(crate) fn remove(&self, digest: Sha256Digest) -> Result<bool, StoreError> {
+        self.folder.remove(&MirrorPath::of_blob(digest)).map_err(self.failed("remove a blob"))
     }
 
     /// Remove a blob that was found damaged, unless another job has replaced it by now.
-    pub fn remove_damaged(&self, digest: Sha256Digest, damage: &Damage) -> Result<(), CacheError> {
-        if damage.is_of(&self.path_of(digest)) {
+    pub(crate) fn remove_damaged(&self, digest: Sha256Digest, damage: &Damage) -> Result<(), StoreError> {
+        if damage.is_of(&self.folder.path_of(&MirrorPath::of_blob(digest))) {
             self.remove(digest)?;
         }
         Ok(())
     }
 
-    /// Remove all blobs and records. The folder goes as well unless something of somebody else is in it.
-    pub fn empty(&self) -> Result<(), CacheError> {
+    /// Remove all blobs and records. The folder goes as well unless something that is not larder's is in it.
+    pub(crate) fn empty(&self) -> Result<(), StoreError> {
         for blob in self.contents()?.blobs {
             self.remove(blob.digest)?;
         }
-        let remove = || -> io::Result<()> {
-            if self.is_marked() {
-                fs::remove_file(self.root.join(FILE_NAME))?;
-            }
-            for folder in ["blobs/sha256", "blobs", ""] {
-                // Fails where it is not empty, and then it is to stay.
-                let _ = fs::remove_dir(self.root.join(folder));
-            }
-            Ok(())
-        };
-        remove().map_err(self.failed("remove the records"))
+        self.folder.remove(&marker()).map_err(self.failed("remove the records"))?;
+        // Fails where it is not empty, and then it is to stay.
+        let _ = fs::remove_dir(self.root());
+        self.remove_leftovers(Duration::ZERO)
     }
 
     /// Whether the folder carries larder's mark. Without it nothing in it is pruned.
-    pub fn is_marked(&self) -> bool {
-        matches!(kind(&self.root.join(FILE_NAME)), Ok(Kind::File(_)))
+    pub(crate) fn is_marked(&self) -> bool {
+        self.folder.size_of(&marker()).is_some()
     }
 
     /// Whether anything at all lies under a blob's name: a link, say.
-    pub fn holds_something(&self, digest: Sha256Digest) -> bool {
-        !matches!(self.kind_of(digest), Ok(Kind::Missing))
+    pub(crate) fn holds_something(&self, digest: Sha256Digest) -> bool {
+        !matches!(self.folder.kind_of(&MirrorPath::of_blob(digest)), Ok(Kind::Missing))
     }
 
     /// Everything in the folder.
-    pub fn contents(&self) -> Result<Contents, CacheError> {
-        scan(&self.root).map_err(self.failed("list blobs"))
+    pub(crate) fn contents(&self) -> Result<Contents, StoreError> {
+        scan(&self.folder).map_err(self.failed("list blobs"))
     }
 
-    /// The records, and a complaint where the file is damaged and counts as empty.
-    pub fn records(&self) -> Result<(Records, Option<String>), CacheError> {
-        let path = self.root.join(FILE_NAME);
-        let text = match crate::fs::read_capped(&path, MAX_BYTES) {
-            Ok(Some(text)) => text,
-            Ok(None) => return Ok((Records::default(), None)),
-            Err(error) => return Ok((Records::default(), Some(error.to_string()))),
-        };
-        let version = serde_json::from_slice::<serde_json::Value>(&text)
-            .ok()
-            .and_then(|value| value.get("version").and_then(serde_json::Value::as_u64));
-        if let Some(found) = version.filter(|version| *version > FORMAT) {
-            return Err(CacheError::Format { path, found, known: FORMAT });
-        }
-        match serde_json::from_slice(&text) {
-            Ok(records) => Ok((records, None)),
-            Err(error) => Ok((Records::default(), Some(format!("{}: {error}", path.display())))),
-        }
+    /// The same with what the records say of it.
+    pub(crate) fn inventory(&self) -> Result<Inventory, StoreError> {
+        let (records, damaged_records) = self.records()?;
+        let Contents { blobs, foreign } = self.contents()?;
+        let stale_records = records.len() > blobs.iter().filter(|blob| records.get(blob.digest).is_some()).count();
+        let items = blobs.into_iter().map(|blob| {
+            let (digest, bytes, record) = (blob.digest, blob.bytes, records.get(blob.digest));
+            let last_used = record.map_or(blob.modified, |record| record.last_used);
+            let requests = record.map(|record| record.requests.clone()).unwrap_or_default();
+            let purpose = record.map_or(Purpose::UnknownSince(blob.modified), |_| Purpose::Known);
+            let report = BlobReport { digest, bytes, intact: None, last_used, requests };
+            Item {
+                key: Key::Blob(digest),
+                blobs: vec![report],
+                files: Vec::new(),
+                bytes,
+                last_used,
+                purpose,
+                damage: None,
+            }
+        });
+        let items = items.collect();
+        Ok(Inventory { items, strays: Vec::new(), foreign, damaged_records, stale_records })
+    }
+
+    /// A report of it with so many bytes in so many blobs.
+    pub(crate) fn report(&self, bytes: u64, blobs: u64) -> CacheReport {
+        let (name, path) = (self.name.clone(), self.root().display().to_string());
+        CacheReport { name, path, bytes, blobs, ..CacheReport::default() }
+    }
+
+    /// The records, and what is wrong where the file is damaged and counts as empty.
+    pub(crate) fn records(&self) -> Result<(Records, Option<String>), StoreError> {
+        Records::read(&self.folder.path_of(&marker()))
     }
 
     /// Change the records. Writes only if there is something new, and says whether it did.
-    pub fn update_records(&self, changes: &RecordChanges, staging: &Path) -> Result<bool, CacheError> {
+    pub(crate) fn update_records(&self, changes: &RecordChanges, staging: &Path) -> Result<bool, StoreError> {
         self.replace_records(|old| old.changed(changes), staging)
     }
 
@@ -195,98 +213,61 @@ impl Cache {
         &self,
         change: impl FnOnce(&Records) -> Records,
         staging: &Path,
-    ) -> Result<bool, CacheError> {
-        let _lock = CacheLock::acquire_records(&self.root).map_err(self.failed("lock"))?;
+    ) -> Result<bool, StoreError> {
+        let _lock = self.lock_records().map_err(self.failed("lock"))?;
         let (old, damage) = self.records()?;
         let new = change(&old);
-        let nothing_to_say = new == Records::default() && kind(&self.root).ok() == Some(Kind::Missing);
+        let nothing_to_say = new == Records::default() && kind(self.root()).ok() == Some(Kind::Missing);
         if (new == old && damage.is_none()) || nothing_to_say {
             return Ok(false);
         }
-        let write = || -> io::Result<()> {
-            fs::create_dir_all(&self.root)?;
-            let path = self.root.join(FILE_NAME);
-            if !matches!(kind(&path)?, Kind::File(_) | Kind::Missing) {
-                crate::fs::remove(&path)?;
-            }
-            crate::fs::write_atomically(&path, &new.to_json(), &self.staging(staging)?)
-        };
-        write().map_err(self.failed("write the records"))?;
+        self.write_records(&new, staging).map_err(self.failed("write the records"))?;
         Ok(true)
+    }
+
+    fn write_records(&self, records: &Records, staging: &Path) -> io::Result<()> {
+        let place = self.folder.make_place(&marker(), Obstacle::Remove)?;
+        crate::fs::write_atomically(&place, &records.to_json(), &self.staging(staging)?)
     }
 
     /// A folder for unfinished files on the cache's own file system: `preferred` (in the job folder) where possible, else
     /// one beside the cache, since a blob can't be renamed from one file system to another.
-    pub fn staging(&self, preferred: &Path) -> io::Result<PathBuf> {
-        let existing = self.root.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    pub(crate) fn staging(&self, preferred: &Path) -> io::Result<PathBuf> {
+        let existing = self.root().ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
         if same_file_system(existing, preferred) {
             return Ok(preferred.to_owned());
         }
-        let mut beside = self.root.as_os_str().to_owned();
-        beside.push(".partial");
-        let beside = PathBuf::from(beside);
         // Where the cache is itself a mount point, its parent is on another file system: then there is no way around the
         // inside. Leftovers there are foreign entries, and harmless.
-        let folder = match self.root.parent() {
-            Some(parent) if same_file_system(existing, parent) => beside,
-            _ => self.root.join(".partial"),
+        let folder = match self.root().parent() {
+            Some(parent) if same_file_system(existing, parent) => self.beside(".partial"),
+            _ => self.root().join(".partial"),
         };
         fs::create_dir_all(&folder)?;
         Ok(folder)
     }
 
     /// Where a blob is to grow: in a file that the next run can go on with if it is claimed, else in one without a future.
-    pub fn partial(&self, claim: Option<&DownloadLock>, preferred: &Path) -> io::Result<Partial> {
-        let staging = self.staging(preferred)?;
+    pub(crate) fn partial(&self, claim: Option<&DownloadLock>, preferred: &Path) -> Result<Partial, StoreError> {
+        let staging = self.staging(preferred).map_err(self.failed("make a folder for unfinished files"))?;
         let kept = claim.and_then(DownloadLock::partial_file);
         let kept = kept.filter(|path| path.parent().is_some_and(|folder| same_file_system(folder, &staging)));
         Ok(kept.map_or(Partial::Scratch(staging), Partial::Kept))
     }
 
-    /// Remove what was left of blobs that nobody has been fetching for as long as this.
-    pub fn remove_leftovers(&self, unused_for: Duration) -> Result<(), CacheError> {
-        download_lock::remove_leftovers(&self.root, unused_for).map_err(self.failed("remove unfinished blobs"))
+    /// Remove what was left of blobs that no job has been fetching for as long as this.
+    pub(crate) fn remove_leftovers(&self, unused_for: Duration) -> Result<(), StoreError> {
+        download_lock::remove_leftovers(&self.fetching(), unused_for).map_err(self.failed("remove unfinished blobs"))
     }
 
-    pub(crate) fn path_of(&self, digest: Sha256Digest) -> PathBuf {
-        MirrorPath::of_blob(digest).below(&self.root)
+    /// Where the download locks, and the blobs that are not complete, lie.
+    fn fetching(&self) -> PathBuf {
+        self.beside(".fetching")
     }
 
-    /// What lies under a blob's name, seen without following a link in any part below the cache's root.
-    pub(crate) fn kind_of(&self, digest: Sha256Digest) -> io::Result<Kind> {
-        let mut path = self.root.clone();
-        let blob = MirrorPath::of_blob(digest);
-        let mut parts = blob.parts().peekable();
-        while let Some(part) = parts.next() {
-            path.push(part);
-            let found = kind(&path)?;
-            if parts.peek().is_none() || found != Kind::Folder {
-                // A link in place of a folder: nothing below it is ours.
-                return Ok(if parts.peek().is_none() { found } else { Kind::Missing });
-            }
-        }
-        Ok(Kind::Missing)
-    }
-
-    /// Make the folders of a blob. What stands in their way (a link, a file) was put there by somebody else.
-    fn make_folders(&self, digest: Sha256Digest) -> io::Result<()> {
-        let mut path = self.root.clone();
-        let blob = MirrorPath::of_blob(digest);
-        let parts: Vec<&str> = blob.parts().collect();
-        for part in &parts[..parts.len() - 1] {
-            path.push(part);
-            match kind(&path)? {
-                Kind::Folder => continue,
-                Kind::Missing => {}
-                Kind::File(_) | Kind::Other => fs::remove_file(&path)?,
-            }
-            match fs::create_dir(&path) {
-                // Another job was faster.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => result?,
-            }
-        }
-        Ok(())
+    /// The folder, for what knows the cache's layout: archives.
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
     }
 
     /// Mark the folder as larder's before the first blob is in it: a run that is killed leaves a cache, not a foreign folder.
@@ -295,51 +276,33 @@ impl Cache {
             return Ok(());
         }
         // Looked at again under the lock: another job may have marked it, and recorded something, in the meantime.
-        let _lock = CacheLock::acquire_records(&self.root)?;
-        if self.is_marked() {
-            return Ok(());
-        }
-        let marker = self.root.join(FILE_NAME);
-        fs::create_dir_all(&self.root)?;
-        crate::fs::remove(&marker)?;
-        crate::fs::write_atomically(&marker, &Records::default().to_json(), &self.staging(staging)?)
+        let _lock = self.lock_records()?;
+        if self.is_marked() { Ok(()) } else { self.write_records(&Records::default(), staging) }
     }
 
     /// A folder without marker still is larder's if it holds nothing but `blobs/`: an archive that was restored only
     /// half-way. Pruning removes nothing but files that are named as blobs are.
-    fn owner(&self) -> Result<Owner, CacheError> {
-        let look = || -> io::Result<Owner> {
-            let names = entries(&self.root)?;
-            let mut owner = Owner::Nobody;
-            for path in names {
-                match path.file_name().and_then(|name| name.to_str()) {
-                    Some(FILE_NAME) => return Ok(Owner::Larder),
-                    Some("blobs" | ".partial") if owner != Owner::Foreign => owner = Owner::Larder,
-                    _ => owner = Owner::Foreign,
-                }
-            }
-            Ok(owner)
-        };
+    fn owner(&self) -> Result<Owner, StoreError> {
+        let mut owner = Owner::Nobody;
         // The marker may come late in the order of names, so a foreign entry alone does not decide.
-        look().map_err(self.failed("look"))
-    }
-
-    fn refuse_links(&self) -> Result<(), CacheError> {
-        // Above the project, and above a cache outside of it, links are the administrator's business.
-        let to_check: Vec<&Path> = self.root.ancestors().take_while(|folder| *folder != self.project).collect();
-        let to_check = if self.root.starts_with(&self.project) { &to_check[..] } else { &to_check[..1] };
-        for path in to_check {
-            match kind(path).map_err(self.failed("look"))? {
-                Kind::Folder | Kind::Missing => {}
-                Kind::File(_) | Kind::Other => return Err(CacheError::NotAFolder { path: (*path).to_owned() }),
+        for path in entries(self.root()).map_err(self.failed("look"))? {
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some(records::FILE_NAME) => return Ok(Owner::Larder),
+                Some("blobs" | ".partial") if owner != Owner::Foreign => owner = Owner::Larder,
+                _ => owner = Owner::Foreign,
             }
         }
-        Ok(())
+        Ok(owner)
     }
 
-    pub(crate) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> CacheError + '_ {
-        move |source| CacheError::Io { cache: self.name.clone(), what, source }
+    pub(crate) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> StoreError + '_ {
+        move |source| StoreError::Io { store: format!("cache `{}`", self.name), what, source }
     }
+}
+
+/// The records, whose file is larder's mark.
+fn marker() -> MirrorPath {
+    MirrorPath::new([records::FILE_NAME])
 }
 
 #[cfg(unix)]
@@ -356,7 +319,7 @@ fn same_file_system(_: &Path, _: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::folder::*;
+    use super::*;
     use crate::verified::BlobWriter;
     use crate::verified::Size;
     use sha2::{Digest as _, Sha256};
@@ -449,18 +412,18 @@ mod tests {
         fs::create_dir_all(folder.path().join("real/shared")).unwrap();
         std::os::unix::fs::symlink("real", folder.path().join("link")).unwrap();
         let error = Cache::open("shared", &folder.path().join("link/shared"), folder.path()).unwrap_err();
-        assert!(matches!(error, CacheError::NotAFolder { path } if path.ends_with("link")));
+        assert!(matches!(error, StoreError::NotAFolder { path } if path.ends_with("link")));
     }
 
     #[test]
-    fn a_folder_of_somebody_else_is_refused_and_half_a_restored_cache_is_not() {
+    fn a_foreign_folder_is_refused_and_half_a_restored_cache_is_not() {
         let fixture = fixture();
         let blob = fixture.insert(b"one");
         let root = fixture.cache.root().to_owned();
         fs::remove_file(root.join("larder.json")).unwrap();
         assert!(Cache::open("shared", &root, fixture.folder.path()).is_ok());
         fs::write(root.join("thesis.tex"), b"").unwrap();
-        assert!(matches!(Cache::open("shared", &root, fixture.folder.path()), Err(CacheError::Foreign { .. })));
+        assert!(matches!(Cache::open("shared", &root, fixture.folder.path()), Err(StoreError::Foreign { .. })));
         assert!(blob.path().exists());
     }
 
@@ -470,10 +433,10 @@ mod tests {
         fixture.insert(b"one");
         let path = fixture.cache.root().join("larder.json");
         fs::write(&path, b"{").unwrap();
-        let (records, complaint) = fixture.cache.records().unwrap();
+        let (records, damage) = fixture.cache.records().unwrap();
         assert_eq!(records, Records::default());
-        assert!(complaint.unwrap().contains("larder.json"));
+        assert!(damage.unwrap().contains("larder.json"));
         fs::write(&path, br#"{"version": 2, "news": []}"#).unwrap();
-        assert!(matches!(fixture.cache.records(), Err(CacheError::Format { found: 2, .. })));
+        assert!(matches!(fixture.cache.records(), Err(StoreError::Format { found: 2, .. })));
     }
 }

@@ -1,32 +1,48 @@
-//! A cache: a folder of blobs named by their sha256, and a file that says what they are for.
+//! The places that keep binaries between jobs.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`any`] | the three as one: list, verify, clean, prune, report |
+//! | [`folder`] | a folder that GitLab keeps: blobs, named by their sha256, and a file that says what they are for |
+//! | [`remote`] | the same in an object store |
+//! | [`built`] | what a pipeline built from source: a mirror in a folder |
+//! | [`policy`] | where `keep:` becomes a deletion |
+//! | [`inventory`] | what a store holds |
+//! | [`records`] | `larder.json` |
+//! | [`download_lock`] | one download of a blob at a time |
 //!
 //! ```text
 //! <cache>/larder.json                    format version and records; a folder without it is never pruned
 //! <cache>/blobs/sha256/ab/abcd…          regular files only
-//! <cache>.fetching/abcd…                 which blob is being downloaded by whom
+//! <cache>.fetching/abcd…                 which blob is being downloaded by which process
 //! <cache>.lock, <cache>.records.lock     advisory locks, beside the folder: in it, it would make the runner upload
 //! ```
 //!
-//! GitLab restores the folder from an archive that anybody with push rights may have written, so everything in it is
+//! GitLab restores a folder from an archive that anybody with push rights may have written, so everything in it is
 //! hostile: no link is followed, names are parsed, and a blob counts only after [`Cache::validate`] read it in this run.
-//! Bytes come in only as a [`VerifiedBlob`](crate::verified::VerifiedBlob) and go out only as a [`StoredBlob`]; neither can be made without hashing.
+//! Bytes come in only as a [`VerifiedBlob`](crate::verified::VerifiedBlob) and go out only as a [`StoredBlob`]; neither can be
+//! made without hashing.
 //!
 //! Reading changes nothing, not even a modification time: the runner uploads the whole cache again when any is newer.
 
+mod any;
 mod blob;
-pub mod built;
+pub(crate) mod built;
 mod download_lock;
 mod error;
 mod folder;
-mod lock;
-pub mod prune;
-pub(crate) mod records;
-pub(crate) mod scan;
+mod inventory;
+pub(crate) mod policy;
+mod records;
+mod remote;
+mod scan;
 
-pub use blob::{Damage, StoredBlob, Validation};
-pub use download_lock::DownloadLock;
-pub use error::CacheError;
-pub use folder::Cache;
-pub use lock::{CacheLock, Exclusion};
-pub use records::{Record, RecordChanges, Records, Use};
-pub use scan::{Contents, FoundBlob};
+pub(crate) use any::Store;
+pub(crate) use blob::{Damage, StoredBlob, Validation};
+pub(crate) use download_lock::DownloadLock;
+pub use error::StoreError;
+pub(crate) use folder::Cache;
+pub(crate) use inventory::{Inventory, Item, Key};
+pub(crate) use records::{FILE_NAME, MAX_BYTES, NotRecords, RecordChanges, Records, Use};
+pub(crate) use remote::{RemoteCache, Uses};
+pub(crate) use scan::FoundBlob;

@@ -7,10 +7,13 @@
 //! given age, since each writing of it makes the runner upload the whole cache.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::error::StoreError;
 
 use crate::types::{BlobRole, Request};
 use crate::types::{DagHash, PackageName, Sha256Digest, VersionText};
@@ -24,16 +27,25 @@ pub(crate) const FILE_NAME: &str = "larder.json";
 /// The most bytes of the file that are read: stops a hostile archive from filling the memory. A record takes some 400 bytes.
 pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
+/// Why a text is not the records of a cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotRecords {
+    /// A newer larder wrote it, in this format.
+    Newer(u64),
+    /// It is not JSON of this shape.
+    Damaged(String),
+}
+
 /// All records of a cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Records {
+pub(crate) struct Records {
     version: u64,
     blobs: BTreeMap<Sha256Digest, Record>,
 }
 
 /// What is known of one blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub(crate) struct Record {
     /// Its size in bytes.
     pub bytes: u64,
     /// When a job last needed it.
@@ -44,7 +56,7 @@ pub struct Record {
 
 /// A job's need of a blob.
 #[derive(Clone, Debug)]
-pub struct Use {
+pub(crate) struct Use {
     /// The blob.
     pub digest: Sha256Digest,
     /// Its size.
@@ -56,7 +68,7 @@ pub struct Use {
 /// What to change in the records of a cache: applied to the newest version of the file, since another job may have written
 /// it in the meantime.
 #[derive(Clone, Debug)]
-pub struct RecordChanges {
+pub(crate) struct RecordChanges {
     /// What this job needed.
     pub uses: Vec<Use>,
     /// Blobs that are gone.
@@ -75,18 +87,18 @@ impl Default for Records {
 
 impl Records {
     /// The record of a blob.
-    pub fn get(&self, digest: Sha256Digest) -> Option<&Record> {
+    pub(crate) fn get(&self, digest: Sha256Digest) -> Option<&Record> {
         self.blobs.get(&digest)
     }
 
     /// The blobs with a record.
-    pub fn digests(&self) -> impl Iterator<Item = Sha256Digest> {
+    pub(crate) fn digests(&self) -> impl Iterator<Item = Sha256Digest> {
         self.blobs.keys().copied()
     }
 
     /// Apply changes. The result differs from `self` only where the file has to be written.
     #[must_use]
-    pub fn changed(&self, changes: &RecordChanges) -> Self {
+    pub(crate) fn changed(&self, changes: &RecordChanges) -> Self {
         let mut records = self.clone();
         for digest in &changes.gone {
             records.blobs.remove(digest);
@@ -102,7 +114,7 @@ impl Records {
     /// Which of two answers to one request is the later one is not known, so both keep it: the next job that needs the
     /// request settles it.
     #[must_use]
-    pub fn merged(&self, other: &Self, is_here: impl Fn(Sha256Digest) -> bool, now: Timestamp) -> Self {
+    pub(crate) fn merged(&self, other: &Self, is_here: impl Fn(Sha256Digest) -> bool, now: Timestamp) -> Self {
         let mut records = self.clone();
         for (digest, theirs) in other.blobs.iter().filter(|(digest, _)| is_here(**digest)) {
             // A date in the future, from a machine with a wrong clock, would keep the blob for ever.
@@ -138,6 +150,39 @@ impl Records {
         }
     }
 
+    /// Read the file, and say what is wrong where it is damaged and counts as empty.
+    pub(super) fn read(path: &Path) -> Result<(Self, Option<String>), StoreError> {
+        let text = match crate::fs::read_capped(path, MAX_BYTES) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok((Self::default(), None)),
+            Err(error) => return Ok((Self::default(), Some(error.to_string()))),
+        };
+        match Self::parse(&text) {
+            Ok(records) => Ok((records, None)),
+            Err(NotRecords::Newer(found)) => Err(StoreError::Format { path: path.to_owned(), found, known: FORMAT }),
+            Err(NotRecords::Damaged(error)) => Ok((Self::default(), Some(format!("{}: {error}", path.display())))),
+        }
+    }
+
+    /// Parse the file's text.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, NotRecords> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u64,
+        }
+        if let Ok(Version { version }) = serde_json::from_slice(text)
+            && version > FORMAT
+        {
+            return Err(NotRecords::Newer(version));
+        }
+        serde_json::from_slice(text).map_err(|error| NotRecords::Damaged(error.to_string()))
+    }
+
+    /// How many blobs have a record.
+    pub(super) fn len(&self) -> usize {
+        self.blobs.len()
+    }
+
     /// The file's text: one record a line would be hard to read in a diff, so it is indented JSON.
     pub(super) fn to_json(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
@@ -157,7 +202,7 @@ fn supersedes(new: &Request, old: &Request) -> bool {
 
 impl Use {
     /// A need of a spec's blob.
-    pub fn new(
+    pub(crate) fn new(
         digest: Sha256Digest,
         bytes: u64,
         (name, version, hash): (&PackageName, &VersionText, DagHash),
@@ -171,7 +216,7 @@ impl Use {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::records::*;
+    use super::*;
 
     const DAY: Duration = Duration::from_secs(86_400);
 

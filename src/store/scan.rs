@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use jiff::Timestamp;
 
-use crate::fs::{Kind, kind};
-use crate::store::records::FILE_NAME;
+use super::records::FILE_NAME;
+use crate::fs::{Folder, Kind, entries, kind};
 use crate::types::{MirrorPath, Sha256Digest};
 
 /// A blob by its name. Whether its bytes are right is another question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FoundBlob {
+pub(crate) struct FoundBlob {
     /// Its name.
     pub digest: Sha256Digest,
     /// Its size in bytes.
@@ -23,7 +23,7 @@ pub struct FoundBlob {
 
 /// Everything in a cache folder.
 #[derive(Clone, Debug, Default)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// The blobs, in the order of their digests.
     pub blobs: Vec<FoundBlob>,
     /// What larder did not put there: links, files with other names. GitLab uploads it all the same.
@@ -31,7 +31,8 @@ pub struct Contents {
 }
 
 /// Look at every entry. A missing folder is empty.
-pub(super) fn scan(root: &Path) -> io::Result<Contents> {
+pub(super) fn scan(folder: &Folder) -> io::Result<Contents> {
+    let root = folder.root();
     let mut contents = Contents::default();
     for entry in entries(root)? {
         match name_of(&entry) {
@@ -72,18 +73,6 @@ fn scan_shards(root: &Path, folder: &Path, contents: &mut Contents) -> io::Resul
         }
     }
     Ok(())
-}
-
-/// The entries of a folder in the order of their names, so that messages and archives do not depend on the file system.
-pub(crate) fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut entries = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    entries.sort();
-    Ok(entries)
 }
 
 fn name_of(path: &Path) -> &str {

@@ -8,8 +8,8 @@ use std::str::FromStr;
 use thiserror::Error;
 use url::{Host, Url};
 
+use super::normal_path::normalise;
 use super::{MirrorPath, registry_url};
-use crate::fs::normalise;
 
 /// The address of a mirror: `file://`, `https://` or `http://`, a repository of a registry (`oci://`, `oci+http://`), or a place
 /// in an object store (`s3://BUCKET/PREFIX`, `gs://`, `az://`), without query or fragment.

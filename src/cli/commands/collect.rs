@@ -6,7 +6,7 @@ use clap::Args;
 use larder::commands::{self, CollectOptions, Mode};
 use larder::report::Report;
 
-use crate::cli::invocation::{Invocation, mode};
+use crate::cli::invocation::{Invocation, block_on, mode};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::palette::{GOOD, PENDING, Palette};
 use crate::cli::printable::printable;
@@ -41,7 +41,7 @@ impl CollectArgs {
         let session = invocation.stoppable_session()?;
         let mode = mode(self.dry_run);
         let options = options(self.spack.as_deref(), &self.installed, &invocation.here);
-        let report = commands::collect(&session, &options, mode)?;
+        let report = block_on(commands::collect(&session, &options, mode))?;
         invocation.show_remarks(&report, &render(&report, mode, invocation.console.err))
     }
 }

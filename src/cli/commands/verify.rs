@@ -1,11 +1,11 @@
 //! `larder verify`: which blobs are not what their name says.
 
 use clap::Args;
-use larder::commands::{self, CommandError, OnCorrupt};
+use larder::commands::{self, OnCorrupt};
 use larder::report::{BlobReport, CacheReport, Report};
 use larder::types::BlobRole;
 
-use crate::cli::invocation::Invocation;
+use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::palette::{BAD, GOOD, Palette};
 use crate::cli::printable::printable;
@@ -29,7 +29,7 @@ impl VerifyArgs {
     pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
         let session = invocation.session(invocation.config()?);
         let corrupt = if self.delete { OnCorrupt::Delete } else { OnCorrupt::Report };
-        let report = commands::verify(&session, corrupt).map_err(CommandError::from)?;
+        let report = block_on(commands::verify(&session, corrupt))?;
         invocation.show_result(&report, &render(&report, corrupt, invocation.console.out))?;
         let any = report.caches.iter().any(|cache| cache.corrupt > 0);
         Ok(if any { Outcome::Corrupt } else { Outcome::Done })

@@ -9,7 +9,6 @@ mod published;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
 
 use fs_err as fs;
 
@@ -19,15 +18,16 @@ use crate::config::BuildDeps;
 use crate::export::{Contents, ExportError, ExportFolder, ExportRecord, larder_yaml, mirrors_yaml, readme};
 use crate::job::{JobFolder, SCOPE_FILE_NAME};
 use crate::mirror::PublishedBlob;
-use crate::pipeline::environments::{InstallTrees, load};
-use crate::pipeline::materialize::{self, BlobNeed, CachedBlob, Obtained};
-use crate::pipeline::remote::RemoteCaches;
-use crate::pipeline::resolve::{self, Documents, Located, Resolution, Scope};
-use crate::pipeline::uploads::Note;
-use crate::pipeline::{Mode, RunError, Session, Wanted, inventory, uploads};
+use crate::pipeline::environments::InstallTrees;
+use crate::pipeline::materialize::materialize;
+use crate::pipeline::needed::{BlobNeed, CachedBlob, Obtained};
+use crate::pipeline::reporting::report;
+use crate::pipeline::resolve::{Documents, Located, Resolution, Scope};
+use crate::pipeline::run::Run;
+use crate::pipeline::{RunError, Session, Wanted, parallel};
+use crate::plan::Need;
 use crate::report::{ExportReport, Report, Status};
 use crate::reporter::Phase;
-use crate::transport::{Limits, Transport};
 use crate::types::{DagHash, MirrorPath, Sha256Digest, Signatures};
 
 /// A blob, and where it goes.
@@ -42,37 +42,30 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     // A plain `spack install`, which is what follows at the other site, wants all build dependencies.
     let build_deps = wanted.build_deps.or(session.config.build_deps).unwrap_or(BuildDeps::All);
     let wanted = Wanted { build_deps: Some(build_deps), ..wanted.clone() };
-    let environments = load(session, &wanted, InstallTrees::Named)?;
-    let caches = inventory::open_all(session)?;
+    let run = Run::open(session, &wanted, InstallTrees::Named)?;
     check_output(session, output)?;
-    let job_folder = JobFolder::of(&session.config.root);
-    let _lock = job_folder.enter(|| session.inform("waiting for another larder in this project folder"))?;
-    uploads::note(session, &job_folder, Note::OfThisJob, Mode::Act)?;
-    let transport = Arc::new(Transport::new(session.config.network.clone(), Limits::default(), &session.variables));
-    let teams = RemoteCaches::beside(session, &transport);
+    let (job_folder, _lock) = run.enter()?;
     let staging = job_folder.partial();
-    let documents = Documents::Keep(&staging);
-    let resolution = resolve::resolve(session, &environments, &wanted, Scope::WholeEnvironments, &transport, documents);
-    let resolution = session.unless_interrupted(resolution).await?;
+    let resolution = run.resolve(&wanted, Scope::WholeEnvironments, Documents::Keep(&staging)).await?;
 
     let mut folder = ExportFolder::enter(output)?;
     let found = sorted(&resolution);
     let folder_of = folders(&mut folder.record, &found);
     folder.write_record()?;
-    let keys = session.unless_interrupted(keys(session, &found, &folder_of, &transport)).await?;
+    let keys = session.unless_interrupted(keys(session, &found, &folder_of, &run.transport)).await?;
     let copies = copies(&found, &folder_of);
     let there = tokio::task::block_in_place(|| look(session, &folder, &copies))?;
     let missing: Vec<&Copy> = copies.iter().filter(|copy| !there.contains_key(&copy.path.to_string())).collect();
     let digests: HashSet<Sha256Digest> = missing.iter().map(|copy| copy.blob.expected.digest).collect();
-    let mut needs = materialize::needs(session, &resolution.found, &caches)?;
+    let mut needs = run.needs(&resolution)?;
     needs.retain(|need: &BlobNeed| digests.contains(&need.blob.expected.digest));
 
     let copy = |obtained: &Obtained| tokio::task::block_in_place(|| copy_all(session, &folder, &missing, obtained));
-    let (obtained, ()) = materialize::obtain(session, &needs, &caches, &teams, &transport, &staging, copy).await?;
+    let (obtained, ()) = materialize(&run, &needs, &staging, copy).await?;
     let fingerprints = write_keys(&folder, &found, &folder_of, &keys)?;
     write_metadata(&folder, &found, &folder_of)?;
     write_environments(session, &mut folder)?;
-    let missing_specs = resolution.specs.iter().filter(|spec| resolve::report_of(spec, None).status == Status::Build);
+    let missing_specs = resolution.specs.iter().filter(|spec| matches!(spec.need, Need::Build(_) | Need::Unknown));
     let contents = Contents {
         keys: fingerprints.clone(),
         specs: found.len(),
@@ -81,7 +74,7 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     };
     write_texts(&folder, build_deps, &contents)?;
 
-    let mut report = materialize::report(session, "export", &resolution, &obtained, &caches, &teams, &transport)?;
+    let mut report = report(&run, "export", &resolution, &obtained)?;
     report.export = Some(describe(&mut report, &folder, &resolution, &copies, &there, fingerprints));
     folder.leave()?;
     let report = session.conclude(report);
@@ -160,7 +153,7 @@ fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result
     let reporter = session.reporter;
     reporter.phase_started(Phase::Validate, present.len() as u64, Some(present.iter().map(|(_, bytes)| bytes).sum()));
     let check = |item: usize| -> Result<Option<(String, u64)>, RunError> {
-        session.go_on()?;
+        session.stop_if_asked()?;
         let (copy, bytes) = present[item];
         let item = item as u64;
         reporter.item_started(Phase::Validate, item, &copy.name, Some(bytes));
@@ -172,7 +165,7 @@ fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result
         }
         Ok(held.map(|bytes| (copy.path.to_string(), bytes)))
     };
-    let results = materialize::in_parallel(present.len(), &check);
+    let results = parallel::in_parallel(present.len(), &check);
     reporter.phase_finished(Phase::Validate);
     results.into_iter().filter_map(|(_, result)| result.transpose()).collect()
 }
@@ -192,7 +185,7 @@ fn copy_all(
     let bytes = present.iter().map(|(_, held)| held.blob.bytes()).sum();
     reporter.phase_started(Phase::Export, present.len() as u64, Some(bytes));
     let copy = |item: usize| -> Result<(), RunError> {
-        session.go_on()?;
+        session.stop_if_asked()?;
         let (copy, held) = present[item];
         let item = item as u64;
         reporter.item_started(Phase::Export, item, &copy.name, Some(held.blob.bytes()));
@@ -201,7 +194,7 @@ fn copy_all(
         reporter.item_finished(Phase::Export, item);
         Ok(copied?)
     };
-    let results = materialize::in_parallel(present.len(), &copy);
+    let results = parallel::in_parallel(present.len(), &copy);
     reporter.phase_finished(Phase::Export);
     results.into_iter().try_for_each(|(_, result)| result)
 }

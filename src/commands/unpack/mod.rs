@@ -21,7 +21,7 @@ use self::workplace::Workplace;
 use super::{CommandError, pack};
 use crate::archive::{self, Entry, EntryKind, Limits, Problem};
 use crate::job::JobFolder;
-use crate::pipeline::{Mode, Session, inventory};
+use crate::pipeline::{Mode, Session, stores};
 use crate::report::{ArchiveReport, Report};
 use crate::reporter::Phase;
 use crate::runner::{ArchivedRecords, Place};
@@ -64,7 +64,7 @@ pub fn unpack(session: &Session<'_>, path: &Path, mode: Mode) -> Result<Report, 
     for entry in &session.config.caches {
         // A cache outside of the project folder has no path in any archive.
         if let Ok(prefix) = pack::prefix_of(session, entry) {
-            targets.push(Target::new(inventory::open(session, entry)?, prefix));
+            targets.push(Target::new(stores::open_cache(session, entry)?, prefix));
         }
     }
     let mut unpacking = Unpacking { session, mode, targets, workplace: None, skipped: BTreeSet::new(), item: 0 };

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use super::UnpackError;
 use crate::commands::CommandError;
-use crate::pipeline::{Session, inventory};
+use crate::fs::Exclusion;
+use crate::pipeline::{Session, stores};
 use crate::report::{BlobReport, CacheReport};
 use crate::runner::ArchivedRecords;
-use crate::store::{Cache, Exclusion, FoundBlob};
+use crate::store::{Cache, FoundBlob};
 use crate::verified::VerifiedBlob;
 
 /// A cache, and what the archive has for it.
@@ -41,7 +42,7 @@ impl Target {
     pub(super) fn bring_in(&mut self, session: &Session<'_>, staging: &Path) -> Result<CacheReport, CommandError> {
         let cache = &self.cache;
         if self.staged.is_empty() && self.records.is_none() {
-            return Ok(inventory::state_of(session, cache)?);
+            return Ok(stores::state_of(session, cache)?);
         }
         let waiting = || session.inform(&format!("waiting for a job that uses cache `{}`", cache.name()));
         let nothing_here = self.staged.is_empty() && !cache.existing("");
@@ -75,13 +76,13 @@ impl Target {
         for (below, modified) in &dates {
             cache.date(below, credible(*modified))?;
         }
-        let state = inventory::state_of(session, cache)?;
+        let state = stores::state_of(session, cache)?;
         Ok(CacheReport { added, corrupt: self.corrupt, changed: added > 0 || recorded, ..state })
     }
 
     /// What would come in, and all that the archive has.
     pub(super) fn describe(&self, session: &Session<'_>) -> Result<CacheReport, CommandError> {
-        let before = inventory::state_of(session, &self.cache)?;
+        let before = stores::state_of(session, &self.cache)?;
         let present: HashSet<_> = self.present.iter().map(|blob| blob.digest).collect();
         let new: Vec<&FoundBlob> = self.blobs.iter().filter(|blob| !present.contains(&blob.digest)).collect();
         let bytes: u64 = new.iter().map(|blob| blob.bytes).sum();

@@ -8,7 +8,7 @@ use fs_err as fs;
 use crate::commands::CommandError;
 use crate::job::{JobFolder, JobLock};
 use crate::pipeline::Session;
-use crate::store::{Cache, CacheError};
+use crate::store::{Cache, StoreError};
 
 /// Where blobs wait: made when the first one comes, so that an archive that is refused before leaves no trace at all.
 pub(super) struct Workplace {
@@ -48,7 +48,7 @@ impl Workplace {
             Ok(path)
         };
         let (name, what) = (cache.name().to_owned(), "make a folder for unfinished files");
-        make().map_err(|source| CacheError::Io { cache: name, what, source }.into())
+        make().map_err(|source| StoreError::Io { store: format!("cache `{name}`"), what, source }.into())
     }
 
     /// After a failure: leave nothing that was not there before.

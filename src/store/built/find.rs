@@ -2,17 +2,20 @@
 
 use std::io;
 
+use super::folder::BuiltFolder;
 use crate::fs::Kind;
 use crate::job::described_spec;
 use crate::mirror::{Answer, Layout, Published, places};
-use crate::store::built::{Folder, MAX_DOCUMENT};
+use crate::store::error::StoreError;
+use crate::store::inventory::Item;
 use crate::store::{StoredBlob, Validation};
 use crate::types::BlobRole;
 use crate::types::{MirrorPath, SpecId};
+use crate::verified::Expected;
 
 /// How closely blobs are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
+pub(crate) enum Depth {
     /// By name and size, for `plan`.
     Names,
     /// Each is read and hashed.
@@ -21,7 +24,7 @@ pub enum Depth {
 
 /// What the folder has of a spec.
 #[derive(Debug)]
-pub struct FoundSpec {
+pub(crate) struct FoundSpec {
     /// The metadata and what it promises.
     pub published: Published,
     /// The blobs, hashed in this run; none at [`Depth::Names`].
@@ -32,7 +35,7 @@ pub struct FoundSpec {
 
 /// The folder's answer for a spec.
 #[derive(Debug)]
-pub enum Lookup {
+pub(crate) enum Lookup {
     /// It has it, whole and right as far as was looked.
     Has(Box<FoundSpec>),
     /// It does not have it.
@@ -41,9 +44,9 @@ pub enum Lookup {
     Unusable(String),
 }
 
-impl Folder {
+impl BuiltFolder {
     /// Look for a spec. Changes nothing.
-    pub fn look_for(&self, spec: &SpecId, depth: Depth) -> Lookup {
+    pub(crate) fn look_for(&self, spec: &SpecId, depth: Depth) -> Lookup {
         for (layout, path) in places(spec) {
             let document = match self.read(&path) {
                 Ok(Some(document)) => document,
@@ -63,7 +66,7 @@ impl Folder {
         document: Vec<u8>,
         depth: Depth,
     ) -> Result<Lookup, String> {
-        let file = path.below(&self.root);
+        let file = self.folder.path_of(&path);
         let named_signed = file.extension().is_some_and(|extension| extension == "sig");
         if named_signed && !document.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") {
             return Err(format!("`{}` is not signed, for all its name", file.display()));
@@ -78,10 +81,10 @@ impl Folder {
         };
         let (mut blobs, mut bytes) = (Vec::new(), 0);
         for blob in &published.blobs {
-            let at = blob.path.below(&self.root);
+            let at = self.folder.path_of(&blob.path);
             let wrong = |reason: &str| format!("`{}`, which `{}` promises, {reason}", at.display(), file.display());
             let unreadable = |error: io::Error| wrong(&format!("can't be read: {error}"));
-            let kind = self.kind_of(&blob.path).map_err(unreadable)?;
+            let kind = self.folder.kind_of(&blob.path).map_err(unreadable)?;
             let Kind::File(size) = kind else {
                 return Err(wrong(if kind == Kind::Missing { "is missing" } else { "is not a regular file" }));
             };
@@ -111,14 +114,18 @@ impl Folder {
         Ok(Lookup::Has(Box::new(FoundSpec { published, blobs, bytes })))
     }
 
-    /// A document, or `None` where there is none. The error names the file.
-    pub(super) fn read(&self, path: &MirrorPath) -> Result<Option<Vec<u8>>, String> {
-        let file = path.below(&self.root);
-        let unreadable = |error: io::Error| format!("`{}` can't be read: {error}", file.display());
-        match self.kind_of(path).map_err(unreadable)? {
-            Kind::Missing => Ok(None),
-            Kind::File(_) => crate::fs::read_capped(&file, MAX_DOCUMENT).map_err(|error| error.to_string()),
-            Kind::Folder | Kind::Other => Err(format!("`{}` is not a regular file", file.display())),
-        }
+    /// Hash one of the blobs that an item promises.
+    pub(in crate::store) fn validate(
+        &self,
+        item: &Item,
+        expected: Expected,
+        on_bytes: &dyn Fn(usize),
+    ) -> Result<Validation, StoreError> {
+        let promised = item.blobs.iter().zip(&item.files).find(|(blob, _)| blob.digest == expected.digest);
+        let Some((_, file)) = promised else { return Ok(Validation::Missing) };
+        let path = MirrorPath::new(file.iter().filter_map(|part| part.to_str()));
+        let validate =
+            || StoredBlob::validate(&self.folder.path_of(&path), self.folder.kind_of(&path)?, expected, on_bytes);
+        validate().map_err(self.failed("read a blob"))
     }
 }

@@ -1,4 +1,4 @@
-//! The folder that collects what a pipeline built from source, so that the branch's next pipeline installs it instead.
+//! The store of what a pipeline built from source, so that the branch's next pipeline installs it instead.
 //!
 //! ```text
 //! <folder>/v3/manifests/spec/NAME/….spec.manifest.json   metadata as Spack 1.x pushed it
@@ -21,109 +21,12 @@
 //! |---|---|
 //! | `find` | one spec, checked |
 //! | `scan` | everything in the folder |
-//! | [`prune`] | which specs it no longer needs |
 //! | `change` | adding and removing |
 
 mod change;
-mod error;
 mod find;
-pub mod prune;
+mod folder;
 mod scan;
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use fs_err as fs;
-
-pub use error::BuiltError;
-pub use find::{Depth, FoundSpec, Lookup};
-pub use scan::{BuiltBlob, BuiltSpec, Contents, Stray};
-
-use crate::config::BuiltEntry;
-use crate::fs::{Kind, kind};
-use crate::types::{Mirror, MirrorPath, MirrorUrl, PlainHttp, Signatures};
-
-/// The most bytes of one metadata document: stops a file of gigabytes from filling the memory.
-const MAX_DOCUMENT: u64 = 8 << 20;
-
-/// A folder of collected binaries, which may not exist yet.
-#[derive(Clone, Debug)]
-pub struct Folder {
-    root: PathBuf,
-    mirror: Arc<Mirror>,
-}
-
-impl Folder {
-    /// The folder of this entry. Folders between `project` and it must not be links either: an archive could hold one.
-    pub fn open(entry: &BuiltEntry, project: &Path) -> Result<Self, BuiltError> {
-        for path in entry.path.ancestors().take_while(|folder| *folder != project) {
-            let look = |source| BuiltError::Io { path: path.to_owned(), what: "look at", source };
-            match kind(path).map_err(look)? {
-                Kind::Folder | Kind::Missing => {}
-                Kind::File(_) | Kind::Other => return Err(BuiltError::NotAFolder { path: path.to_owned() }),
-            }
-        }
-        Self::at(&entry.path, &entry.name, entry.signatures)
-    }
-
-    /// A folder that Spack is to push into, judged as the entry's own would be.
-    pub fn scratch(entry: &BuiltEntry, path: &Path) -> Result<Self, BuiltError> {
-        Self::at(path, &entry.name, entry.signatures)
-    }
-
-    fn at(path: &Path, name: &str, signatures: Signatures) -> Result<Self, BuiltError> {
-        let odd = |reason| BuiltError::Io { path: path.to_owned(), what: "name", source: io::Error::other(reason) };
-        let url = MirrorUrl::parse(&path.to_string_lossy(), Path::new("/")).map_err(odd)?;
-        let plain_http = PlainHttp::LoopbackOnly;
-        let mirror = Mirror { name: name.to_owned(), url, signatures, plain_http, access: Arc::default() };
-        Ok(Self { root: path.to_owned(), mirror: Arc::new(mirror) })
-    }
-
-    /// The folder's own path.
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Its name in the configuration.
-    pub fn name(&self) -> &str {
-        &self.mirror.name
-    }
-
-    /// The folder as a mirror.
-    pub fn mirror(&self) -> &Arc<Mirror> {
-        &self.mirror
-    }
-
-    /// What lies at a path, seen without following a link in any part below the folder.
-    fn kind_of(&self, path: &MirrorPath) -> io::Result<Kind> {
-        let mut full = self.root.clone();
-        let mut parts = path.parts().peekable();
-        while let Some(part) = parts.next() {
-            full.push(part);
-            let found = kind(&full)?;
-            if parts.peek().is_none() {
-                return Ok(found);
-            }
-            if found != Kind::Folder {
-                // A link in place of a folder: nothing below it is ours.
-                return Ok(if found == Kind::Missing { Kind::Missing } else { Kind::Other });
-            }
-        }
-        Ok(Kind::Missing)
-    }
-
-    fn failed<'a>(&'a self, what: &'static str) -> impl Fn(io::Error) -> BuiltError + 'a {
-        move |source| BuiltError::Io { path: self.root.clone(), what, source }
-    }
-}
-
-/// The entries of a folder in the order of their names; none where it is missing or no folder.
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    if kind(folder)? != Kind::Folder {
-        return Ok(Vec::new());
-    }
-    let mut entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    entries.sort();
-    Ok(entries)
-}
+pub(crate) use find::{Depth, FoundSpec, Lookup};
+pub(crate) use folder::BuiltFolder;

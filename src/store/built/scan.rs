@@ -1,7 +1,7 @@
 //! Everything in the folder, without following a link.
 //!
 //! A spec is its metadata with the blobs that belong to it. What belongs to none, and has a name as Spack gives it, is a stray:
-//! a run that was killed left it. Anything else is foreign, and nobody touches it.
+//! a run that was killed left it. Anything else is foreign, and is never touched.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,63 +10,14 @@ use fs_err as fs;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::fs::{Kind, kind};
+use super::folder::BuiltFolder;
+use crate::fs::{Kind, entries, kind};
 use crate::mirror::{parse_v2, parse_v3};
-use crate::store::built::{BuiltError, Folder, entries};
-use crate::types::BlobRole;
-use crate::types::Request;
-use crate::types::{DagHash, MirrorPath, PackageName, Sha256Digest, VersionText};
+use crate::report::BlobReport;
+use crate::store::StoreError;
+use crate::store::inventory::{Inventory, Item, Key, Purpose, Stray};
+use crate::types::{BlobRole, DagHash, MirrorPath, PackageName, Request, Sha256Digest, VersionText};
 use crate::verified::Size;
-
-/// A spec in the folder.
-#[derive(Clone, Debug)]
-pub struct BuiltSpec {
-    /// Its hash, as the metadata's name has it.
-    pub hash: DagHash,
-    /// Its metadata, below the folder.
-    pub metadata: PathBuf,
-    /// Its blobs that are there. Another spec may have the same one.
-    pub blobs: Vec<BuiltBlob>,
-    /// The size of all of its files.
-    pub bytes: u64,
-    /// When it was pushed.
-    pub modified: Timestamp,
-    /// What is plainly wrong with it, without hashing anything.
-    pub damage: Option<String>,
-}
-
-/// A blob of a spec.
-#[derive(Clone, Debug)]
-pub struct BuiltBlob {
-    /// Where it lies, below the folder.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its sha256, as the metadata has it.
-    pub digest: Sha256Digest,
-    /// For which spec it is.
-    pub request: Option<Request>,
-}
-
-/// A file that belongs to no spec.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stray {
-    /// Where it lies, below the folder.
-    pub path: PathBuf,
-    /// Its size in bytes.
-    pub bytes: u64,
-}
-
-/// Everything in a folder.
-#[derive(Clone, Debug, Default)]
-pub struct Contents {
-    /// The specs, in the order of their hashes.
-    pub specs: Vec<BuiltSpec>,
-    /// Blobs that belong to none of them.
-    pub strays: Vec<Stray>,
-    /// What larder did not put there: links, files with other names. GitLab uploads it all the same.
-    pub foreign: Vec<PathBuf>,
-}
 
 /// Regular files, by what their place says that they are.
 #[derive(Default)]
@@ -91,83 +42,80 @@ struct Node {
 
 const V3: &str = ".spec.manifest.json";
 
-impl Folder {
+impl BuiltFolder {
     /// Look at every entry. A missing folder is empty.
-    pub fn contents(&self) -> Result<Contents, BuiltError> {
+    pub(crate) fn inventory(&self) -> Result<Inventory, StoreError> {
         let mut files = Files::default();
-        self.list(Path::new(""), &mut files).map_err(self.failed("list the files of"))?;
+        self.list(Path::new(""), &mut files).map_err(self.failed("list the files"))?;
         let mut archives: HashMap<&str, &PathBuf> = HashMap::new();
         for path in files.blobs.keys() {
             if let Some(stem) = name_of(path).strip_suffix(".spack") {
                 archives.insert(stem, path);
             }
         }
-        let mut specs = Vec::new();
+        let mut owned: HashSet<PathBuf> = HashSet::new();
+        let mut items = Vec::new();
         for path in &files.v3 {
-            specs.extend(self.spec(path, &files.blobs, |document, url| promises_v3(path, document, url))?);
+            items.extend(self.item(path, &files.blobs, &mut owned, |document, url| promises_v3(path, document, url))?);
         }
         for path in &files.v2 {
             let archive = archives.get(stem_v2(path).unwrap_or_default()).copied();
-            specs.extend(self.spec(path, &files.blobs, |document, url| promises_v2(archive, document, url))?);
+            items.extend(
+                self.item(path, &files.blobs, &mut owned, |document, url| promises_v2(archive, document, url))?,
+            );
         }
-        specs.sort_by(|a, b| (a.hash, &a.metadata).cmp(&(b.hash, &b.metadata)));
-        let owned: HashSet<&PathBuf> = specs.iter().flat_map(|spec| spec.blobs.iter().map(|blob| &blob.path)).collect();
-        let strays = files.blobs.iter().filter(|(path, _)| !owned.contains(path));
+        items.sort_by(|a, b| a.key.cmp(&b.key));
+        let strays = files.blobs.iter().filter(|(path, _)| !owned.contains(*path));
         let strays = strays.map(|(path, bytes)| Stray { path: path.clone(), bytes: *bytes }).collect();
-        Ok(Contents { specs, strays, foreign: files.foreign })
+        Ok(Inventory { items, strays, foreign: files.foreign, ..Inventory::default() })
     }
 
-    fn spec(
+    fn item(
         &self,
         metadata: &Path,
         blobs: &BTreeMap<PathBuf, u64>,
+        owned: &mut HashSet<PathBuf>,
         read: impl FnOnce(&[u8], &url::Url) -> Result<(Option<Node>, Vec<Promise>), String>,
-    ) -> Result<Option<BuiltSpec>, BuiltError> {
+    ) -> Result<Option<Item>, StoreError> {
         let Some(hash) = hash_of(metadata) else { return Ok(None) };
         let path = MirrorPath::new(metadata.iter().filter_map(|part| part.to_str()));
-        let meta = fs::symlink_metadata(self.root.join(metadata)).map_err(self.failed("look into"))?;
-        let modified = meta.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_default();
-        let mut spec = BuiltSpec {
-            hash,
-            metadata: metadata.to_owned(),
-            blobs: Vec::new(),
-            bytes: meta.len(),
-            modified,
-            damage: None,
-        };
+        let meta = fs::symlink_metadata(self.folder.path_of(&path)).map_err(self.failed("look at metadata"))?;
+        // No file says when a spec was last used: writing that down would be an upload in each pipeline. So it ages from the push.
+        let last_used = meta.modified().ok().and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_default();
+        let (key, purpose) = (Key::Spec(hash, metadata.to_owned()), Purpose::Known);
+        let (blobs_of, files, bytes) = (Vec::new(), Vec::new(), meta.len());
+        let mut item = Item { key, blobs: blobs_of, files, bytes, last_used, purpose, damage: None };
         let document = self.read(&path).and_then(|document| document.ok_or_else(|| "it is gone".to_owned()));
         let promised = document.and_then(|document| read(&document, &self.mirror.url.join(&path)));
         let (node, promised) = match promised {
             Ok(promised) => promised,
-            Err(reason) => {
-                spec.damage = Some(reason);
-                return Ok(Some(spec));
-            }
+            Err(reason) => return Ok(Some(Item { damage: Some(reason), ..item })),
         };
         for (path, size, digest, role) in promised {
             let Some(bytes) = blobs.get(&path).copied() else {
-                spec.damage = Some(format!("`{}` is missing", path.display()));
+                item.damage = Some(format!("`{}` is missing", path.display()));
                 continue;
             };
             if matches!(size, Size::Exactly(stated) if stated != bytes) {
-                spec.damage = Some(format!("`{}` has {bytes} bytes instead of {}", path.display(), size.limit()));
+                item.damage = Some(format!("`{}` has {bytes} bytes instead of {}", path.display(), size.limit()));
             }
-            let request = node.as_ref().map(|node| Request {
-                name: node.name.clone(),
-                version: node.version.clone(),
-                hash,
-                mirror: self.mirror.url.to_string(),
-                role,
+            let mirror = self.mirror.url.to_string();
+            let request = node.as_ref().map(|Node { name, version }| {
+                let (name, version) = (name.clone(), version.clone());
+                Request { name, version, hash, mirror, role }
             });
-            spec.bytes += bytes;
-            spec.blobs.push(BuiltBlob { path, bytes, digest, request });
+            let requests = request.into_iter().collect();
+            item.bytes += bytes;
+            item.blobs.push(BlobReport { digest, bytes, intact: None, last_used, requests });
+            owned.insert(path.clone());
+            item.files.push(path);
         }
-        Ok(Some(spec))
+        Ok(Some(item))
     }
 
     /// Sort the files below a folder, which is given below the root.
     fn list(&self, folder: &Path, files: &mut Files) -> std::io::Result<()> {
-        for full in entries(&self.root.join(folder))? {
+        for full in entries(&self.root().join(folder))? {
             let path = folder.join(full.file_name().unwrap_or_default());
             match (kind(&full)?, place(&path)) {
                 (Kind::Missing, _) => {}

@@ -1,0 +1,22 @@
+//! Files and folders as larder needs them.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | `kind` | what lies at a path, seen without following a link |
+//! | `atomic` | files that appear whole or not at all |
+//! | `folder` | a hostile folder: where a link in a cache is refused |
+//! | `lock` | advisory locks |
+
+mod atomic;
+mod folder;
+mod kind;
+mod lock;
+
+#[cfg(unix)]
+pub(crate) use atomic::PUBLISHED_MODE;
+pub(crate) use atomic::{open_own_file, publish, temporary_file, write_atomically};
+pub(crate) use folder::{Folder, Obstacle};
+pub(crate) use kind::{Kind, entries, kind, read_capped, remove};
+pub(crate) use lock::{Exclusion, Lock, open_lock_file, patiently};
+
+pub(crate) use crate::types::normalise;

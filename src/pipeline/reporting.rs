@@ -1,0 +1,72 @@
+//! What a run did, as data.
+
+use std::collections::HashSet;
+
+use super::error::RunError;
+use super::needed::{CachedBlob, Obtained};
+use super::resolve::{Holding, Resolution};
+use super::run::Run;
+use super::stores;
+use crate::plan::Availability;
+use crate::report::{CacheReport, Report};
+use crate::transport::Transport;
+use crate::types::{Sha256Digest, Totals};
+
+/// The report of a run that obtained blobs.
+pub(crate) fn report(
+    run: &Run<'_>,
+    command: &str,
+    resolution: &Resolution,
+    obtained: &Obtained,
+) -> Result<Report, RunError> {
+    let mut report = Report::new(command);
+    report.specs = resolution.rows(|found| {
+        let held: Vec<&CachedBlob> =
+            found.published.blobs.iter().filter_map(|blob| obtained.blobs.get(&blob.expected.digest)).collect();
+        let is_fetched = held.iter().any(|held| held.fetched);
+        Holding {
+            availability: if is_fetched { Availability::Fetched } else { Availability::Cached },
+            bytes: Some(held.iter().map(|held| held.blob.bytes()).sum()),
+            cache: held.first().map(|held| match held.remote {
+                Some(remote) => run.remotes.name(remote),
+                None => run.caches[held.cache].name().to_owned(),
+            }),
+        }
+    });
+    let located = resolution.found.values();
+    let needed: HashSet<Sha256Digest> =
+        located.flat_map(|found| found.published.blobs.iter().map(|blob| blob.expected.digest)).collect();
+    for held in needed.iter().filter_map(|digest| obtained.blobs.get(digest)) {
+        let bytes = held.blob.bytes();
+        report.totals.bytes_needed += bytes;
+        let of_kind = if held.fetched { &mut report.totals.bytes_fetched } else { &mut report.totals.bytes_reused };
+        *of_kind += bytes;
+    }
+    count_built(&mut report.totals, resolution);
+    count_requests(&mut report.totals, &run.transport);
+    for (cache, tally) in run.caches.iter().zip(&obtained.tallies) {
+        report.caches.push(CacheReport {
+            added: tally.added,
+            corrupt: tally.corrupt,
+            changed: tally.added + tally.corrupt > 0 || tally.recorded,
+            ..stores::state_of(run.session, cache)?
+        });
+    }
+    report.caches.extend(run.remotes.reports());
+    Ok(report)
+}
+
+/// What the branch built was needed, and not downloaded.
+pub(crate) fn count_built(totals: &mut Totals, resolution: &Resolution) {
+    let built = resolution.found.values().filter_map(|found| found.built.as_ref());
+    let bytes: u64 = built.map(|built| built.bytes).sum();
+    totals.bytes_needed += bytes;
+    totals.bytes_reused += bytes;
+}
+
+/// What asking and fetching cost.
+pub(crate) fn count_requests(totals: &mut Totals, transport: &Transport) {
+    totals.metadata_bytes = transport.document_bytes();
+    totals.requests = transport.requests();
+    totals.bytes_resumed = transport.resumed_bytes();
+}
