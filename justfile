@@ -19,9 +19,10 @@ deny:
     cargo deny check bans licenses sources
     if git ls-remote -q https://github.com/RustSec/advisory-db HEAD > /dev/null 2>&1; then cargo deny check advisories; else echo "skipped: the database of known vulnerabilities can't be reached"; fi
 
-# All tests; those with real Spack need `spack` on the PATH or LARDER_TEST_SPACK
+# All tests, and at the end those that were skipped; LARDER_TEST_REQUIRE names what must not be missing
 test:
-    cargo test --locked
+    @rm -f "${CARGO_TARGET_DIR:-target}/tmp/skipped"
+    trap 'sort -u "${CARGO_TARGET_DIR:-target}/tmp/skipped" 2> /dev/null || true' EXIT; cargo test --locked
 
 # Look at what snapshots show now, and accept it; needs cargo-insta
 snapshots:

@@ -26,39 +26,19 @@ pub enum InstallTreeError {
     /// The file is there and can't be read.
     #[error("can't read the database `{}` of an install tree", path.display())]
     #[diagnostic(help("may this user read it?"))]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// Not what Spack writes.
     #[error("`{}` is not the database of a Spack install tree", path.display())]
     #[diagnostic(help("`spack reindex` writes it anew"))]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What the parser said, with line and column.
-        #[source]
-        source: serde_json::Error,
-    },
+    Malformed { path: PathBuf, source: serde_json::Error },
     /// Larger than any database.
     #[error("`{}` is {size} bytes long; at most {MAX_DATABASE} are expected of a database", path.display())]
     #[diagnostic(help("`spack reindex` writes it anew"))]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        size: u64,
-    },
+    TooLarge { path: PathBuf, size: u64 },
     /// A folder, a pipe or a device.
     #[error("`{}` is not a regular file", path.display())]
     #[diagnostic(help("is this the root of a Spack install tree?"))]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
+    NotAFile { path: PathBuf },
 }
 
 /// The specs that are installed in the tree at `root`, `None` where it has no database: nothing was installed there yet, or

@@ -4,19 +4,21 @@
 //! holds byte for byte, downloads only what is missing, and hands Spack a local mirror. After the job it prunes the
 //! caches and leaves them so that the runner has little or nothing to upload.
 //!
-//! The modules depend on each other in one direction only, down this list:
+//! Dependencies point one way, down this list; `tests/modules` says so when a circle comes back:
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`commands`] | the use cases, one file each; they take a [`reporter::Reporter`] and return a [`report::Report`] |
-//! | [`export`] | a mirror and environments in one folder, to be carried to another site |
-//! | [`collected`] [`spack_push`] | the folder of what a pipeline built; Spack itself, which pushes into it |
-//! | [`plan`] [`job`] | which specs are needed, and what each is; the local mirror made of what a job needs |
-//! | [`lockfile`] [`mirror`] [`cache`] [`archive`] [`config`] [`spack_config`] [`install_tree`] | the domain: formats and folders |
-//! | [`transport`] | bytes from URLs, verified while they stream |
-//! | [`types`] [`fs`] [`report`] [`metrics`] [`reporter`] [`interrupt`] | names that were parsed, atomic writes, what is told to people, and by them |
+//! | [`commands`] | the use cases, one file each; they return a [`report::Report`] |
+//! | [`pipeline`] | what commands share: from environments to binaries that lie in a cache, hashed |
+//! | `export` `job` | a mirror to be carried elsewhere; the local mirror made of what a job needs |
+//! | `runner` `archive` `spack_push` | what GitLab's runner does; its archives; Spack itself, which pushes what was built |
+//! | `store` [`plan`] | the places that keep binaries; which specs are needed, and what each is |
+//! | `mirror` `lockfile` `install_tree` [`spack_config`] [`config`] | formats that others write |
+//! | [`transport`] | bytes from URLs |
+//! | [`verified`] | where bytes become trusted: the first file to read |
+//! | `yaml` `fs` [`report`] [`reporter`] [`interrupt`] [`types`] | text with places, hostile folders, what is told to people, names that were parsed |
 //!
-//! A newcomer's first file is [`transport::verifier`]: it is where bytes become trusted.
+//! `CONTRIBUTING.md` has the map: which file to open for which change, and the way of a digest.
 
 #![deny(missing_docs)]
 

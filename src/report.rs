@@ -148,7 +148,7 @@ pub struct CacheReport {
     pub blobs: u64,
     /// Blobs that this command put into it.
     pub added: u64,
-    /// Blobs that this command removed because nobody needs them any more.
+    /// Blobs that this command removed because they are not needed any more.
     pub removed: u64,
     /// The size of what was removed.
     pub removed_bytes: u64,
@@ -209,7 +209,7 @@ pub struct BlobReport {
     pub digest: Sha256Digest,
     /// Its size.
     pub bytes: u64,
-    /// Whether its bytes are those that its name promises; absent where nobody looked.
+    /// Whether its bytes are those that its name promises; absent where they were not read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub intact: Option<bool>,
     /// When a job last needed it. At most a quarter of the cache's `max-age` behind the truth.

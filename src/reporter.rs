@@ -45,7 +45,7 @@ pub trait Reporter: Send + Sync {
     fn note(&self, level: Level, text: &str);
 }
 
-/// Tells nobody.
+/// Drops everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

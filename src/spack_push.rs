@@ -67,7 +67,7 @@ pub enum SpackError {
         /// How long it had.
         patience: Duration,
     },
-    /// Somebody asked larder to stop.
+    /// A signal asked larder to stop.
     #[error("the push was ended")]
     Interrupted,
 }

@@ -228,19 +228,42 @@ impl BlobWriter {
     }
 }
 
-/// Read everything there is, in pieces of a fixed size, and compare. `on_bytes` is told of each piece.
-pub fn verify_reader(
+/// Read everything there is, and compare. `on_bytes` is told of each piece.
+pub fn verify_reader(reader: impl Read, expected: Expected, on_bytes: &dyn Fn(usize)) -> Result<Verified, BlobError> {
+    copy_verified(reader, expected, &mut io::sink(), on_bytes)
+}
+
+/// Copy everything there is, and compare on the way. What was written is not to be used unless this succeeds.
+pub(crate) fn copy_verified(
     mut reader: impl Read,
     expected: Expected,
+    out: &mut dyn Write,
     on_bytes: &dyn Fn(usize),
 ) -> Result<Verified, BlobError> {
     let mut verifier = Verifier::new(expected);
     for_each_piece(&mut reader, |piece| {
         verifier.update(piece)?;
+        out.write_all(piece)?;
         on_bytes(piece.len());
         Ok(())
     })?;
     Ok(verifier.finish()?)
+}
+
+/// Copy everything there is into a file in `staging`, which becomes a [`VerifiedBlob`] if it turns out right.
+pub(crate) fn receive_blob(
+    mut reader: impl Read,
+    expected: Expected,
+    staging: &Path,
+    on_bytes: &dyn Fn(usize),
+) -> Result<VerifiedBlob, BlobError> {
+    let mut writer = BlobWriter::new(expected, staging)?;
+    for_each_piece(&mut reader, |piece| {
+        writer.write(piece)?;
+        on_bytes(piece.len());
+        Ok(())
+    })?;
+    writer.finish()
 }
 
 /// Call `take` with pieces of at most 128 KiB: large enough for the disk, small enough that sixteen at once do not matter.

@@ -4,82 +4,45 @@
 
 use std::fmt;
 
-use thiserror::Error;
+use super::error::Problem;
 
 /// A relative path of plain parts. It never begins or ends with `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EntryName(String);
-
-/// A name that is no such path.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum InvalidEntryName {
-    /// Nothing.
-    #[error("it has no name")]
-    Empty,
-    /// Longer than any file system takes.
-    #[error("its name is longer than {limit} bytes")]
-    TooLong {
-        /// The most there may be.
-        limit: usize,
-    },
-    /// Bytes that programs read in different ways.
-    #[error("its name is not UTF-8")]
-    NotUtf8,
-    /// `/x` or `C:x`.
-    #[error("its name is absolute")]
-    Absolute,
-    /// `../x`.
-    #[error("its name leads out of the folder")]
-    LeadsOut,
-    /// `a\b`: a folder to some programs and part of a name to others.
-    #[error("there is a backslash in its name")]
-    Backslash,
-    /// A NUL, at which some programs end the name, a line break, a terminal sequence.
-    #[error("there is a control character in its name")]
-    Control,
-    /// `a//b` or `a/./b`: other spellings of a name.
-    #[error("there is an empty part in its name")]
-    EmptyPart,
-}
+pub(crate) struct EntryName(String);
 
 impl EntryName {
     /// Parse a name without the `/` that marks a folder.
-    pub fn parse(bytes: &[u8], limit: usize) -> Result<Self, InvalidEntryName> {
-        if bytes.is_empty() {
-            return Err(InvalidEntryName::Empty);
-        }
+    pub(super) fn parse(bytes: &[u8], limit: usize) -> Result<Self, Problem> {
         if bytes.len() > limit {
-            return Err(InvalidEntryName::TooLong { limit });
+            return Err(Problem::Foreign(format!("its name is longer than {limit} bytes").into()));
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| InvalidEntryName::NotUtf8)?;
+        // Programs read other bytes in different ways.
+        let text = std::str::from_utf8(bytes).map_err(|_| Problem::Foreign("its name is not UTF-8".into()))?;
         let drive = matches!(text.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
-        if text.starts_with('/') || drive {
-            return Err(InvalidEntryName::Absolute);
-        }
-        if text.contains('\\') {
-            return Err(InvalidEntryName::Backslash);
-        }
-        if text.chars().any(char::is_control) {
-            return Err(InvalidEntryName::Control);
-        }
-        for part in text.split('/') {
-            match part {
-                ".." => return Err(InvalidEntryName::LeadsOut),
-                "" | "." => return Err(InvalidEntryName::EmptyPart),
-                _ => {}
-            }
-        }
-        Ok(Self(text.to_owned()))
+        let problem = if text.is_empty() {
+            "it has no name"
+        } else if text.starts_with('/') || drive {
+            "its name is absolute"
+        } else if text.contains('\\') {
+            // A folder to some programs and part of a name to others.
+            "there is a backslash in its name"
+        } else if text.chars().any(char::is_control) {
+            // A NUL, at which some programs end the name, a line break, a terminal sequence.
+            "there is a control character in its name"
+        } else if text.split('/').any(|part| part == "..") {
+            "its name leads out of the folder"
+        } else if text.split('/').any(|part| matches!(part, "" | ".")) {
+            // `a//b` or `a/./b`: other spellings of a name.
+            "there is an empty part in its name"
+        } else {
+            return Ok(Self(text.to_owned()));
+        };
+        Err(Problem::Foreign(problem.into()))
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The names of the folders that it lies in, the outermost first.
-    pub(super) fn folders(&self) -> impl Iterator<Item = &str> {
-        self.0.match_indices('/').map(|(end, _)| &self.0[..end])
     }
 
     /// What is left of the name below a folder; empty for the folder itself.
@@ -101,8 +64,8 @@ mod tests {
     use proptest::prelude::*;
     use std::path::{Component, Path};
 
-    fn parse(name: &str) -> Result<EntryName, InvalidEntryName> {
-        EntryName::parse(name.as_bytes(), 100)
+    fn parse(name: &str) -> Result<EntryName, String> {
+        EntryName::parse(name.as_bytes(), 100).map_err(|problem| problem.to_string())
     }
 
     proptest! {
@@ -120,20 +83,20 @@ mod tests {
     #[test]
     fn what_leaves_the_folder_is_refused() {
         for (name, error) in [
-            ("../x", InvalidEntryName::LeadsOut),
-            ("a/../../x", InvalidEntryName::LeadsOut),
-            ("/etc/passwd", InvalidEntryName::Absolute),
-            ("C:x", InvalidEntryName::Absolute),
-            ("a\\..\\x", InvalidEntryName::Backslash),
-            ("a\0b", InvalidEntryName::Control),
-            ("a//b", InvalidEntryName::EmptyPart),
-            ("./a", InvalidEntryName::EmptyPart),
-            ("", InvalidEntryName::Empty),
+            ("../x", "leads out"),
+            ("a/../../x", "leads out"),
+            ("/etc/passwd", "absolute"),
+            ("C:x", "absolute"),
+            ("a\\..\\x", "backslash"),
+            ("a\0b", "control character"),
+            ("a//b", "empty part"),
+            ("./a", "empty part"),
+            ("", "no name"),
+            (&"a".repeat(101), "longer than 100 bytes"),
         ] {
-            assert_eq!(parse(name), Err(error), "{name}");
+            assert!(parse(name).unwrap_err().contains(error), "{name}");
         }
-        assert_eq!(EntryName::parse(&[b'a'; 101], 100), Err(InvalidEntryName::TooLong { limit: 100 }));
-        assert_eq!(EntryName::parse(b"\xff", 100), Err(InvalidEntryName::NotUtf8));
+        assert!(EntryName::parse(b"\xff", 100).unwrap_err().to_string().contains("not UTF-8"));
     }
 
     #[test]
@@ -142,6 +105,5 @@ mod tests {
         assert_eq!(name.below(".larder/shared"), Some("larder.json"));
         assert_eq!(name.below(".larder/sha"), None);
         assert_eq!(parse("a").unwrap().below("a"), Some(""));
-        assert_eq!(name.folders().collect::<Vec<_>>(), [".larder", ".larder/shared"]);
     }
 }

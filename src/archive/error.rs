@@ -1,105 +1,48 @@
 //! Why an archive is refused, and at which entry.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::entry_name::InvalidEntryName;
-
-/// What is wrong with an entry, or with the archive around it: the end of a sentence that names it.
+/// What is wrong with an entry, or with the archive around it, by what is to be done about it. Each is the end of a sentence that
+/// names the entry.
 #[derive(Debug, Error)]
-pub enum Problem {
-    /// A name that is not a plain path below the project folder.
-    #[error(transparent)]
-    Name(#[from] InvalidEntryName),
-    /// A symbolic or hard link.
-    #[error("it is a link, which could lead anywhere")]
-    Link,
-    /// A device, a socket, a pipe, a sparse file.
-    #[error("it is neither a file nor a folder")]
-    Special,
-    /// Two entries of one name: programs differ in which one they believe.
-    #[error("there are two entries of this name")]
-    Duplicate,
-    /// A name below something that is not a folder.
-    #[error("it lies below `{file}`, which is a file")]
-    BelowFile {
-        /// The entry above.
-        file: String,
-    },
-    /// A file with a name that others use as a folder.
-    #[error("it is a file, but other entries lie below it")]
-    FileWithEntries,
-    /// Nothing of larder's is encrypted.
-    #[error("it is encrypted")]
-    Encrypted,
-    /// A method that the runner never uses.
-    #[error("it is compressed by method {0}; larder reads stored, deflated and zstd entries")]
-    Method(u16),
-    /// The header before the data says something else than the directory at the end.
-    #[error("its header and the archive's directory disagree on its {0}")]
-    Disagreement(&'static str),
-    /// Data that belongs to two entries, as in a bomb without a high ratio.
-    #[error("its data overlaps with that of another entry or of the directory")]
-    Overlap,
-    /// More data than the archived bytes can honestly stand for.
-    #[error("it is a bomb: {archived} archived bytes would become more than {limit}")]
-    Bomb {
-        /// Bytes in the archive.
-        archived: u64,
-        /// The most that may come of them.
-        limit: u64,
-    },
-    /// More data than its header says.
-    #[error("it is longer than the {declared} bytes that its header states")]
-    TooLong {
-        /// What the header says.
-        declared: u64,
-    },
-    /// Less data than its header says.
-    #[error("it ends after {found} of {declared} bytes")]
-    TooShort {
-        /// What the header says.
-        declared: u64,
-        /// What there was.
-        found: u64,
-    },
-    /// Damaged data.
-    #[error("its checksum is wrong: the archive is damaged")]
-    Checksum,
+pub(crate) enum Problem {
+    /// What no runner writes.
+    #[error("{0}")]
+    Foreign(Cow<'static, str>),
+    /// What a runner wrote, and what then lost or changed some bytes.
+    #[error("the archive is damaged: {0}")]
+    Damaged(Cow<'static, str>),
     /// The archive ends too early.
     #[error("the archive is truncated: it ends here, without the end that every archive has")]
     Truncated,
-    /// More entries than a cache can have.
-    #[error("there are more than {limit} entries")]
-    TooManyEntries {
-        /// How many there may be.
-        limit: u64,
-    },
-    /// More folders in a name, or more bytes of names, than any cache has.
-    #[error("its name is too much: {0}")]
-    TooMuchTree(&'static str),
-    /// A field that makes no sense.
-    #[error("the archive is damaged: {0}")]
-    Malformed(&'static str),
     /// The content is not what its place in a cache promises.
     #[error("{0}")]
     Content(String),
     /// It can't be read, or what came of it can't be kept.
     #[error("{0}")]
     Io(io::Error),
-    /// Whoever looks at the entries has seen enough.
-    #[error("it could not be used")]
-    Stopped,
 }
 
-/// A problem and, where there is one, the name of the entry.
+/// What made reading stop before the end of the archive.
 #[derive(Debug)]
-pub(super) struct Fault {
-    pub entry: Option<String>,
-    pub problem: Problem,
+pub(crate) enum Stop<E> {
+    /// Something in the archive.
+    Refused(Refusal),
+    /// Something that the caller's own work met with.
+    Caller(E),
+}
+
+/// A problem and, where there is one, the name of the entry, safe to print.
+#[derive(Debug)]
+pub struct Refusal {
+    entry: Option<String>,
+    problem: Problem,
 }
 
 /// An archive that can't be written or read.
@@ -126,87 +69,79 @@ pub enum ArchiveError {
         /// The file.
         path: PathBuf,
     },
-    /// The whole of it.
-    #[error("can't unpack `{}`: {problem}", path.display())]
-    #[diagnostic(help("nothing was unpacked; {}", hint(problem)))]
-    Whole {
+    /// An entry of it, or the whole of it.
+    #[error("can't unpack `{}`: {refusal}", path.display())]
+    #[diagnostic(help("nothing was unpacked but blobs that were found right; {}", refusal.hint()))]
+    Refused {
         /// The archive.
         path: PathBuf,
         /// What is wrong with it.
-        problem: Problem,
-    },
-    /// One entry of it.
-    #[error("can't unpack `{}`: entry `{entry}`: {problem}", path.display())]
-    #[diagnostic(help("nothing was unpacked; {}", hint(problem)))]
-    Entry {
-        /// The archive.
-        path: PathBuf,
-        /// The entry's name, safe to print.
-        entry: String,
-        /// What is wrong with it.
-        problem: Problem,
+        refusal: Refusal,
     },
 }
 
-impl Fault {
-    pub(super) fn of(entry: &str, problem: impl Into<Problem>) -> Self {
-        Self { entry: Some(printable(entry)), problem: problem.into() }
-    }
-
-    pub(super) fn whole(problem: impl Into<Problem>) -> Self {
-        Self { entry: None, problem: problem.into() }
-    }
-
-    pub(super) fn in_archive(self, path: &Path) -> ArchiveError {
-        let (path, problem) = (path.to_owned(), self.problem);
-        match self.entry {
-            Some(entry) => ArchiveError::Entry { path, entry, problem },
-            None => ArchiveError::Whole { path, problem },
+impl<E> Stop<E> {
+    /// Add the name of the entry where there is none.
+    pub(super) fn at(self, entry: Option<String>) -> Self {
+        match self {
+            Self::Refused(Refusal { entry: None, problem }) => Self::Refused(Refusal { entry, problem }),
+            stop => stop,
         }
+    }
+}
+
+impl<E> From<Problem> for Stop<E> {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(Refusal { entry: None, problem })
+    }
+}
+
+impl<E> From<io::Error> for Stop<E> {
+    fn from(error: io::Error) -> Self {
+        Problem::from(error).into()
     }
 }
 
 impl From<io::Error> for Problem {
-    /// A reader of this module hides a problem in the only error that `Read` knows: here it comes out again.
     fn from(error: io::Error) -> Self {
-        match error.downcast::<Self>() {
-            Ok(problem) => problem,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Truncated,
-            Err(error) => Self::Io(error),
+        match (error.kind(), error.downcast::<Self>()) {
+            // A reader of this module hides a problem in the only error that `Read` knows: here it comes out again.
+            (_, Ok(problem)) => problem,
+            (io::ErrorKind::UnexpectedEof, _) => Self::Truncated,
+            // A size or a checksum, says `zip`.
+            (io::ErrorKind::InvalidData, Err(error)) => Self::Damaged(error.to_string().into()),
+            (_, Err(error)) => Self::Io(error),
         }
     }
 }
 
-impl From<Problem> for io::Error {
-    fn from(problem: Problem) -> Self {
-        match problem {
-            Problem::Io(error) => error,
-            problem => Self::other(problem),
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.entry {
+            Some(entry) => write!(f, "entry `{entry}`: {}", self.problem),
+            None => self.problem.fmt(f),
         }
     }
 }
 
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self::whole(error)
+impl Refusal {
+    fn hint(&self) -> &'static str {
+        match self.problem {
+            Problem::Truncated | Problem::Damaged(_) => {
+                "was the archive copied whole? Compare its size, or copy it again"
+            }
+            Problem::Content(_) => {
+                "a cache holds only blobs with the digest in their name, and this archive has something else under such a name"
+            }
+            Problem::Io(_) => "is there room on the disk, and may this user write to the caches?",
+            Problem::Foreign(_) => {
+                "no runner and no larder writes such an entry into the archive of a cache: do not trust its origin"
+            }
+        }
     }
 }
 
 /// A hostile name in one line, long enough to show the whole name of a blob.
-fn printable(name: &str) -> String {
-    name.chars().take(240).flat_map(char::escape_debug).collect()
-}
-
-fn hint(problem: &Problem) -> &'static str {
-    match problem {
-        Problem::Truncated | Problem::TooShort { .. } | Problem::Checksum | Problem::Malformed(_) => {
-            "was the archive copied whole? Compare its size, or copy it again"
-        }
-        Problem::Content(_) => {
-            "a cache holds only blobs with the digest in their name: whoever made this archive has others"
-        }
-        Problem::Io(_) => "is there room on the disk, and may this user write to the caches?",
-        Problem::Stopped => "the message above says why",
-        _ => "no runner and no larder writes such an entry into the archive of a cache: do not trust who made it",
-    }
+pub(super) fn printable(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).chars().take(240).flat_map(char::escape_debug).collect()
 }

@@ -18,7 +18,7 @@ const ZIP64_FROM: u64 = u32::MAX as u64;
 
 /// What an archive keeps of a file or folder besides its name and data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// The permissions, without the type.
     pub mode: u32,
     /// When it was last changed, in whole seconds since 1970.
@@ -28,41 +28,35 @@ pub struct Metadata {
 }
 
 /// An archive that is being written.
-pub struct Writer<W: Write + Seek> {
+pub(crate) struct Writer<W: Write + Seek> {
     inner: ZipWriter<W>,
 }
 
 impl<W: Write + Seek> Writer<W> {
     /// An archive that begins where `output` stands.
-    pub fn new(output: W) -> Self {
+    pub(crate) fn new(output: W) -> Self {
         Self { inner: ZipWriter::new(output) }
     }
 
     /// Add a folder. `name` has no `/` at its end.
-    pub fn folder(&mut self, name: &str, metadata: Metadata) -> io::Result<()> {
-        let options = options(metadata, 0)?;
-        Ok(self.inner.add_directory(name, options)?)
+    pub(crate) fn folder(&mut self, name: &str, metadata: Metadata) -> io::Result<()> {
+        Ok(self.inner.add_directory(name, options(metadata, 0)?)?)
     }
 
-    /// Begin a file of so many bytes that are compressed already. Its data is what is then written to [`Writer::data`].
-    pub fn stored(&mut self, name: &str, bytes: u64, metadata: Metadata) -> io::Result<()> {
-        let options = options(metadata, bytes)?.compression_method(CompressionMethod::Stored);
-        Ok(self.inner.start_file(name, options)?)
-    }
-
-    /// Begin a file of so many bytes that can be compressed.
-    pub fn deflated(&mut self, name: &str, bytes: u64, metadata: Metadata) -> io::Result<()> {
-        let options = options(metadata, bytes)?.compression_method(CompressionMethod::Deflated);
-        Ok(self.inner.start_file(name, options)?)
-    }
-
-    /// Takes the data of the file that was begun last.
-    pub fn data(&mut self) -> &mut impl Write {
-        &mut self.inner
+    /// Begin a file of so many bytes. Its data is what is then written to the result.
+    pub(crate) fn file(
+        &mut self,
+        name: &str,
+        bytes: u64,
+        method: CompressionMethod,
+        metadata: Metadata,
+    ) -> io::Result<&mut impl Write> {
+        self.inner.start_file(name, options(metadata, bytes)?.compression_method(method))?;
+        Ok(&mut self.inner)
     }
 
     /// Write the directory.
-    pub fn finish(self) -> io::Result<W> {
+    pub(crate) fn finish(self) -> io::Result<W> {
         Ok(self.inner.finish()?)
     }
 }

@@ -12,7 +12,8 @@ use super::units::{count, size, sized};
 
 /// What was removed, what is left, and whether the runner uploads it.
 pub(crate) fn pruned(report: &Report, mode: Mode, palette: Palette) -> String {
-    report.caches.iter().map(|cache| format!("{}: {}\n", printable(&cache.name), deed(cache, mode, palette))).collect()
+    let line = |cache: &CacheReport| format!("{}: {}\n", printable(&cache.name), deed(cache, mode, palette));
+    report.caches.iter().map(line).collect()
 }
 
 fn deed(cache: &CacheReport, mode: Mode, palette: Palette) -> String {

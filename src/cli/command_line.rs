@@ -6,6 +6,7 @@
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser};
+use larder::types::PublicUrl;
 
 use super::commands::Command;
 use super::global::GlobalOptions;
@@ -70,11 +71,8 @@ impl CommandLine {
 
 /// clap repeats a value that it does not accept: of a URL, only what may be printed.
 fn without_password(mut error: clap::Error) -> clap::Error {
-    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
-        && let (Some(scheme), Some(at)) = (value.find("://"), value.rfind('@'))
-        && scheme + 3 <= at
-    {
-        let shown = format!("{}…{}", &value[..scheme + 3], &value[at..]);
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
+        let shown = PublicUrl::of_text(value).into();
         error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
     }
     error

@@ -47,8 +47,7 @@ pub(crate) struct Console {
 impl Console {
     /// Look at the options, the environment and the streams.
     pub(crate) fn new(options: &GlobalOptions, variables: &Variables) -> Self {
-        let is_set = |name| variables.get(name).is_some_and(|value| !value.is_empty());
-        let in_gitlab = is_set("GITLAB_CI");
+        let in_gitlab = variables.set("GITLAB_CI").is_some();
         let verbosity = match (options.quiet, options.verbose) {
             (true, _) => Verbosity::Quiet,
             (false, 0) => Verbosity::Normal,
@@ -70,7 +69,9 @@ impl Console {
             out: Palette::for_stream(options.color, &io::stdout()),
             err: match options.color {
                 // No terminal, but GitLab shows colours all the same. Standard output stays plain: scripts read it.
-                When::Auto if in_gitlab && !is_set("NO_COLOR") && variables.get("CLICOLOR") != Some("0") => {
+                When::Auto
+                    if in_gitlab && variables.set("NO_COLOR").is_none() && variables.get("CLICOLOR") != Some("0") =>
+                {
                     Palette::Coloured
                 }
                 choice => Palette::for_stream(choice, &io::stderr()),

@@ -1,4 +1,4 @@
-//! An error as people read it: what failed, why, and what to do.
+//! The text of an error: what failed, why, and what to do.
 //!
 //! ```text
 //! error: can't read the metadata of `zlib` on mirror `develop`
@@ -29,7 +29,7 @@ pub(crate) fn render(error: &dyn Diagnostic, excerpt: Option<&str>, palette: Pal
     lines.extend(excerpt.into_iter().flat_map(str::lines).map(|line| printable(line).into_owned()));
     lines.extend(causes(error, text, palette));
     let mut chain = std::iter::successors(Some(error), |error| error.diagnostic_source()).take(MAX_CAUSES);
-    if let Some(help) = chain.find_map(|error| error.help()) {
+    if let Some(help) = chain.find_map(Diagnostic::help) {
         lines.push(format!("{}: {}", palette.paint(HINT, "hint"), printable_lines(&help.to_string(), 6)));
     }
     let related = error.related().into_iter().flatten();

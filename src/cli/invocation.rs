@@ -45,7 +45,7 @@ impl<'a> Invocation<'a> {
 
     /// For a command that leaves nothing half-done: a signal ends it on the spot.
     pub(crate) fn session(&self, config: Config) -> Session<'a> {
-        let home = self.variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+        let home = self.variables.set("HOME").map(PathBuf::from);
         Session::new(config, self.variables.clone(), home, self.reporter)
     }
 
@@ -60,9 +60,9 @@ impl<'a> Invocation<'a> {
     /// `remarks`, which `--quiet` leaves out.
     pub(crate) fn show(&self, report: &Report, result: &str, remarks: &str) -> Result<Outcome, Failure> {
         if self.global.json {
-            return self.print(&json(report).map_err(Failure::system("write to standard output"))?);
+            return print(&json(report).map_err(Failure::system("write to standard output"))?);
         }
-        let outcome = self.print(result)?;
+        let outcome = print(result)?;
         self.console.tell_more(remarks);
         Ok(outcome)
     }
@@ -76,12 +76,12 @@ impl<'a> Invocation<'a> {
     pub(crate) fn show_remarks(&self, report: &Report, remarks: &str) -> Result<Outcome, Failure> {
         self.show(report, "", remarks)
     }
+}
 
-    /// Print a result on standard output.
-    pub(crate) fn print(&self, result: &str) -> Result<Outcome, Failure> {
-        console::print(result).map_err(Failure::system("write to standard output"))?;
-        Ok(Outcome::Done)
-    }
+/// Print a result on standard output.
+pub(crate) fn print(result: &str) -> Result<Outcome, Failure> {
+    console::print(result).map_err(Failure::system("write to standard output"))?;
+    Ok(Outcome::Done)
 }
 
 /// The report as indented JSON with a newline at its end.

@@ -30,7 +30,7 @@ pub(crate) fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> 
         interrupt.raise(signal);
         std::thread::sleep(GRACE);
         screen.write_line_outside(&format!(
-            "error: stopped by {signal} in the middle of something; the next run goes on from there"
+            "error: stopped by {signal} during a step that did not end in time; the next run resumes there"
         ));
         std::process::exit(signal.exit_code().into());
     })?;

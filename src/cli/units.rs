@@ -1,8 +1,8 @@
-//! Sizes, numbers and times as people read them.
+//! Sizes, numbers and times, ready to be read.
 
 use bytesize::ByteSize;
 
-/// A size as people read it: `2.0 GiB`.
+/// A size: `2.0 GiB`.
 pub(crate) fn size(bytes: u64) -> String {
     ByteSize::b(bytes).display().iec().to_string()
 }
@@ -17,7 +17,7 @@ pub(crate) fn sized(number: u64, noun: &str, bytes: u64) -> String {
     format!("{} ({})", count(number, noun), size(bytes))
 }
 
-/// A stretch of time as people read it: `4.2 s`, `40 s`, `3 min 20 s`, `2 h 5 min`.
+/// A stretch of time: `4.2 s`, `40 s`, `3 min 20 s`, `2 h 5 min`.
 pub(crate) fn duration(seconds: f64) -> String {
     if seconds < 9.95 {
         return format!("{:.1} s", seconds.max(0.0));

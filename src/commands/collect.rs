@@ -46,7 +46,7 @@ pub enum CollectError {
     #[error("there is no folder to collect into")]
     #[diagnostic(help("add `{{ name: built, path: .larder/built, collect: true }}` to `mirrors:` in larder.yaml"))]
     NoFolder,
-    /// Spack would push without signatures, which nobody would use.
+    /// Spack would push without signatures, which no job would use.
     #[error("mirror `{name}` is `signed: true`, and there is no key to sign with")]
     #[diagnostic(help("give its entry in larder.yaml a `signing-key`; `larder prepare` needs none"))]
     NoKey {
@@ -102,7 +102,7 @@ async fn prune(session: &Session<'_>, store: &Store<'_>, pushed: &Pushed) -> Res
     }
     let job = JobFolder::of(&session.config.root);
     let mode = Mode::Act;
-    let restored = uploads::note(session, &job, Note::OfWhoeverBegan, mode)?;
+    let restored = uploads::note(session, &job, Note::OfAnEarlierCommand, mode)?;
     let mut used = State::read(&job)?.map(|state| state.used()).unwrap_or_default();
     used.specs.extend(pushed.specs.iter().map(|spec| spec.hash));
     let pruning = Pruning { session, job, used, restored, mode, deadline: Instant::now() };
@@ -135,7 +135,7 @@ pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) 
     }
     let program = spack_push::find(options.spack.as_deref(), &session.variables).map_err(RunError::Spack)?;
     let _lock = job.enter(|| session.inform("waiting for another larder in this project folder"))?;
-    uploads::note(session, &job, Note::OfWhoeverBegan, mode)?;
+    uploads::note(session, &job, Note::OfAnEarlierCommand, mode)?;
     let pusher = Pusher { session, entry, folder: &folder, job: &job, program: &program, patience: options.patience };
     let arrived = pusher.push(&graph, &lockfiles, &new)?;
     let specs = specs.into_iter().filter_map(|spec| {

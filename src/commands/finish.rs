@@ -51,7 +51,7 @@ pub async fn finish(
     };
     let prepared = state.and_then(|state| state.prepared);
     uploads::tell_job_status(session);
-    let restored = uploads::note(session, &folder, Note::OfWhoeverBegan, mode)?;
+    let restored = uploads::note(session, &folder, Note::OfAnEarlierCommand, mode)?;
     if let Some(options) = collect {
         let patience = options.patience.unwrap_or_else(|| pushes_end.saturating_duration_since(Instant::now()));
         collect_built(session, &CollectOptions { patience: Some(patience), ..options.clone() }, mode)?;

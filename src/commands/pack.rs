@@ -4,7 +4,7 @@
 //! what was packed can be unpacked. The archive appears under its name when it is whole.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -12,15 +12,16 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use super::CommandError;
-use crate::archive::{ArchiveError, Metadata, Writer};
-use crate::config::{CacheEntry, Kept};
+use crate::archive::{ArchiveError, CompressionMethod, Metadata, Writer};
+use crate::config::Kept;
 use crate::fs::Exclusion;
 use crate::pipeline::{Session, stores};
 use crate::report::{ArchiveReport, CacheReport, Report};
 use crate::reporter::Phase;
-use crate::runner::Copied;
-use crate::store::{Cache, FoundBlob};
+use crate::runner::archive_layout::{folders_of, path_of, prefix_of};
+use crate::store::{Cache, FILE_NAME, FoundBlob, MAX_BYTES};
 use crate::types::Sha256Digest;
+use crate::verified::{BlobError, Expected, Size, Verifier, for_each_piece};
 
 /// Where the archive goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,66 +86,51 @@ pub enum PackError {
 }
 
 /// What an entry of the archive is made of.
-enum Item {
+enum Item<'a> {
     Folder,
-    Blob(usize, FoundBlob),
+    Blob(&'a Cache, FoundBlob),
     Records(Vec<u8>),
 }
 
-/// A cache and its path in the archive.
-struct Source {
-    cache: Cache,
-    prefix: String,
-}
+/// The entries of an archive by their names: sorted, so that the same caches give the same bytes.
+type Items<'a> = BTreeMap<String, Item<'a>>;
 
 /// Pack the session's caches.
 pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandError> {
+    let root = &session.config.root;
     let mut sources = Vec::new();
-    // What nobody keeps is in no archive of the runner.
+    // A cache that is not kept is in no archive of the runner.
     for entry in session.config.caches.iter().filter(|entry| entry.kept == Kept::Yes) {
-        let prefix = prefix_of(session, entry)?;
-        sources.push(Source { cache: stores::open_cache(session, entry)?, prefix });
+        let prefix = prefix_of(&entry.path, root).ok_or_else(|| PackError::OutsideProject {
+            cache: entry.name.to_string(),
+            path: entry.path.clone(),
+            root: root.clone(),
+        })?;
+        sources.push((stores::open_cache(session, entry)?, prefix));
     }
     let path = check_output(session, output)?;
     let mut locks = Vec::new();
-    let mut items = BTreeMap::new();
+    let mut items = Items::new();
     let mut report = Report::new("pack");
-    for (position, source) in sources.iter().enumerate() {
-        let cache = &source.cache;
-        // Nobody may prune what is being copied. A cache that is not there needs no lock, and no lock file beside it.
+    for (cache, prefix) in &sources {
+        // Nothing may be pruned while it is copied. A cache that is not there needs no lock, and no lock file beside it.
         if cache.root().exists() {
             let waiting = || session.inform(&format!("waiting for a job that uses cache `{}`", cache.name()));
             locks.push(cache.lock(Exclusion::Shared, waiting)?);
         }
-        report.caches.push(list(session, position, source, &mut items)?);
+        report.caches.push(list(session, cache, prefix, &mut items)?);
     }
     let blobs: u64 = report.caches.iter().map(|cache| cache.blobs).sum();
     if blobs == 0 {
-        let names = sources.iter().map(|source| format!("cache `{}`", source.cache.name())).collect();
+        let names = sources.iter().map(|(cache, _)| format!("cache `{}`", cache.name())).collect();
         return Err(PackError::Nothing { names }.into());
     }
     let bytes = report.caches.iter().map(|cache| cache.bytes).sum();
     session.reporter.phase_started(Phase::Pack, blobs, Some(bytes));
-    let written = write(session, &sources, &items, path, output);
+    let written = write(session, &items, path, output);
     session.reporter.phase_finished(Phase::Pack);
-    let bytes = written?;
-    report.archive = Some(ArchiveReport { path: path.display().to_string(), bytes, blobs });
+    report.archive = Some(ArchiveReport { path: path.display().to_string(), bytes: written?, blobs });
     Ok(session.conclude(report))
-}
-
-/// The cache's path in archives: relative to the project folder, with `/` between its parts.
-pub(super) fn prefix_of(session: &Session<'_>, entry: &CacheEntry) -> Result<String, PackError> {
-    let root = &session.config.root;
-    let parts = entry
-        .path
-        .strip_prefix(root)
-        .ok()
-        .and_then(|path| path.components().map(|part| part.as_os_str().to_str()).collect::<Option<Vec<_>>>());
-    parts.map(|parts| parts.join("/")).ok_or_else(|| PackError::OutsideProject {
-        cache: entry.name.to_string(),
-        path: entry.path.clone(),
-        root: root.clone(),
-    })
 }
 
 fn check_output<'a>(session: &Session<'_>, output: &'a Output) -> Result<&'a Path, CommandError> {
@@ -155,24 +141,21 @@ fn check_output<'a>(session: &Session<'_>, output: &'a Output) -> Result<&'a Pat
     // Also through links, where both can be looked up.
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = real(path.parent().unwrap_or(Path::new("/")));
-    for entry in &session.config.caches {
-        if folder.starts_with(real(&entry.path)) {
-            return Err(PackError::OutputInCache { path: path.clone(), cache: entry.name.to_string() }.into());
-        }
+    match session.config.caches.iter().find(|entry| folder.starts_with(real(&entry.path))) {
+        Some(entry) => Err(PackError::OutputInCache { path: path.clone(), cache: entry.name.to_string() }.into()),
+        None => Ok(path),
     }
-    Ok(path)
 }
 
 /// Add what a cache holds to the entries, under the names that they have in the archive.
-fn list(
+fn list<'a>(
     session: &Session<'_>,
-    position: usize,
-    source: &Source,
-    items: &mut BTreeMap<String, Item>,
+    cache: &'a Cache,
+    prefix: &str,
+    items: &mut Items<'a>,
 ) -> Result<CacheReport, CommandError> {
-    let Source { cache, prefix } = source;
     let contents = cache.contents()?;
-    let name_of = |below: &str| if below.is_empty() { prefix.clone() } else { format!("{prefix}/{below}") };
+    let name_of = |below: &str| if below.is_empty() { prefix.to_owned() } else { format!("{prefix}/{below}") };
     if !contents.foreign.is_empty() {
         let shown: Vec<_> = contents.foreign.iter().take(3).map(|path| format!("`{}`", path.display())).collect();
         let more = if contents.foreign.len() > 3 { ", …" } else { "" };
@@ -182,38 +165,35 @@ fn list(
             shown.join(", ")
         ));
     }
-    if contents.blobs.is_empty() {
-        return Ok(cache.report(0, 0));
-    }
-    for folder in Cache::folders_of(&contents.blobs) {
-        items.insert(name_of(&folder), Item::Folder);
-    }
-    match cache.records_text()? {
-        Some(text) => {
-            items.insert(name_of("larder.json"), Item::Records(text));
-        }
-        None => session.warn(&format!(
-            "the records of cache `{}` are damaged or missing; the archive will not say what its blobs are for",
-            cache.name()
-        )),
-    }
     for blob in &contents.blobs {
-        items.insert(name_of(&Cache::place_of(blob)), Item::Blob(position, *blob));
+        items.extend(folders_of(blob.digest).iter().map(|folder| (name_of(folder), Item::Folder)));
+        items.insert(name_of(&path_of(blob.digest)), Item::Blob(cache, *blob));
+    }
+    if !contents.blobs.is_empty() {
+        match records_text(cache)? {
+            Some(text) => {
+                items.insert(name_of(FILE_NAME), Item::Records(text));
+            }
+            None => session.warn(&format!(
+                "the records of cache `{}` are damaged or missing; the archive will not say what its blobs are for",
+                cache.name()
+            )),
+        }
     }
     Ok(cache.report(contents.blobs.iter().map(|blob| blob.bytes).sum(), contents.blobs.len() as u64))
 }
 
+/// The text of the records, or `None` where there are none that larder would read.
+fn records_text(cache: &Cache) -> Result<Option<Vec<u8>>, CommandError> {
+    let (_, damage) = cache.records()?;
+    let text = crate::fs::read_capped(&cache.root().join(FILE_NAME), MAX_BYTES);
+    Ok(text.ok().flatten().filter(|_| damage.is_none()))
+}
+
 /// Write the archive beside its place, and give it its name. Returns its size.
-fn write(
-    session: &Session<'_>,
-    sources: &[Source],
-    items: &BTreeMap<String, Item>,
-    path: &Path,
-    output: &Output,
-) -> Result<u64, CommandError> {
+fn write(session: &Session<'_>, items: &Items<'_>, path: &Path, output: &Output) -> Result<u64, CommandError> {
     let failed = |source: io::Error| ArchiveError::Io { path: path.to_owned(), what: "write", source };
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let temporary = crate::fs::temporary_file(folder).map_err(failed)?;
+    let temporary = crate::fs::temporary_file(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
     let mut writer = Writer::new(io::BufWriter::with_capacity(1 << 20, temporary));
     let mut number = 0;
     for (name, item) in items {
@@ -221,21 +201,23 @@ fn write(
         match item {
             Item::Folder => writer.folder(name, metadata).map_err(failed)?,
             Item::Records(text) => {
-                writer.deflated(name, text.len() as u64, metadata).map_err(failed)?;
-                writer.data().write_all(text).map_err(failed)?;
+                let out =
+                    writer.file(name, text.len() as u64, CompressionMethod::Deflated, metadata).map_err(failed)?;
+                out.write_all(text).map_err(failed)?;
             }
-            Item::Blob(position, blob) => {
-                let (cache, reporter) = (&sources[*position].cache, session.reporter);
-                writer.stored(name, blob.bytes, metadata).map_err(failed)?;
+            Item::Blob(cache, blob) => {
+                let reporter = session.reporter;
+                let out = writer.file(name, blob.bytes, CompressionMethod::Stored, metadata).map_err(failed)?;
                 reporter.item_started(Phase::Pack, number, &blob.digest.to_string(), Some(blob.bytes));
                 let advance = |bytes| reporter.item_advanced(Phase::Pack, number, i64::try_from(bytes).unwrap_or(0));
-                let copied = cache.copy_blob(blob, writer.data(), &advance)?;
+                copy(cache, blob, out, &advance).map_err(|error| match error {
+                    BlobError::Io(error) => CommandError::from(failed(error)),
+                    BlobError::Mismatch(mismatch) => {
+                        let (cache, reason) = (cache.name().to_owned(), mismatch.to_string());
+                        PackError::Corrupt { cache, digest: blob.digest, reason }.into()
+                    }
+                })?;
                 reporter.item_finished(Phase::Pack, number);
-                if let Copied::Damaged(reason) = copied {
-                    return Err(
-                        PackError::Corrupt { cache: cache.name().to_owned(), digest: blob.digest, reason }.into()
-                    );
-                }
                 number += 1;
             }
         }
@@ -244,7 +226,7 @@ fn write(
     let bytes = written.as_file().metadata().map_err(failed)?.len();
     match output {
         Output::Overwrite(_) => crate::fs::publish(written.into_temp_path(), path).map_err(failed)?,
-        // Somebody may have made the file in the meantime.
+        // Another process may have made the file in the meantime.
         Output::New(_) => {
             written.into_temp_path().persist_noclobber(path).map_err(|refused| match refused.error.kind() {
                 io::ErrorKind::AlreadyExists => CommandError::from(PackError::OutputExists { path: path.to_owned() }),
@@ -253,6 +235,21 @@ fn write(
         }
     }
     Ok(bytes)
+}
+
+/// Copy a blob, hashing it on the way: one read, and no archive with bytes that can't be unpacked.
+fn copy(cache: &Cache, blob: &FoundBlob, out: &mut dyn Write, on_bytes: &dyn Fn(usize)) -> Result<(), BlobError> {
+    let found = cache.read(blob.digest).map_err(io::Error::other)?;
+    let (mut file, _) = found.ok_or_else(|| io::Error::other(format!("blob {} is gone", blob.digest)))?;
+    let mut verifier = Verifier::new(Expected { digest: blob.digest, size: Size::Exactly(blob.bytes) });
+    for_each_piece(&mut file, |piece| {
+        verifier.update(piece)?;
+        out.write_all(piece)?;
+        on_bytes(piece.len());
+        Ok(())
+    })?;
+    verifier.finish()?;
+    Ok(())
 }
 
 fn metadata_of(path: &Path) -> io::Result<Metadata> {

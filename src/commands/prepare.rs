@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::job::{self, Document, Entry, EntryBlob, JobMirror, State};
+use crate::job::{self, Entry, State};
+use crate::mirror::{Document, PublishedBlob};
 use crate::pipeline::environments::InstallTrees;
 use crate::pipeline::materialize::materialize;
 use crate::pipeline::needed::Obtained;
@@ -43,8 +44,7 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
             .filter_map(|(hash, document)| entry(resolution.found.get(&hash)?, document, obtained));
         Ok(job::build(&folder, entries.collect())?)
     };
-    let obtained = materialize(&run, &needs, &staging, build).await?;
-    let (obtained, JobMirror { scope, .. }) = obtained;
+    let (obtained, ()) = materialize(&run, &needs, &staging, build).await?;
 
     state.remotes = run.remotes.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
     if wanted.push == Push::Now {
@@ -57,20 +57,15 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     state.write(&folder)?;
     folder.write_report(&report)?;
     metrics::write(&folder, state.prepared.as_ref(), None)?;
-    Ok(Prepared { report, scope })
+    Ok(Prepared { report, scope: folder.scope() })
 }
 
 /// What the job mirror is to hold of a spec.
-fn entry(found: &Located, document: Document, obtained: &Obtained) -> Option<Entry> {
-    let blobs = found.published.blobs.iter().map(|blob| {
-        let stored = match &found.built {
-            Some(built) => built.blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?,
-            None => &obtained.blobs.get(&blob.expected.digest)?.blob,
-        };
-        Some(EntryBlob { role: blob.role, path: blob.path.clone(), blob: stored.clone() })
-    });
-    let blobs = blobs.collect::<Option<Vec<_>>>()?;
-    let (mirror, layout) = (found.published.mirror.clone(), found.published.layout);
-    let path = found.published.path.clone();
-    Some(Entry { spec: found.spec.clone(), mirror, layout, path, document, blobs })
+fn entry<'a>(found: &'a Located, document: Document, obtained: &Obtained) -> Option<Entry<'a>> {
+    let stored = |blob: &PublishedBlob| match &found.built {
+        Some(built) => built.blobs.iter().find(|stored| stored.digest() == blob.expected.digest).cloned(),
+        None => obtained.blobs.get(&blob.expected.digest).map(|held| held.blob.clone()),
+    };
+    let blobs = found.published.blobs.iter().map(stored).collect::<Option<_>>()?;
+    Some(Entry { spec: &found.spec, published: &found.published, document, blobs })
 }

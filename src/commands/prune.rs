@@ -2,7 +2,7 @@
 
 use bytesize::ByteSize;
 
-use crate::config::{Keep, LockfileBlobs};
+use crate::config::{Keep, KeepRules, Size};
 use crate::pipeline::prune::prune_remote;
 use crate::pipeline::reporting::count_requests;
 use crate::pipeline::{Mode, RunError, Session, stores};
@@ -31,7 +31,7 @@ pub async fn prune(session: &Session<'_>, options: &PruneOptions) -> Result<Repo
     for cache in stores::remotes(session, &transport) {
         let keep = match (max_age, max_size) {
             (None, None) => cache.entry.keep,
-            _ => Keep::Used { max_age, max_size, lockfile: LockfileBlobs::LikeOthers },
+            _ => Keep::Rules(KeepRules { max_age, max_size: max_size.map(Size), ..KeepRules::default() }),
         };
         let policy = stores::policy_of(session, keep)?;
         report.caches.push(prune_remote(session, &cache, &policy, mode).await?);

@@ -1,16 +1,14 @@
 //! What is wrong with a configuration, and on which line.
 
-use std::fmt;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use serde_yaml::Location;
 use thiserror::Error;
 
-use super::complaint::Complaint;
-use super::reader::Problem;
-use super::walk::{self, Step};
+use crate::types::PublicUrl;
+use crate::yaml::{Place, Problem};
 
 /// The longest piece of a line that is shown.
 const SHOWN: usize = 160;
@@ -59,114 +57,40 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
         /// Where.
-        excerpt: Box<Excerpt>,
+        excerpt: String,
         /// What to do.
         #[help]
         help: Option<String>,
     },
 }
 
-/// A line of a file, shown as compilers do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt {
-    /// The file, as its reader knows it.
-    pub path: PathBuf,
-    /// The position; `None` where the parser tells none.
-    pub position: Option<Position>,
-}
-
-/// A position in a file, and the line it is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The line, counted from 1.
-    pub line: usize,
-    /// The column in characters, counted from 1.
-    pub column: usize,
-    /// The line, at most 160 characters of it, without passwords in URLs: job logs are public.
-    pub text: String,
-}
-
 impl ConfigError {
-    /// The place in the file, if the error is about one. Its `Display` is ready to be shown between message and help.
-    pub fn excerpt(&self) -> Option<&Excerpt> {
+    /// The place in the file, if the error is about one, ready to be shown between message and help.
+    pub fn excerpt(&self) -> Option<&str> {
         match self {
             Self::Invalid { excerpt, .. } => Some(excerpt),
             _ => None,
         }
     }
 
-    /// What the YAML parser did not accept, or what was found out while it stood on the place.
-    pub(super) fn from_yaml(path: &Path, yaml: &str, error: &serde_yaml::Error) -> Self {
-        let (text, location) = (error.to_string(), error.location());
-        let complaint = Complaint::from_serde(&text).unwrap_or_else(|| {
-            let repeated = location.as_ref().map(|at| format!(" at line {} column {}", at.line(), at.column()));
-            let text = repeated.map_or(text.clone(), |repeated| text.replacen(&repeated, "", 1));
-            Complaint::new(plain(&text))
-        });
-        Self::new(path, yaml, location.as_ref(), complaint)
-    }
-
-    /// What was found out afterwards.
-    pub(super) fn from_problem(path: &Path, yaml: &str, problem: Problem) -> Self {
-        let location = walk::locate(yaml, &problem.way);
-        let mut complaint = problem.complaint;
-        if location.is_none() {
-            complaint.message = format!("{}: {}", spell(&problem.way), complaint.message);
-        }
-        Self::new(path, yaml, location.as_ref(), complaint)
-    }
-
-    fn new(path: &Path, yaml: &str, location: Option<&Location>, complaint: Complaint) -> Self {
-        let position = location.map(|at| Position {
-            line: at.line(),
-            column: at.column(),
-            text: printable(yaml.lines().nth(at.line().saturating_sub(1)).unwrap_or_default()),
-        });
-        let excerpt = Box::new(Excerpt { path: path.to_owned(), position });
-        Self::Invalid { message: complaint.message, excerpt, help: complaint.help }
+    /// Something that was found wrong in a text.
+    pub(super) fn new(path: &Path, yaml: &str, problem: Problem) -> Self {
+        Self::Invalid { message: problem.message, excerpt: excerpt(path, yaml, problem.place), help: problem.help }
     }
 }
 
-/// A message of the YAML parser in the words of the documentation, where it has others.
-///
-/// A text that is quoted in it is dropped: it may be a URL with a password, and the line is shown anyway.
-fn plain(text: &str) -> String {
-    if text.contains("more than one document") {
-        return "the file holds more than one YAML document (`---`)".to_owned();
+/// A line of a file, shown as compilers do.
+fn excerpt(path: &Path, yaml: &str, place: Option<Place>) -> String {
+    let path = path.display();
+    let Some(Place { line, column }) = place else { return format!(" --> {path}") };
+    let text = printable(yaml.lines().nth(line.saturating_sub(1)).unwrap_or_default());
+    let mut excerpt = format!(" --> {path}:{line}:{column}\n {line} | {text}");
+    if column <= text.chars().count() {
+        let margin = line.to_string().len();
+        // Writing to a string can't fail.
+        let _ = write!(excerpt, "\n {:margin$} | {:>column$}", "", '^');
     }
-    if text.contains("repetition limit") {
-        return "the file's aliases (`*name`) stand for too much".to_owned();
-    }
-    let Some((place, (found, expected))) =
-        text.split_once("invalid type: ").and_then(|(place, rest)| Some((place, rest.rsplit_once(", expected ")?)))
-    else {
-        return text.to_owned();
-    };
-    let found = match found.split(' ').next() {
-        Some("string") => "a text",
-        Some("integer" | "floating") => "a number",
-        Some("boolean") => "`true` or `false`",
-        Some("unit") => "nothing",
-        Some("sequence") => "a list",
-        Some("map") => "a map",
-        _ => "something else",
-    };
-    let expected = match expected {
-        "a string" => "a text",
-        "a sequence" => "a list",
-        expected => expected,
-    };
-    format!("{place}expected {expected}, found {found}")
-}
-
-/// `mirrors[1].url`.
-fn spell(way: &[Step]) -> String {
-    let parts = way.iter().enumerate().map(|(index, step)| match step {
-        Step::Key(key) if index == 0 => key.clone(),
-        Step::Key(key) => format!(".{key}"),
-        Step::Item(index) => format!("[{index}]"),
-    });
-    parts.collect()
+    excerpt
 }
 
 /// A line as it may be shown: one line, not too long, and no password.
@@ -175,19 +99,11 @@ fn printable(line: &str) -> String {
     if let Some(value) = secret_value(&line) {
         line.replace_range(value.., "…");
     }
-    let mut from = 0;
-    while let Some(scheme) = line[from..].find("://") {
-        from += scheme + 3;
-        let host = line[from..].find(['/', ' ', '"', '\'', ',']).map_or(line.len(), |length| from + length);
-        if let Some(at) = line[from..host].rfind('@') {
-            line.replace_range(from..from + at, "…");
-        }
-    }
-    line
+    PublicUrl::in_line(line)
 }
 
-/// Where the value of a key begins that is named like a secret: somebody may have written the secret itself there, under a
-/// key of Spack's, or one that only looks right.
+/// Where the value of a key begins that is named like a secret: the secret itself may have been written there, under a key of
+/// Spack's, or one that only looks right.
 fn secret_value(line: &str) -> Option<usize> {
     line.match_indices(':').find_map(|(at, _)| {
         let key = line[..at]
@@ -201,20 +117,6 @@ fn secret_value(line: &str) -> Option<usize> {
         let start = at + 1 + (value.len() - value.trim_start().len());
         (is_secret && start < line.len()).then_some(start)
     })
-}
-
-impl fmt::Display for Excerpt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        let Some(Position { line, column, text }) = &self.position else { return write!(f, " --> {path}") };
-        writeln!(f, " --> {path}:{line}:{column}")?;
-        write!(f, " {line} | {text}")?;
-        if *column <= text.chars().count() {
-            let margin = line.to_string().len();
-            write!(f, "\n {:margin$} | {:>column$}", "", '^')?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -241,11 +143,5 @@ mod tests {
         ] {
             assert_eq!(printable(line), shown);
         }
-    }
-
-    #[test]
-    fn a_way_is_spelled_as_people_write_it() {
-        let way = [Step::Key("mirrors".to_owned()), Step::Item(1), Step::Key("url".to_owned())];
-        assert_eq!(spell(&way), "mirrors[1].url");
     }
 }

@@ -5,108 +5,111 @@
 //! `${CI_MERGE_REQUEST_IID:-${CI_COMMIT_REF_SLUG}}`. (The crate `shellexpand` also replaces `$NAME`, keeps quiet about an
 //! unclosed brace, ends a default at its first `}`, and can't tell an empty variable with a default from one without.)
 
-use super::complaint::Complaint;
 use crate::types::{Variables, shorten};
+use crate::yaml::{Node, Problem, Value};
 
-/// How deep defaults may nest: enough for people, and no deeper, because each level is a level of recursion.
+/// How deep defaults may nest: deeper than anything useful, and bounded because each level is a level of recursion.
 const DEPTH: usize = 8;
 
 /// The longest text that may come out: stops a small file from filling the memory with repetitions of a long variable.
 const LONGEST: usize = 64 << 10;
 
-/// The text with its variables replaced. What a variable holds is taken as it is, not expanded again.
-pub(super) fn expand(text: &str, variables: &Variables) -> Result<String, Complaint> {
-    let mut out = String::new();
-    let (end, _) = expand_until(text, false, DEPTH, variables, Some(&mut out))?;
-    debug_assert_eq!(end, text.len());
-    Ok(out)
-}
+/// The most items of one list or map: names are compared pair by pair, which takes minutes for a megabyte of them.
+const ITEMS: usize = 4096;
 
-/// Expand up to the end of the text or, in a default, up to the brace that closes it; tell where that is, and whether
-/// there was a brace. Without `out`, a default that is not needed is only skipped: its variables need not be set.
-fn expand_until(
-    text: &str,
-    in_default: bool,
-    depth: usize,
-    variables: &Variables,
-    mut out: Option<&mut String>,
-) -> Result<(usize, bool), Complaint> {
-    let mut at = 0;
-    while let Some(next) = text[at..].chars().next() {
-        let rest = &text[at..];
-        if in_default && next == '}' {
-            return Ok((at, true));
+/// Replace the variables in all values of a tree, and bound its lists and maps. The result is a text, never nothing, and not
+/// expanded again. The values of keys like `secret-variable` are left as they are: they name variables.
+pub(super) fn expand_all(node: &mut Node, variables: &Variables) -> Result<(), Problem> {
+    let items = match &mut node.value {
+        Value::Scalar(scalar) if scalar.text.contains("${") => {
+            scalar.text = expand(&scalar.text, variables).map_err(|problem| problem.at(node.place))?;
+            scalar.is_plain = false;
+            0
         }
-        if rest.starts_with("$${") {
-            push(&mut out, "${")?;
-            at += 3;
-        } else if let Some(variable) = rest.strip_prefix("${") {
-            at += 2 + expand_variable(variable, depth, variables, &mut out)?;
-        } else {
-            push(&mut out, &rest[..next.len_utf8()])?;
-            at += next.len_utf8();
+        Value::List(items) => {
+            items.iter_mut().try_for_each(|item| expand_all(item, variables))?;
+            items.len()
         }
-    }
-    Ok((at, false))
-}
-
-/// Expand what follows a `${`; tell how long it is, closing brace included.
-fn expand_variable(
-    text: &str,
-    depth: usize,
-    variables: &Variables,
-    out: &mut Option<&mut String>,
-) -> Result<usize, Complaint> {
-    let length = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-    let (name, rest) = text.split_at(length);
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(malformed(text));
-    }
-    let value = variables.get(name);
-    if rest.starts_with('}') {
-        match value {
-            Some(value) => push(out, value)?,
-            None if out.is_some() => return Err(unset(name)),
-            None => {}
+        Value::Map(entries) => {
+            let named = |key: &str| !key.ends_with("-variable");
+            let mut values = entries.iter_mut().filter(|entry| named(&entry.key));
+            values.try_for_each(|entry| expand_all(&mut entry.value, variables))?;
+            entries.len()
         }
-        return Ok(length + 1);
-    }
-    let Some(default) = rest.strip_prefix(":-") else { return Err(malformed(text)) };
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err(Complaint::new("defaults of variables nest too deep").help(format!("at most {DEPTH} levels")));
+        Value::Scalar(_) | Value::Tagged => 0,
     };
-    let used = match value {
-        Some(value) if !value.is_empty() => {
-            push(out, value)?;
-            None
-        }
-        _ => out.as_deref_mut(),
-    };
-    match expand_until(default, true, depth, variables, used)? {
-        (end, true) => Ok(length + 2 + end + 1),
-        (_, false) => Err(malformed(text)),
-    }
-}
-
-fn push(out: &mut Option<&mut String>, piece: &str) -> Result<(), Complaint> {
-    if let Some(out) = out {
-        if out.len() + piece.len() > LONGEST {
-            return Err(Complaint::new(format!("the text is longer than {LONGEST} bytes with its variables expanded")));
-        }
-        out.push_str(piece);
+    if items > ITEMS {
+        let problem = Problem::new(format!("a list or map with more than {ITEMS} items"));
+        return Err(problem.help("is it a configuration of larder?").at(node.place));
     }
     Ok(())
 }
 
-fn unset(name: &str) -> Complaint {
+/// The text with its variables replaced. What a variable holds is taken as it is, not expanded again, and a default that is
+/// not needed is only skipped: its variables need not be set.
+fn expand(text: &str, variables: &Variables) -> Result<String, Problem> {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once("${") {
+        out.push_str(before);
+        if before.ends_with('$') {
+            out.push('{');
+            rest = after;
+            continue;
+        }
+        let (variable, after) = until_brace(after)?;
+        let (name, default) = variable.split_once(":-").map_or((variable, None), |(name, text)| (name, Some(text)));
+        let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !is_name(name) {
+            return Err(malformed(variable));
+        }
+        match default {
+            None => out.push_str(variables.get(name).ok_or_else(|| unset(name))?),
+            Some(default) => match variables.set(name) {
+                Some(value) => out.push_str(value),
+                None => out.push_str(&expand(default, variables)?),
+            },
+        }
+        rest = after;
+        if out.len() > LONGEST {
+            return Err(Problem::new(format!("the text is longer than {LONGEST} bytes with its variables expanded")));
+        }
+    }
+    Ok(out + rest)
+}
+
+/// What is between a `${` and its brace, and what comes after that. Defaults may hold variables, and so braces.
+fn until_brace(text: &str) -> Result<(&str, &str), Problem> {
+    let mut open = 1;
+    let mut at = 0;
+    while let Some(next) = text[at..].find(['$', '}']).map(|next| at + next) {
+        let rest = &text[next..];
+        at = next + 1;
+        if rest.starts_with('}') {
+            open -= 1;
+        } else if rest.starts_with("$${") {
+            at += 2;
+        } else if rest.starts_with("${") {
+            open += 1;
+        }
+        if open == 0 {
+            return Ok((&text[..next], &text[at..]));
+        }
+        if open > DEPTH + 1 {
+            return Err(Problem::new("defaults of variables nest too deep").help(format!("at most {DEPTH} levels")));
+        }
+    }
+    Err(malformed(text))
+}
+
+fn unset(name: &str) -> Problem {
     let name = shorten(name);
-    Complaint::new(format!("the environment variable `{name}` is not set"))
+    Problem::new(format!("the environment variable `{name}` is not set"))
         .help(format!("set it, or say what to use without it: `${{{name}:-default}}`"))
 }
 
-fn malformed(text: &str) -> Complaint {
+fn malformed(text: &str) -> Problem {
     let shown = text.split_inclusive('}').next().unwrap_or(text);
-    Complaint::new(format!("`${{{}` can't be read as a variable", shorten(shown)))
+    Problem::new(format!("`${{{}` can't be read as a variable", shorten(shown)))
         .help("expected `${NAME}` or `${NAME:-default}`; a literal `${` is written `$${`")
 }
 
@@ -118,7 +121,7 @@ mod tests {
     fn expanded(text: &str) -> Result<String, String> {
         let set = [("A", "1"), ("EMPTY", ""), ("DOLLAR", "${A}")];
         let variables = Variables::new(set.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        expand(text, &variables).map_err(|complaint| complaint.message)
+        expand(text, &variables).map_err(|problem| problem.message)
     }
 
     #[test]
@@ -168,6 +171,20 @@ mod tests {
     fn a_text_can_not_grow_without_bound() {
         let variables = Variables::new([("A".to_owned(), "x".repeat(1000))]);
         assert!(expand(&"${A}".repeat(1000), &variables).is_err());
+    }
+
+    #[test]
+    fn a_list_or_map_is_bounded() {
+        let check = |yaml: &str| {
+            expand_all(&mut crate::yaml::parse(yaml).unwrap(), &Variables::default()).map_err(|problem| problem.message)
+        };
+        for item in ["- a: b\n", "- x\n"] {
+            assert!(check(&item.repeat(ITEMS)).is_ok());
+            assert!(check(&item.repeat(ITEMS + 1)).unwrap_err().contains("more than"));
+        }
+        let map = |items: usize| (0..items).map(|index| format!("k{index}:\n")).collect::<Vec<_>>().concat();
+        assert!(check(&map(ITEMS)).is_ok());
+        assert!(check(&map(ITEMS + 1)).is_err());
     }
 
     proptest! {

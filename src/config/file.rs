@@ -5,37 +5,52 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::build_deps::BuildDeps;
-use super::cache_entry::{CacheEntry, CacheShape};
-use super::complaint::Complaint;
+use super::cache_entry::CacheEntry;
+use super::caches::Caches;
 use super::error::ConfigError;
-use super::jobs::{JobRule, Jobs};
-use super::keep::size;
-use super::mirrors::{MirrorShape, Mirrors};
-use super::network::{self, NetworkShape};
-use super::reader::{Problem, Reader, path};
-use super::shape::{Text, TextOr, shape};
-use super::{Config, walk};
+use super::expand::expand_all;
+use super::jobs::JobRule;
+use super::mirrors::{Mirrors, Surroundings};
+use super::network::NetworkSchema;
+use super::project::Config;
+use super::schema::FileSchema;
+use super::text::{OneOrMany, PathText, Size};
+use crate::fs::{Kind, kind, normalise};
 use crate::types::Variables;
+use crate::yaml::{self, At, Problem};
+
+/// The name of the configuration file.
+pub(super) const NAME: &str = "larder.yaml";
 
 /// The most bytes of a configuration: stops a wrong file, such as an archive, from filling the memory.
 const LONGEST: u64 = 1 << 20;
 
-shape! {
-    /// The whole file.
-    FileShape, "a map with the keys of `larder.yaml`" {
-        "environments" => environments: TextOr<Vec<Text>>,
-        "mirrors" => mirrors: Vec<TextOr<MirrorShape>>,
-        "caches" => caches: Vec<CacheShape>,
-        "jobs" => jobs: Jobs,
-        "build-deps" => build_deps: Text,
-        "network" => network: NetworkShape,
-        "max-archive-size" => max_archive_size: Text,
+impl Config {
+    /// Read the file `explicit`, or else `larder.yaml` in the current folder if there is one.
+    pub fn load(explicit: Option<&Path>, current_dir: &Path, variables: &Variables) -> Result<Self, ConfigError> {
+        let named = explicit.unwrap_or(Path::new(NAME));
+        // Never asks the file system unless `current_dir` is relative, so that an unreadable parent is no obstacle here.
+        let file = std::path::absolute(current_dir.join(named))
+            .map_err(|source| ConfigError::Unreadable { path: named.to_owned(), source })?;
+        let file = normalise(&file);
+        let root = file.parent().unwrap_or(&file);
+        match read_text(&file)? {
+            Some(yaml) => parse(&yaml, named, root, variables),
+            None if explicit.is_some() => Err(ConfigError::Missing { path: named.to_owned() }),
+            None => {
+                let other = root.join("larder.yml");
+                if matches!(kind(&other), Ok(Kind::Missing)) {
+                    Ok(Self::without_file(root))
+                } else {
+                    Err(ConfigError::OtherName { path: PathBuf::from("larder.yml") })
+                }
+            }
+        }
     }
 }
 
-/// The text of a file, or `None` where there is none. A link is followed: the file is the user's, not a stranger's.
-pub(super) fn read_text(file: &Path) -> Result<Option<String>, ConfigError> {
+/// The text of a file, or `None` where there is none. A link is followed: the file is part of the user's project.
+fn read_text(file: &Path) -> Result<Option<String>, ConfigError> {
     let bytes = match read_bytes(file) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -49,7 +64,7 @@ pub(super) fn read_text(file: &Path) -> Result<Option<String>, ConfigError> {
 }
 
 fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for somebody to write to it.
+    // Opening a pipe would wait until something is written to it.
     if !fs::metadata(file)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -60,61 +75,50 @@ fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
 
 /// The configuration in a text. `file` is its name in messages, `root` the folder its paths are relative to.
 pub(super) fn parse(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<Config, ConfigError> {
-    let from_yaml = |error| ConfigError::from_yaml(file, yaml, &error);
-    walk::check(yaml).map_err(from_yaml)?;
-    let shape: Option<FileShape> = serde_yaml::from_str(yaml).map_err(from_yaml)?;
-    read(&Reader::new(variables, root), shape.unwrap_or_default())
+    read(yaml, root, variables)
         .map(|config| Config { file: Some(file.to_owned()), ..config })
-        .map_err(|problem| ConfigError::from_problem(file, yaml, problem))
+        .map_err(|problem| ConfigError::new(file, yaml, problem))
 }
 
-fn read(reader: &Reader<'_>, shape: FileShape) -> Result<Config, Problem> {
-    let default = Config::without_file(reader.root());
-    let environments = match &shape.environments {
-        Some(shape) => read_environments(&reader.key("environments"), shape)?,
+fn read(yaml: &str, root: &Path, variables: &Variables) -> Result<Config, Problem> {
+    let mut tree = yaml::parse(yaml)?;
+    expand_all(&mut tree, variables)?;
+    let schema = tree.read::<Option<FileSchema>>()?.unwrap_or_default();
+
+    let default = Config::without_file(root);
+    let environments = match schema.environments {
+        Some(environments) => read_environments(environments, root)?,
         None => default.environments,
     };
-    let at_mirrors = reader.key("mirrors");
-    let mirrors = shape.mirrors.map(|mirrors| Mirrors::read(&at_mirrors, mirrors)).transpose()?;
-    let (mirrors, collect) = mirrors.map_or((None, None), |mirrors| (mirrors.read, mirrors.collect));
-    let (caches, remote_caches) = match &shape.caches {
-        Some(caches) => CacheEntry::read_all(&reader.key("caches"), caches, &environments)?,
-        None => (default.caches, Vec::new()),
+    let caches = match schema.caches {
+        Some(caches) => Caches::read(caches, root, &environments, variables)?,
+        None => Caches { folders: vec![CacheEntry::shared(root)], ..Caches::default() },
     };
-    if let Some((index, entry)) = &collect {
-        entry.check(&at_mirrors.item(*index), &caches, &remote_caches, &environments)?;
-    }
-    let collect = collect.map(|(_, entry)| entry);
-    let jobs = JobRule::read_all(&reader.key("jobs"), shape.jobs.unwrap_or_default())?;
-    let build_deps = reader.read_key("build-deps", shape.build_deps.as_ref(), str::parse::<BuildDeps>)?;
-    let network = network::read(&reader.key("network"), &shape.network.unwrap_or_default())?;
-    let max_archive_size = reader.read_key("max-archive-size", shape.max_archive_size.as_ref(), size)?;
-    let max_archive_size = max_archive_size.unwrap_or(default.max_archive_size);
+    let surroundings = Surroundings { root, variables, environments: &environments, caches: &caches };
+    let mirrors = schema.mirrors.map(|mirrors| Mirrors::read(mirrors, &surroundings)).transpose()?.unwrap_or_default();
     let mut config = Config {
+        mirrors: mirrors.read,
+        collect: mirrors.built,
+        caches: caches.folders,
+        remote_caches: caches.remotes,
+        jobs: JobRule::read_all(schema.jobs.unwrap_or_default()),
+        build_deps: schema.build_deps,
+        network: schema.network.map_or(default.network, NetworkSchema::settings),
+        max_archive_size: schema.max_archive_size.map_or(default.max_archive_size, |Size(size)| size),
         environments,
-        mirrors,
-        collect,
-        caches,
-        remote_caches,
-        jobs,
-        build_deps,
-        network,
-        max_archive_size,
-        ..default
+        ..Config::without_file(root)
     };
     config.provide_scratch();
     Ok(config)
 }
 
-fn read_environments(reader: &Reader<'_>, shape: &TextOr<Vec<Text>>) -> Result<Vec<PathBuf>, Problem> {
-    let parse = |text: &str| path(text, reader.root());
-    let environments = match shape {
-        TextOr::Text(text) => vec![reader.read(text, parse)?],
-        TextOr::Other(list) => reader.read_list(list, parse)?,
-    };
+fn read_environments(environments: At<OneOrMany<PathText>>, root: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let At(place, environments) = environments;
+    let environments: Vec<PathBuf> = environments.into_vec().iter().map(|path| path.below(root)).collect();
     if environments.is_empty() {
-        let complaint = Complaint::new("there is no environment in the list");
-        return Err(reader.problem(complaint.help("leave the key out for the folder of larder.yaml")));
+        return Err(Problem::new("there is no environment in the list")
+            .help("leave the key out for the folder of larder.yaml")
+            .at(place));
     }
     Ok(environments)
 }

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use globset::Glob;
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::build_deps::BuildDeps;
-use super::complaint::Complaint;
-use super::reader::{Problem, Reader, line};
-use super::shape::{Text, TextOr, duplicate_key, shape};
+use super::text::{Line, OneOrMany, from_text, glob, text_types};
 use crate::types::shorten;
+use crate::yaml::Problem;
 
 /// What the jobs with certain names need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,64 +34,58 @@ impl JobRule {
         self.pattern.glob() == ci_job_name || self.pattern.compile_matcher().is_match(ci_job_name)
     }
 
-    pub(super) fn read_all(reader: &Reader<'_>, shapes: Jobs) -> Result<Vec<Self>, Problem> {
-        let read = |(pattern, shape): (Glob, Option<JobShape>)| {
-            let shape = shape.unwrap_or_default();
-            let reader = reader.key(pattern.glob());
-            let specs = reader.key("specs").read_list(list(shape.specs.as_ref()), line)?;
-            let hashes = reader.key("hashes").read_list(list(shape.hashes.as_ref()), hash)?;
-            let build_deps = reader.read_key("build-deps", shape.build_deps.as_ref(), str::parse::<BuildDeps>)?;
-            Ok(Self { specs, hashes, build_deps, pattern: pattern.clone() })
+    pub(super) fn read_all(jobs: JobsSchema) -> Vec<Self> {
+        let read = |(pattern, schema): (Glob, Option<JobSchema>)| {
+            let JobSchema { specs, hashes, build_deps } = schema.unwrap_or_default();
+            let specs = specs.map(OneOrMany::into_vec).unwrap_or_default();
+            let hashes = hashes.map(OneOrMany::into_vec).unwrap_or_default();
+            Self {
+                pattern,
+                specs: specs.into_iter().map(|Line(name)| name).collect(),
+                hashes: hashes.into_iter().map(|SpecHash(hash)| hash).collect(),
+                build_deps,
+            }
         };
-        shapes.0.into_iter().map(read).collect()
+        jobs.0.into_iter().map(read).collect()
     }
 }
 
-fn list(shape: Option<&TextOr<Vec<Text>>>) -> &[Text] {
-    shape.map_or(&[], TextOr::as_list)
-}
-
-/// A DAG hash or its beginning, with or without the `/` that Spack writes before it.
-fn hash(text: &str) -> Result<String, Complaint> {
-    let hash = text.strip_prefix('/').unwrap_or(text);
-    if (1..=32).contains(&hash.len()) && hash.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7')) {
-        Ok(hash.to_owned())
-    } else {
-        Err(Complaint::new(format!("`{}` is not a DAG hash", shorten(text)))
-            .help("expected up to 32 characters out of a-z and 2-7, as `spack find --long` shows them"))
-    }
-}
-
-shape! {
-    /// What is said about one pattern of `jobs:`.
-    JobShape, "a map with `specs`, `hashes` or `build-deps`" {
-        "specs" => specs: TextOr<Vec<Text>>,
-        "hashes" => hashes: TextOr<Vec<Text>>,
-        "build-deps" => build_deps: Text,
-    }
+/// What the jobs with a certain name need. With neither `specs` nor `hashes`: all roots.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a map with `specs`, `hashes` or `build-deps`")]
+pub(super) struct JobSchema {
+    /// Names of the specs that the job needs.
+    pub(super) specs: Option<OneOrMany<Line>>,
+    /// DAG hashes, or their beginnings, of specs that the job needs.
+    pub(super) hashes: Option<OneOrMany<SpecHash>>,
+    /// Which build dependencies the job needs. Default: that of the whole file.
+    pub(super) build_deps: Option<BuildDeps>,
 }
 
 /// `jobs:`, in the order of the file, since the first pattern that matches counts.
 #[derive(Debug, Default)]
-pub(super) struct Jobs(Vec<(Glob, Option<JobShape>)>);
+pub(super) struct JobsSchema(pub(super) Vec<(Glob, Option<JobSchema>)>);
 
-impl<'de> Deserialize<'de> for Jobs {
+impl<'de> Deserialize<'de> for JobsSchema {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct JobsVisitor;
 
         impl<'de> Visitor<'de> for JobsVisitor {
-            type Value = Jobs;
+            type Value = JobsSchema;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map from job names to what these jobs need")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Jobs, A::Error> {
-                let mut jobs = Jobs::default();
-                while let Some(pattern) = map.next_key_seed(Pattern(&jobs))? {
-                    jobs.0.push((pattern, map.next_value()?));
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JobsSchema, A::Error> {
+                let mut jobs: Vec<(Glob, Option<JobSchema>)> = Vec::new();
+                while let Some(pattern) = map.next_key::<String>()? {
+                    if jobs.iter().any(|(other, _)| other.glob() == pattern) {
+                        return Err(de::Error::custom(Problem::duplicate(&pattern)));
+                    }
+                    jobs.push((glob(&pattern).map_err(de::Error::custom)?, map.next_value()?));
                 }
-                Ok(jobs)
+                Ok(JobsSchema(jobs))
             }
         }
 
@@ -98,42 +93,19 @@ impl<'de> Deserialize<'de> for Jobs {
     }
 }
 
-/// Reads a key of `jobs:`: a glob, and none that was there before.
-struct Pattern<'a>(&'a Jobs);
-
-impl<'de> DeserializeSeed<'de> for Pattern<'_> {
-    type Value = Glob;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Glob, D::Error> {
-        deserializer.deserialize_str(self)
-    }
+text_types! {
+    /// A DAG hash or its beginning.
+    SpecHash(String) = hash => "string",
 }
 
-impl Visitor<'_> for Pattern<'_> {
-    type Value = Glob;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a job, or a glob")
+/// With or without the `/` that Spack writes before it.
+fn hash(text: &str) -> Result<String, Problem> {
+    let hash = text.strip_prefix('/').unwrap_or(text);
+    if (1..=32).contains(&hash.len()) && hash.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7')) {
+        return Ok(hash.to_owned());
     }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Glob, E> {
-        if self.0.0.iter().any(|(pattern, _)| pattern.glob() == text) {
-            return Err(duplicate_key(text));
-        }
-        glob(text).map_err(Complaint::into_serde)
-    }
-}
-
-/// A glob whose `*` crosses every character.
-pub(super) fn glob(text: &str) -> Result<Glob, Complaint> {
-    // Written to the log, and compiled to a program whose size grows with it.
-    if text.is_empty() || text.len() > 1024 {
-        return Err(Complaint::new("a pattern has 1 to 1024 bytes"));
-    }
-    Glob::new(text).map_err(|error| {
-        Complaint::new(format!("`{}` is not a glob: {}", shorten(text), error.kind()))
-            .help("a literal `*`, `?`, `[` or `{` is written in brackets, such as `[[]`")
-    })
+    Err(Problem::new(format!("`{}` is not a DAG hash", shorten(text)))
+        .help("expected up to 32 characters out of a-z and 2-7, as `spack find --long` shows them"))
 }
 
 #[cfg(test)]

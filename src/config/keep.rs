@@ -1,34 +1,50 @@
 //! `keep:`: what stays in a cache after a job.
 
-use bytesize::ByteSize;
+use std::str::FromStr;
 
-use super::complaint::Complaint;
-use super::nearest;
-use super::reader::{Problem, Reader, flag};
-use super::shape::{Text, TextOr, shape};
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use super::slack::Slack;
+use super::text::{Flag, Size, TextOr, from_text};
 use crate::types::{MaxAge, shorten};
+use crate::yaml::{self, Problem};
 
 /// What stays in a cache after a job. Whatever it says, what the job itself needs stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "TextOr<KeepWord, KeepRules>")]
 pub enum Keep {
     /// Everything.
     All,
-    /// What the lockfiles of the environments name, and nothing else: for caches that belong to one branch.
-    Lockfile,
-    /// What was used lately. At least one of the two bounds is there.
-    Used {
-        /// A blob that no job needed for so long goes.
-        max_age: Option<MaxAge>,
-        /// What was not needed for the longest time goes until the rest is no larger than this.
-        max_size: Option<ByteSize>,
-        /// What holds for blobs that the lockfiles name.
-        lockfile: LockfileBlobs,
-    },
+    /// What the rules let stay.
+    Rules(KeepRules),
 }
 
-/// What a policy of age and size does with blobs that the lockfiles of the environments name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What stays. At least one of `max-age`, `max-size` and `lockfile` is there; with `lockfile` alone, what the lockfiles name
+/// stays and nothing else does: for caches that belong to one branch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "`all`, `lockfile`, or a map with `max-age`, `max-size`, `lockfile` or `slack`"
+)]
+pub struct KeepRules {
+    /// What no job needed for so long goes.
+    pub max_age: Option<MaxAge>,
+    /// What was not needed for the longest time goes until the rest is no larger than this.
+    pub max_size: Option<Size>,
+    /// Whether what the lockfiles of the environments name stays, however old and large it is. Default: `false`.
+    #[serde(default)]
+    #[schemars(with = "Option<Flag>")]
+    pub lockfile: LockfileBlobs,
+    /// The share of the rest that may stay as well, until it is worth an upload to be rid of it. Default: nothing.
+    pub slack: Option<Slack>,
+}
+
+/// What rules of age and size do with blobs that the lockfiles of the environments name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Option<Flag>")]
 pub enum LockfileBlobs {
     /// They age like any other.
     #[default]
@@ -37,76 +53,77 @@ pub enum LockfileBlobs {
     Kept,
 }
 
+impl Keep {
+    /// What the lockfiles name, and nothing else.
+    pub(super) const LOCKFILE: Self =
+        Self::Rules(KeepRules { max_age: None, max_size: None, lockfile: LockfileBlobs::Kept, slack: None });
+
+    /// How much waste may stay until it is worth an upload to be rid of it.
+    pub fn slack(self) -> Slack {
+        match self {
+            Self::All => Slack::NONE,
+            Self::Rules(rules) => rules.slack.unwrap_or_default(),
+        }
+    }
+}
+
 impl Default for Keep {
     /// What was used in the last 30 days.
     fn default() -> Self {
-        Self::Used { max_age: Some(MaxAge::days(30)), max_size: None, lockfile: LockfileBlobs::LikeOthers }
+        Self::Rules(KeepRules { max_age: Some(MaxAge::days(30)), ..KeepRules::default() })
     }
 }
 
-shape! {
-    /// `keep:` in its long form.
-    KeepShape, "`all`, `lockfile`, or a map with `max-age`, `max-size`, `lockfile` or `slack`" {
-        "max-age" => max_age: Text,
-        "max-size" => max_size: Text,
-        "lockfile" => lockfile: Text,
-        "slack" => slack: Text,
+impl From<Option<Flag>> for LockfileBlobs {
+    fn from(flag: Option<Flag>) -> Self {
+        if let Some(Flag(true)) = flag { Self::Kept } else { Self::LikeOthers }
     }
 }
 
-impl Keep {
-    /// What stays, and how much of the rest may stay as well until it is worth an upload to be rid of it.
-    pub(super) fn read(reader: &Reader<'_>, shape: &TextOr<KeepShape>) -> Result<(Self, Slack), Problem> {
-        let shape = match shape {
-            TextOr::Text(text) => return Ok((reader.read(text, word)?, Slack::NONE)),
-            TextOr::Other(shape) => shape,
+impl TryFrom<TextOr<KeepWord, KeepRules>> for Keep {
+    type Error = Problem;
+
+    fn try_from(keep: TextOr<KeepWord, KeepRules>) -> Result<Self, Problem> {
+        let rules = match keep {
+            TextOr::Text(KeepWord(keep)) => return Ok(keep),
+            TextOr::Other(rules) => rules,
         };
-        let max_age = reader.read_key("max-age", shape.max_age.as_ref(), str::parse::<MaxAge>)?;
-        let max_size = reader.read_key("max-size", shape.max_size.as_ref(), size)?;
-        let lockfile = reader.read_key("lockfile", shape.lockfile.as_ref(), flag)?.unwrap_or_default();
-        let slack = reader.read_key("slack", shape.slack.as_ref(), |text| {
-            text.parse::<Slack>().map_err(|error| Complaint::new(error.to_string()))
-        })?;
-        let keep = match (max_age, max_size, lockfile) {
-            (None, None, true) => Self::Lockfile,
-            (None, None, false) if slack.is_some() => Self::default(),
-            (None, None, false) => {
-                return Err(reader.problem(
-                    Complaint::new("`keep` says nothing: it has neither `max-age` nor `max-size`").help(
-                        "`keep: all` keeps everything; without `keep`, what was used in the last 30 days is kept",
-                    ),
-                ));
+        match rules {
+            KeepRules { max_age: None, max_size: None, lockfile: LockfileBlobs::LikeOthers, slack: None } => {
+                Err(Problem::new("`keep` says nothing: it has neither `max-age` nor `max-size`")
+                    .help("`keep: all` keeps everything; without `keep`, what was used in the last 30 days is kept"))
             }
-            (_, _, true) => Self::Used { max_age, max_size, lockfile: LockfileBlobs::Kept },
-            (_, _, false) => Self::Used { max_age, max_size, lockfile: LockfileBlobs::LikeOthers },
-        };
-        Ok((keep, slack.unwrap_or_default()))
+            KeepRules { max_age: None, max_size: None, lockfile: LockfileBlobs::LikeOthers, slack } => {
+                Ok(Self::Rules(KeepRules { max_age: Some(MaxAge::days(30)), slack, ..rules }))
+            }
+            rules => Ok(Self::Rules(rules)),
+        }
     }
 }
 
 /// The short forms of `keep:`.
-const WORDS: &[&str] = &["all", "lockfile"];
+struct KeepWord(Keep);
 
-fn word(text: &str) -> Result<Keep, Complaint> {
-    match text {
-        "all" => return Ok(Keep::All),
-        "lockfile" => return Ok(Keep::Lockfile),
-        _ => {}
+impl FromStr for KeepWord {
+    type Err = Problem;
+
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        match text {
+            "all" => return Ok(Self(Keep::All)),
+            "lockfile" => return Ok(Self(Keep::LOCKFILE)),
+            _ => {}
+        }
+        // What `keep: 30d` is meant to say is plain.
+        let help = if text.parse::<MaxAge>().is_ok() {
+            format!("write `keep: {{ max-age: {text} }}`")
+        } else if text.parse::<ByteSize>().is_ok() {
+            format!("write `keep: {{ max-size: {text} }}`")
+        } else {
+            let hint = yaml::hint(text, &["all", "lockfile"]);
+            format!("{hint} (a map such as `{{ max-age: 30d, max-size: 20GiB }}` will do, too)")
+        };
+        Err(Problem::new(format!("`{}` is not a way to keep blobs", shorten(text))).help(help))
     }
-    // Somebody who writes `keep: 30d` means something, and it is plain what.
-    let help = if text.parse::<MaxAge>().is_ok() {
-        format!("write `keep: {{ max-age: {text} }}`")
-    } else if text.parse::<ByteSize>().is_ok() {
-        format!("write `keep: {{ max-size: {text} }}`")
-    } else {
-        format!("{} (a map such as `{{ max-age: 30d, max-size: 20GiB }}` will do, too)", nearest::hint(text, WORDS))
-    };
-    Err(Complaint::new(format!("`{}` is not a way to keep blobs", shorten(text))).help(help))
 }
 
-pub(super) fn size(text: &str) -> Result<ByteSize, Complaint> {
-    text.parse().map_err(|_| {
-        Complaint::new(format!("`{}` is not a size", shorten(text)))
-            .help("expected a number with a unit, such as `20GiB`, `500MB` or `1.5TiB`")
-    })
-}
+from_text!(KeepWord => "string");

@@ -1,11 +1,12 @@
 //! `prefix:` of a cache: which mirrors' binaries it keeps.
 
+use std::str::FromStr;
+
 use globset::Glob;
 
-use super::complaint::Complaint;
-use super::jobs::glob;
-use super::reader::line;
+use super::text::{from_text, glob, line};
 use crate::types::MirrorUrl;
+use crate::yaml::Problem;
 
 /// Which mirrors. Compared with the mirror's URL without credentials.
 ///
@@ -18,19 +19,30 @@ pub enum MirrorPattern {
     Glob(Glob),
 }
 
-impl MirrorPattern {
-    /// Read a glob if there is any of `*`, `?`, `[`, `{` in the text, and else a prefix. An absolute path stands for the
+impl FromStr for MirrorPattern {
+    type Err = Problem;
+
+    /// A glob if there is any of `*`, `?`, `[`, `{` in the text, and else a prefix. An absolute path stands for the
     /// `file://` URL of that folder, as it does for a mirror.
-    pub(super) fn parse(text: &str) -> Result<Self, Complaint> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         let mut text = line(text)?;
         if text.starts_with('/') {
             text.insert_str(0, "file://");
         }
         if text.contains(['*', '?', '[', '{']) { glob(&text).map(Self::Glob) } else { Ok(Self::Prefix(text)) }
     }
+}
+
+from_text!(MirrorPattern => "string");
+
+impl MirrorPattern {
+    /// Whether a cache with these patterns is for binaries of this mirror. Without a pattern, it is for all.
+    pub(super) fn any_matches(patterns: &[Self], mirror: &MirrorUrl) -> bool {
+        patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(mirror))
+    }
 
     /// Whether the mirror is one of these.
-    pub fn matches(&self, mirror: &MirrorUrl) -> bool {
+    fn matches(&self, mirror: &MirrorUrl) -> bool {
         let url = mirror.public_text();
         // `https://host/develop/` and `https://host/develop` are one mirror, and either may be written.
         let folder = format!("{url}/");
@@ -49,7 +61,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, mirror: &str) -> bool {
-        MirrorPattern::parse(pattern).unwrap().matches(&mirror.parse().unwrap())
+        pattern.parse::<MirrorPattern>().unwrap().matches(&mirror.parse().unwrap())
     }
 
     #[test]
@@ -70,7 +82,7 @@ mod tests {
         assert!(matches("https://{a,b}.example/*", "https://b.example/x"));
         assert!(!matches("https://host/pr-?", "https://host/pr-17"));
         assert!(!matches("host/*", "https://host/x"));
-        assert!(MirrorPattern::parse("https://host/[").is_err());
-        assert!(MirrorPattern::parse("").is_err());
+        assert!("https://host/[".parse::<MirrorPattern>().is_err());
+        assert!("".parse::<MirrorPattern>().is_err());
     }
 }

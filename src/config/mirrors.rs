@@ -1,142 +1,145 @@
-//! `mirrors:`: where binaries come from.
+//! From `mirrors:` to mirrors to read from, and the folder that collects what was built.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 
-use super::access::{self, AccessKeys, PairShape};
-use super::complaint::Complaint;
-use super::keep::KeepShape;
-use super::reader::{Problem, Reader, flag, line};
-use super::shape::{Text, TextOr, shape};
-use crate::config::built_entry::BuiltEntry;
-use crate::types::{InvalidMirrorUrl, Mirror, MirrorUrl, PlainHttp, Signatures, shorten};
-
-shape! {
-    /// An entry of `mirrors:` in its long form.
-    MirrorShape, "a URL, a map with `url`, or one with `collect: true` and `path`" {
-        "name" => name: Text,
-        "url" => url: Text,
-        "signed" => signed: Text,
-        "insecure" => insecure: Text,
-        "access-pair" => access_pair: PairShape,
-        "access-token-variable" => access_token_variable: Text,
-        "profile" => profile: Text,
-        "endpoint-url" => endpoint_url: Text,
-        "collect" => collect: Text,
-        "path" => path: Text,
-        "signing-key" => signing_key: Text,
-        "keep" => keep: TextOr<KeepShape>,
-    }
-}
-
-impl MirrorShape {
-    pub(super) fn access_keys(&self) -> AccessKeys<'_> {
-        AccessKeys {
-            pair: self.access_pair.as_ref(),
-            token_variable: self.access_token_variable.as_ref(),
-            profile: self.profile.as_ref(),
-            endpoint_url: self.endpoint_url.as_ref(),
-        }
-    }
-}
+use super::built_entry::{BuiltEntry, Upkeep};
+use super::caches::Caches;
+use super::folders::Folders;
+use super::keep::Keep;
+use super::schema::{MirrorEntry, MirrorSchema};
+use super::text::{Flag, KeyId, Line, TextOr};
+use crate::types::{Mirror, MirrorUrl, Signatures, Variables, shorten};
+use crate::yaml::{At, Place, Problem};
 
 /// What `mirrors:` lists.
+#[derive(Default)]
 pub(super) struct Mirrors {
     /// Those to read from; `None` where the list holds nothing but one that collects, so that Spack's own stay in force.
     pub(super) read: Option<Vec<Mirror>>,
-    /// The one that collects, and its place in the list.
-    pub(super) collect: Option<(usize, BuiltEntry)>,
+    /// The one that collects.
+    pub(super) built: Option<BuiltEntry>,
+}
+
+/// What an entry is put together with.
+pub(super) struct Surroundings<'a> {
+    pub(super) root: &'a Path,
+    pub(super) variables: &'a Variables,
+    pub(super) environments: &'a [PathBuf],
+    pub(super) caches: &'a Caches,
 }
 
 impl Mirrors {
-    pub(super) fn read(reader: &Reader<'_>, shapes: Vec<TextOr<MirrorShape>>) -> Result<Self, Problem> {
+    pub(super) fn read(entries: Vec<At<MirrorEntry>>, surroundings: &Surroundings<'_>) -> Result<Self, Problem> {
         let mut mirrors: Vec<Mirror> = Vec::new();
-        let mut collect: Option<(usize, BuiltEntry)> = None;
-        for (index, shape) in shapes.into_iter().enumerate() {
-            let reader = reader.item(index);
-            let named = matches!(&shape, TextOr::Other(MirrorShape { name: Some(_), .. }));
-            let entry = match &shape {
-                TextOr::Other(shape) if BuiltEntry::is_meant_by(&reader, shape)? => {
-                    Entry::Collects(BuiltEntry::read(&reader, shape)?)
-                }
-                _ => Entry::Reads(Mirror::read(&reader, shape)?),
+        let mut built: Option<BuiltEntry> = None;
+        for At(place, entry) in entries {
+            let entry = match entry {
+                TextOr::Text(url) => MirrorSchema { url: Some(At(place, url)), ..MirrorSchema::default() },
+                TextOr::Other(entry) => entry,
             };
-            let name = entry.name();
-            let others = mirrors.iter().map(|mirror| &mirror.name).chain(collect.iter().map(|(_, other)| &other.name));
-            if others.into_iter().any(|other| other == name) {
-                let complaint = Complaint::new(format!("two mirrors have the name `{}`", shorten(name)));
-                let place = if named { reader.key("name") } else { reader };
-                return Err(place.problem(complaint.help("give each mirror a `name` of its own")));
-            }
-            match entry {
-                Entry::Reads(mirror) => mirrors.push(mirror),
-                Entry::Collects(entry) if collect.is_none() => collect = Some((index, entry)),
-                Entry::Collects(_) => {
-                    let complaint = Complaint::new("two mirrors have `collect: true`");
-                    return Err(reader.problem(complaint.help("one folder takes what the pipeline built")));
+            let refuse_name = |name: &str, others: &[Mirror], built: Option<&BuiltEntry>| {
+                let mut names = others.iter().map(|other| &other.name).chain(built.map(|built| &built.name));
+                if names.all(|other| other != name) {
+                    return Ok(());
                 }
+                Err(Problem::new(format!("two mirrors have the name `{}`", shorten(name)))
+                    .help("give each mirror a `name` of its own")
+                    .at(entry.name.as_ref().map_or(place, At::place)))
+            };
+            if matches!(entry.collect, Some(Flag(true))) {
+                let new = read_built(place, &entry, surroundings)?;
+                refuse_name(&new.name, &mirrors, built.as_ref())?;
+                if built.replace(new).is_some() {
+                    let problem = Problem::new("two mirrors have `collect: true`");
+                    return Err(problem.help("one folder takes what the pipeline built").at(place));
+                }
+            } else {
+                let new = read_mirror(place, &entry, surroundings)?;
+                refuse_name(&new.name, &mirrors, built.as_ref())?;
+                mirrors.push(new);
             }
         }
-        let read = if mirrors.is_empty() && collect.is_some() { None } else { Some(mirrors) };
-        Ok(Self { read, collect })
+        let read = if mirrors.is_empty() && built.is_some() { None } else { Some(mirrors) };
+        Ok(Self { read, built })
     }
 }
 
-/// One entry of the list.
-enum Entry {
-    Reads(Mirror),
-    Collects(BuiltEntry),
-}
-
-impl Entry {
-    fn name(&self) -> &str {
-        match self {
-            Self::Reads(mirror) => &mirror.name,
-            Self::Collects(entry) => &entry.name,
-        }
+fn read_mirror(place: Place, entry: &MirrorSchema, surroundings: &Surroundings<'_>) -> Result<Mirror, Problem> {
+    if let Some(path) = &entry.path {
+        let problem = Problem::new("`path` is for a mirror with `collect: true`");
+        return Err(problem.help("the folder of any other mirror is its `url`").at(path.place()));
     }
-}
-
-impl Mirror {
-    /// The mirror at a URL or path of which nothing else is known, as `--mirror` names one.
-    pub fn from_url(text: &str, base: &Path) -> Result<Self, InvalidMirrorUrl> {
-        let url = MirrorUrl::parse(text, base)?;
-        Ok(Self {
-            name: name_from(&url),
-            url,
-            signatures: Signatures::Required,
-            plain_http: PlainHttp::LoopbackOnly,
-            access: Arc::default(),
-        })
+    let ours =
+        [("signing-key", entry.signing_key.as_ref().map(At::place)), ("keep", entry.keep.as_ref().map(At::place))];
+    if let Some((key, at_key)) = ours.into_iter().find_map(|(key, place)| Some((key, place?))) {
+        let problem = Problem::new(format!("`{key}` is for a mirror with `collect: true`"));
+        return Err(problem.help("larder writes into no other mirror").at(at_key));
     }
-
-    fn read(reader: &Reader<'_>, shape: TextOr<MirrorShape>) -> Result<Self, Problem> {
-        let (shape, at_url) = match shape {
-            TextOr::Text(url) => (MirrorShape { url: Some(url), ..MirrorShape::default() }, *reader),
-            TextOr::Other(shape) => (shape, reader.key("url")),
-        };
-        let Some(url) = &shape.url else { return Err(reader.problem(Complaint::new("a mirror needs a `url`"))) };
-        let url = at_url.read(url, |text| MirrorUrl::parse(&line(text)?, reader.root()).map_err(Complaint::from))?;
-        let signatures = match reader.read_key("signed", shape.signed.as_ref(), flag)? {
-            Some(false) => Signatures::NotRequired,
-            Some(true) | None => Signatures::Required,
-        };
-        let plain_http = match reader.read_key("insecure", shape.insecure.as_ref(), flag)? {
-            Some(true) => PlainHttp::Anywhere,
-            Some(false) | None => PlainHttp::LoopbackOnly,
-        };
+    let Some(url) = &entry.url else { return Err(Problem::new("a mirror needs a `url`").at(place)) };
+    let plain_http = entry.access().plain_http();
+    let url = url.parse(|Line(text)| {
+        let url = MirrorUrl::parse(text, surroundings.root).map_err(|error| Problem::new(error.to_string()))?;
         if url.is_refused_by(plain_http) {
-            let complaint = Complaint::new(format!(
-                "`{url}` is not protected by TLS: anybody on the way could replace binaries and digests alike"
-            ));
-            return Err(at_url.problem(complaint.help(
+            return Err(Problem::new(format!(
+                "`{url}` is not protected by TLS: binaries and digests alike could be replaced on the way"
+            ))
+            .help(
                 "use `https://` or `oci://`; where you trust the network, add `insecure: true` to the mirror's entry",
-            )));
+            ));
         }
-        let name = reader.read_key("name", shape.name.as_ref(), line)?.unwrap_or_else(|| name_from(&url));
-        let access = Arc::new(access::read(reader, &shape.access_keys(), plain_http)?);
-        Ok(Self { name, url, signatures, plain_http, access })
+        Ok(url)
+    })?;
+    Ok(Mirror {
+        name: entry.name.as_ref().map_or_else(|| name_from(&url), |At(_, Line(name))| name.clone()),
+        url,
+        signatures: signatures(entry.signed.is_none_or(|Flag(signed)| signed)),
+        plain_http,
+        access: entry.access().read(surroundings.variables)?,
+    })
+}
+
+/// The folder follows the rules of a mirror and of a cache: a name that neither has, and a place that overlaps with nothing.
+fn read_built(place: Place, entry: &MirrorSchema, surroundings: &Surroundings<'_>) -> Result<BuiltEntry, Problem> {
+    let foreign = entry.url.as_ref().map(|url| ("url", url.place())).or(entry.access().first());
+    if let Some((key, at_key)) = foreign {
+        let problem = Problem::new(format!("a mirror with `collect: true` has no `{key}`"));
+        return Err(problem.help("it is a folder of the project: `path: .larder/built`").at(at_key));
     }
+    let Some(At(at_path, path)) = &entry.path else {
+        let problem = Problem::new("a mirror with `collect: true` needs a `path`");
+        return Err(problem.help("for example `path: .larder/built`").at(place));
+    };
+    let Surroundings { root, environments, caches, .. } = *surroundings;
+    let path = path.below(root);
+    let name = match &entry.name {
+        Some(At(_, Line(name))) => name.clone(),
+        None => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    if caches.names().any(|other| other.as_str() == name) {
+        let problem = Problem::new(format!("a cache has the name `{name}`, too"));
+        return Err(problem.help("give the mirror a `name` of its own").at(place));
+    }
+    let taken = Folders { root, environments, caches: &caches.folders };
+    let overlap = taken.refuse_overlap(&format!("the mirror `{name}`"), &path, "for example `path: .larder/built`");
+    overlap.map_err(|problem| problem.at(*at_path))?;
+    if !path.starts_with(root) {
+        let problem = Problem::new(format!("the folder of the mirror `{name}` is outside of the project"));
+        let help = "GitLab caches folders of the project only; for example `path: .larder/built`";
+        return Err(problem.help(help).at(*at_path));
+    }
+    let signing_key = entry.signing_key.as_ref().map(|At(_, KeyId(key))| key.clone());
+    Ok(BuiltEntry {
+        name,
+        path,
+        signatures: signatures(entry.signed.map_or(signing_key.is_some(), |Flag(signed)| signed)),
+        signing_key,
+        keep: entry.keep.as_ref().map_or(Keep::LOCKFILE, |At(_, keep)| *keep),
+        upkeep: Upkeep::default(),
+    })
+}
+
+fn signatures(required: bool) -> Signatures {
+    if required { Signatures::Required } else { Signatures::NotRequired }
 }
 
 /// The URL without its scheme: `binaries.spack.io/develop`, `/srv/mirror`.

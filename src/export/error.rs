@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::mirror::MirrorError;
+
 /// Trouble with the folder.
 #[derive(Debug, Error, Diagnostic)]
 pub enum ExportError {
@@ -64,6 +66,10 @@ pub enum ExportError {
         /// What is wrong.
         reason: String,
     },
+    /// A mirror that can't be asked for its keys, or metadata that does not describe its spec.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Mirror(#[from] MirrorError),
     /// A file or folder can't be read or written.
     #[error("can't {what}")]
     #[diagnostic(help("{}", hint(source)))]
@@ -74,6 +80,14 @@ pub enum ExportError {
         #[source]
         source: io::Error,
     },
+}
+
+impl ExportError {
+    /// For what can't be done to a file or folder.
+    pub(super) fn io(what: impl Into<String>) -> impl Fn(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what: what.clone(), source }
+    }
 }
 
 fn hint(error: &io::Error) -> &'static str {

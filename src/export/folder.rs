@@ -1,20 +1,18 @@
 //! The folder itself: whose it is, and how files get into it.
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use super::{ExportError, ExportRecord};
-use crate::fs::{Kind, kind};
+use crate::fs::{Exclusion, Folder, Lock, Obstacle};
 use crate::store::StoredBlob;
-use crate::verified::Expected;
-use crate::verified::{BlobError, BlobWriter, for_each_piece, verify_reader};
+use crate::types::MirrorPath;
+use crate::verified::{BlobError, Expected, receive_blob, verify_reader};
 
 /// Unfinished files: on the file system of the export, where they can be renamed.
 const PARTIAL: &str = ".larder-partial";
-use crate::types::MirrorPath;
 
 /// The most bytes that are read of a file that larder wrote itself, other than a blob.
 const MAX_BYTES: u64 = 256 << 20;
@@ -22,96 +20,97 @@ const MAX_BYTES: u64 = 256 << 20;
 /// A folder that is an export or becomes one.
 #[derive(Debug)]
 pub struct ExportFolder {
-    root: PathBuf,
+    folder: Folder,
     /// What it holds.
     pub record: ExportRecord,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl ExportFolder {
-    /// Look at a folder, and refuse one that is somebody else's. Changes nothing.
-    pub fn check(root: &Path) -> Result<ExportRecord, ExportError> {
+    /// Look at a folder, and refuse one that holds other files, or lies in one of `own`, which larder keeps itself. Changes
+    /// nothing.
+    pub fn check(root: &Path, own: impl Iterator<Item = PathBuf>) -> Result<(), ExportError> {
+        Self::look_into(root)?;
+        let real = |path: &Path| {
+            let known = path.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+            let (above, real) = known.unwrap_or((path, path.to_owned()));
+            path.strip_prefix(above).map_or(real.clone(), |below| real.join(below))
+        };
+        match own.into_iter().find(|inside| real(root).starts_with(real(inside))) {
+            Some(inside) => Err(ExportError::InsideOwn { path: root.to_owned(), inside }),
+            None => Ok(()),
+        }
+    }
+
+    /// Make the folder, mark it as larder's, and clear what a killed run left.
+    pub fn enter(root: &Path) -> Result<Self, ExportError> {
+        let failed = ExportError::io("make the folder");
+        Self::look_into(root)?;
+        fs::create_dir_all(root).map_err(&failed)?;
+        let root = fs::canonicalize(root).map_err(&failed)?;
+        // Not every system and file system locks folders. Without the lock the worst is that two runs copy the same.
+        let lock = std::fs::File::open(&root).and_then(|file| Lock::of(file, Exclusion::Exclusive, || false));
+        if let Ok(None) = lock {
+            return Err(ExportError::Busy { path: root });
+        }
+        let folder = Self { record: Self::look_into(&root)?, folder: Folder::at(&root), _lock: lock.ok().flatten() };
+        crate::fs::remove(&folder.partial()).and_then(|()| fs::create_dir(folder.partial())).map_err(&failed)?;
+        folder.write_record()?;
+        Ok(folder)
+    }
+
+    /// What it holds. A folder with files in it that is no export is refused.
+    fn look_into(root: &Path) -> Result<ExportRecord, ExportError> {
         // The folder itself may be named through a link, as `/mnt/stick` often is.
         match fs::metadata(root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ExportRecord::default()),
-            Err(source) => return Err(ExportError::Io { what: "look at the folder".to_owned(), source }),
+            Err(source) => return Err(ExportError::io("look at the folder")(source)),
             Ok(meta) if !meta.is_dir() => return Err(ExportError::NotAFolder { path: root.to_owned() }),
             Ok(_) => {}
         }
+        let failed = ExportError::io("look into the folder");
         let path = root.join(ExportRecord::FILE_NAME);
-        let failed = |source| ExportError::Io { what: "look into the folder".to_owned(), source };
-        if let Some(text) = crate::fs::read_capped(&path, MAX_BYTES).map_err(failed)? {
-            return ExportRecord::parse(&text).map_err(ExportError::mark(path));
+        if let Some(text) = crate::fs::read_capped(&path, MAX_BYTES).map_err(&failed)? {
+            return ExportRecord::parse(&text).map_err(|reason| ExportError::Mark { path, reason });
         }
-        for entry in fs::read_dir(root).map_err(failed)? {
+        for entry in fs::read_dir(root).map_err(&failed)? {
             // A run that was killed at the very beginning leaves this.
-            if entry.map_err(failed)?.file_name() != PARTIAL {
+            if entry.map_err(&failed)?.file_name() != PARTIAL {
                 return Err(ExportError::Foreign { path: root.to_owned() });
             }
         }
         Ok(ExportRecord::default())
     }
 
-    /// Make the folder, mark it as larder's, and clear what a killed run left.
-    pub fn enter(root: &Path) -> Result<Self, ExportError> {
-        let failed = |source| ExportError::Io { what: "make the folder".to_owned(), source };
-        Self::check(root)?;
-        fs::create_dir_all(root).map_err(failed)?;
-        let root = fs::canonicalize(root).map_err(failed)?;
-        let lock = match File::open(&root) {
-            // Not every system and file system locks folders. Without the lock the worst is that two runs copy the same.
-            Ok(file) => match file.try_lock() {
-                Err(TryLockError::WouldBlock) => return Err(ExportError::Busy { path: root }),
-                Ok(()) | Err(TryLockError::Error(_)) => Some(file),
-            },
-            Err(_) => None,
-        };
-        let folder = Self { record: Self::check(&root)?, root, _lock: lock };
-        let clear = || -> io::Result<()> {
-            crate::fs::remove(&folder.partial())?;
-            fs::create_dir(folder.partial())
-        };
-        clear().map_err(failed)?;
-        folder.write_record()?;
-        Ok(folder)
-    }
-
     /// Write the mark, with what the folder holds by now.
     pub fn write_record(&self) -> Result<(), ExportError> {
-        self.write(&MirrorPath::new([ExportRecord::FILE_NAME]), &self.record.to_json()).map(drop)
+        self.write(&MirrorPath::new([ExportRecord::FILE_NAME]), &self.record.to_json())
     }
 
     /// Nothing is unfinished any more.
     pub fn leave(self) -> Result<(), ExportError> {
-        let failed = |source| ExportError::Io { what: "remove unfinished files".to_owned(), source };
-        crate::fs::remove(&self.partial()).map_err(failed)
+        crate::fs::remove(&self.partial()).map_err(ExportError::io("remove unfinished files"))
     }
 
     /// The folder.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.folder.root()
     }
 
-    /// Where a file lies.
-    pub fn path_of(&self, path: &MirrorPath) -> PathBuf {
-        path.below(&self.root)
-    }
-
-    /// The size of a blob that is there and right: read to its end. Anything else does not count as there.
-    pub fn holds(&self, path: &MirrorPath, expected: Expected, on_bytes: &dyn Fn(usize)) -> Option<u64> {
-        if !matches!(self.kind_of(path), Ok(Kind::File(_))) {
-            return None;
-        }
-        let file = fs::File::open(self.path_of(path)).ok()?;
-        verify_reader(file, expected, on_bytes).ok().map(|verified| verified.bytes())
+    /// Where a file lies, and its size, if it is a regular file.
+    pub(super) fn locate(&self, path: &MirrorPath) -> Option<(PathBuf, u64)> {
+        Some((self.folder.path_of(path), self.folder.size_of(path)?))
     }
 
     /// The size of the regular file at a path, unread.
     pub fn size_of(&self, path: &MirrorPath) -> Option<u64> {
-        match self.kind_of(path) {
-            Ok(Kind::File(bytes)) => Some(bytes),
-            _ => None,
-        }
+        self.folder.size_of(path)
+    }
+
+    /// The size of a blob that is there and right: read to its end. Anything else does not count as there.
+    pub fn holds(&self, path: &MirrorPath, expected: Expected, on_bytes: &dyn Fn(usize)) -> Option<u64> {
+        let file = self.folder.open(path).ok()??;
+        verify_reader(file, expected, on_bytes).ok().map(|verified| verified.bytes())
     }
 
     /// Copy a blob, hashing it on the way. It has a name only once it is right.
@@ -125,96 +124,52 @@ impl ExportFolder {
         path: &MirrorPath,
         on_bytes: &dyn Fn(usize),
     ) -> Result<(), ExportError> {
-        let failed = |source| ExportError::Io { what: format!("write `{}`", self.path_of(path).display()), source };
         let copy = || -> Result<_, BlobError> {
-            let mut file = fs::File::open(blob.path())?;
-            let mut writer = BlobWriter::new(expected, &self.partial())?;
-            for_each_piece(&mut file, |piece| {
-                writer.write(piece)?;
-                on_bytes(piece.len());
-                Ok(())
-            })?;
-            writer.finish()
+            receive_blob(fs::File::open(blob.path())?, expected, &self.partial(), on_bytes)
         };
         let copied = copy().map_err(|error| match error {
             BlobError::Mismatch(mismatch) => {
                 ExportError::Changed { path: blob.path().to_owned(), reason: mismatch.to_string() }
             }
-            BlobError::Io(source) => failed(source),
+            BlobError::Io(source) => self.failed("write", path)(source),
         })?;
         let place = self.make_place(path)?;
-        crate::fs::publish(copied.into_file(), &place).map_err(failed)
+        crate::fs::publish(copied.into_file(), &place).map_err(self.failed("write", path))
     }
 
-    /// Write a small file, unless it is there with these very bytes. Says whether it was written.
-    pub fn write(&self, path: &MirrorPath, bytes: &[u8]) -> Result<bool, ExportError> {
+    /// Write a small file, unless it is there with these very bytes.
+    pub fn write(&self, path: &MirrorPath, bytes: &[u8]) -> Result<(), ExportError> {
         if self.read(path).is_some_and(|found| found == bytes) {
-            return Ok(false);
+            return Ok(());
         }
         let place = self.make_place(path)?;
-        let failed = |source| ExportError::Io { what: format!("write `{}`", place.display()), source };
-        crate::fs::write_atomically(&place, bytes, &self.partial()).map_err(failed)?;
-        Ok(true)
+        crate::fs::write_atomically(&place, bytes, &self.partial()).map_err(self.failed("write", path))
     }
 
     /// A small file, or `None` where there is nothing that can be read.
-    pub fn read(&self, path: &MirrorPath) -> Option<Vec<u8>> {
-        self.size_of(path)?;
-        crate::fs::read_capped(&self.path_of(path), MAX_BYTES).ok().flatten()
+    pub(super) fn read(&self, path: &MirrorPath) -> Option<Vec<u8>> {
+        self.folder.read(path, MAX_BYTES).ok().flatten()
     }
 
     /// Remove a file.
-    pub fn remove(&self, path: &MirrorPath) -> Result<(), ExportError> {
-        let failed = |source| ExportError::Io { what: format!("remove `{}`", self.path_of(path).display()), source };
-        if self.size_of(path).is_some() { fs::remove_file(self.path_of(path)).map_err(failed) } else { Ok(()) }
-    }
-
-    /// The names in a folder of the export; none where there is no folder.
-    pub fn names_in(&self, path: &MirrorPath) -> Vec<String> {
-        if !matches!(self.kind_of(path), Ok(Kind::Folder)) {
-            return Vec::new();
-        }
-        let entries = fs::read_dir(self.path_of(path)).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    pub(super) fn remove(&self, path: &MirrorPath) -> Result<(), ExportError> {
+        self.folder.remove(path).map(drop).map_err(self.failed("remove", path))
     }
 
     fn partial(&self) -> PathBuf {
-        self.root.join(PARTIAL)
-    }
-
-    /// What lies at a path, seen without following a link in any part below the export.
-    fn kind_of(&self, path: &MirrorPath) -> io::Result<Kind> {
-        let mut at = self.root.clone();
-        let mut found = Kind::Folder;
-        for part in path.parts() {
-            if found != Kind::Folder {
-                return Ok(Kind::Missing);
-            }
-            at.push(part);
-            found = kind(&at)?;
-        }
-        Ok(found)
+        self.root().join(PARTIAL)
     }
 
     /// Make the folders above a file. The export may have been anywhere: a link in it could lead what is written anywhere else.
     fn make_place(&self, path: &MirrorPath) -> Result<PathBuf, ExportError> {
-        let mut at = self.root.clone();
-        let mut parts = path.parts().peekable();
-        while let Some(part) = parts.next() {
-            at.push(part);
-            let failed = |source| ExportError::Io { what: format!("make `{}`", at.display()), source };
-            let is_folder = parts.peek().is_some();
-            match (kind(&at).map_err(failed)?, is_folder) {
-                (Kind::Folder, true) | (Kind::File(_) | Kind::Missing, false) => {}
-                (Kind::Missing, true) => match fs::create_dir(&at) {
-                    // Another thread was faster.
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    made => made.map_err(failed)?,
-                },
-                _ => return Err(ExportError::Link { path: at }),
-            }
-        }
-        Ok(at)
+        self.folder.make_place(path, Obstacle::Refuse).map_err(|error| match error.kind() {
+            io::ErrorKind::NotADirectory => ExportError::Link { path: error.to_string().into() },
+            _ => self.failed("make", path)(error),
+        })
+    }
+
+    fn failed(&self, verb: &str, path: &MirrorPath) -> impl Fn(io::Error) -> ExportError + use<> {
+        ExportError::io(format!("{verb} `{}`", self.folder.path_of(path).display()))
     }
 }
 

@@ -16,12 +16,16 @@
 //! blobs, keys, metadata, index, environments, `larder.yaml`. So a folder whose making was interrupted promises nothing that it
 //! does not hold, and the next run adds what is missing. Nothing is ever removed but an index that was replaced.
 
+mod environments;
 mod error;
 mod folder;
+mod mirrors;
 mod record;
 mod texts;
 
+pub use environments::write_environments;
 pub use error::ExportError;
 pub use folder::ExportFolder;
+pub use mirrors::{Copy, Exported, copies, keys, write_keys, write_metadata};
 pub use record::{ExportRecord, ExportedMirror};
-pub use texts::{Contents, larder_yaml, mirrors_yaml, readme};
+pub use texts::{Contents, write_texts};

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ExportError;
 use crate::types::Signatures;
 
 /// The version of the file.
@@ -26,7 +25,8 @@ pub struct ExportedMirror {
     /// Its folder.
     pub folder: String,
     /// Whether Spack is to insist on signatures.
-    pub signed: bool,
+    #[serde(rename = "signed")]
+    pub signatures: Signatures,
 }
 
 impl Default for ExportRecord {
@@ -65,18 +65,17 @@ impl ExportRecord {
     /// The first kind gets `mirror/`, and a kind keeps its folder from run to run: `signed:` holds for a whole mirror.
     /// Signed ones are asked first.
     pub fn folder_for(&mut self, signatures: Signatures) -> String {
-        let signed = signatures == Signatures::Required;
-        if let Some(mirror) = self.mirrors.iter().find(|mirror| mirror.signed == signed) {
+        if let Some(mirror) = self.mirrors.iter().find(|mirror| mirror.signatures == signatures) {
             return mirror.folder.clone();
         }
-        let suffix = match (self.mirrors.is_empty(), signed) {
+        let suffix = match (self.mirrors.is_empty(), signatures) {
             (true, _) => "",
-            (false, true) => "-signed",
-            (false, false) => "-unsigned",
+            (false, Signatures::Required) => "-signed",
+            (false, Signatures::NotRequired) => "-unsigned",
         };
         let (name, folder) = (format!("larder-export{suffix}"), format!("mirror{suffix}"));
-        self.mirrors.push(ExportedMirror { name, folder: folder.clone(), signed });
-        self.mirrors.sort_by_key(|mirror| !mirror.signed);
+        self.mirrors.push(ExportedMirror { name, folder: folder.clone(), signatures });
+        self.mirrors.sort_by_key(|mirror| mirror.signatures);
         folder
     }
 
@@ -85,12 +84,6 @@ impl ExportRecord {
         if !self.environments.iter().any(|known| known == name) {
             self.environments.push(name.to_owned());
         }
-    }
-}
-
-impl ExportError {
-    pub(super) fn mark(path: std::path::PathBuf) -> impl Fn(String) -> Self {
-        move |reason| Self::Mark { path: path.clone(), reason }
     }
 }
 
@@ -104,7 +97,7 @@ mod tests {
         assert_eq!(record.folder_for(Signatures::NotRequired), "mirror");
         assert_eq!(record.folder_for(Signatures::Required), "mirror-signed");
         assert_eq!(record.folder_for(Signatures::NotRequired), "mirror");
-        assert!(record.mirrors[0].signed && !record.mirrors[1].signed);
+        assert_eq!(record.mirrors[0].signatures, Signatures::Required);
         let mut record = ExportRecord::default();
         assert_eq!(record.folder_for(Signatures::Required), "mirror");
         assert_eq!(record.folder_for(Signatures::NotRequired), "mirror-unsigned");

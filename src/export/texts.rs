@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::ExportRecord;
+use super::{ExportError, ExportFolder, ExportRecord, ExportedMirror};
 use crate::config::BuildDeps;
-use crate::job::{MirrorEntry, scope_text};
-use crate::types::Signatures;
+use crate::job::{MirrorEntry, SCOPE_FILE_NAME, scope_text};
+use crate::types::{MirrorPath, Signatures};
 
-/// What one run exported, for [`readme`].
+/// What one run exported, for `README.txt`.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
     /// The fingerprints of the public keys in the folder.
@@ -37,14 +37,23 @@ struct LarderYaml {
 struct Entry {
     name: String,
     url: String,
-    signed: bool,
+    signed: Signatures,
+}
+
+/// Write them. What makes the folder usable comes last.
+pub fn write_texts(folder: &ExportFolder, build_deps: BuildDeps, contents: &Contents) -> Result<(), ExportError> {
+    let record = &folder.record;
+    folder.write(&MirrorPath::new(["spack", SCOPE_FILE_NAME]), mirrors_yaml(record).as_bytes())?;
+    folder.write(&MirrorPath::new(["README.txt"]), readme(record, contents).as_bytes())?;
+    folder.write(&MirrorPath::new(["larder.yaml"]), larder_yaml(record, build_deps).as_bytes())?;
+    Ok(())
 }
 
 /// `larder.yaml` of an export.
-pub fn larder_yaml(record: &ExportRecord, build_deps: BuildDeps) -> String {
-    let mirror = |mirror: &super::ExportedMirror| {
-        let (name, url) = (mirror.name.clone(), mirror.folder.clone());
-        Entry { name, url, signed: mirror.signed }
+fn larder_yaml(record: &ExportRecord, build_deps: BuildDeps) -> String {
+    let mirror = |mirror: &ExportedMirror| {
+        let ExportedMirror { name, folder: url, signatures: signed } = mirror.clone();
+        Entry { name, url, signed }
     };
     let file = LarderYaml {
         environments: record.environments.iter().map(|name| format!("environments/{name}")).collect(),
@@ -60,23 +69,23 @@ pub fn larder_yaml(record: &ExportRecord, build_deps: BuildDeps) -> String {
 }
 
 /// `spack/mirrors.yaml` of an export.
-pub fn mirrors_yaml(record: &ExportRecord) -> String {
-    let entries = record.mirrors.iter().map(|mirror| {
-        let signatures = if mirror.signed { Signatures::Required } else { Signatures::NotRequired };
-        (mirror.name.as_str(), MirrorEntry::new(format!("../{}", mirror.folder), signatures))
-    });
+fn mirrors_yaml(record: &ExportRecord) -> String {
+    let entries = record
+        .mirrors
+        .iter()
+        .map(|mirror| (mirror.name.as_str(), MirrorEntry::new(format!("../{}", mirror.folder), mirror.signatures)));
     scope_text("Written by `larder export`; use it with `spack -C` and the path of this folder.", entries)
 }
 
 /// `README.txt` of an export.
-pub fn readme(record: &ExportRecord, contents: &Contents) -> String {
+fn readme(record: &ExportRecord, contents: &Contents) -> String {
     let mut out = String::from(
         "Spack binaries for a site without a network\n===========================================\n\n\
          Made by `larder export`. Everything below works wherever this folder lies.\nRun it inside of this folder.\n",
     );
     // Writing to a string can't fail.
     if contents.keys.is_empty() {
-        if record.mirrors.iter().any(|mirror| mirror.signed) {
+        if record.mirrors.iter().any(|mirror| mirror.signatures == Signatures::Required) {
             out.push_str(
                 "\nThe mirror is signed, but published no keys. Trust the signer's key first:\n\n    spack gpg trust KEY.asc\n",
             );
@@ -102,7 +111,7 @@ pub fn readme(record: &ExportRecord, contents: &Contents) -> String {
     }
     out.push_str("\nFor every environment of this user, and for mirrors of your own:\n\n");
     for mirror in &record.mirrors {
-        let flag = if mirror.signed { "--signed" } else { "--unsigned" };
+        let flag = if mirror.signatures == Signatures::Required { "--signed" } else { "--unsigned" };
         let _ = writeln!(out, "    spack mirror add {flag} {} \"$PWD/{}\"", mirror.name, mirror.folder);
     }
     let _ = writeln!(out, "\nThe last export held the binaries of {} specs.", contents.specs);

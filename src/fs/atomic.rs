@@ -11,10 +11,13 @@ use fs_err as fs;
 #[cfg(unix)]
 pub(crate) const PUBLISHED_MODE: u32 = 0o644;
 
+/// How the names of temporary files begin.
+pub(crate) const TEMPORARY_PREFIX: &str = "partial-";
+
 /// A file that has no name yet, in a folder on the same file system as its destination.
 pub(crate) fn temporary_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix("partial-");
+    builder.prefix(TEMPORARY_PREFIX);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(PUBLISHED_MODE));
     builder.tempfile_in(folder).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
@@ -37,7 +40,7 @@ pub(crate) fn publish(file: tempfile::TempPath, path: &Path) -> io::Result<()> {
 }
 
 /// Open or make a file that only this program writes, for reading and writing. What is not a regular file with a single name is
-/// replaced: through a link, symbolic or hard, anybody's file could be overwritten.
+/// replaced: through a link, symbolic or hard, any file could be overwritten.
 pub(crate) fn open_own_file(path: &Path) -> io::Result<std::fs::File> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let is_own = match fs::symlink_metadata(path) {

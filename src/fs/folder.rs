@@ -1,4 +1,4 @@
-//! A folder whose contents are hostile: GitLab restored it from an archive, or somebody carried it here.
+//! A folder whose contents are hostile: GitLab restored it from an archive, or it was carried here.
 //!
 //! Nothing below it is reached through a link: a restored archive can make one lead anywhere, and what is read, written or removed
 //! behind it would be another file than the one that is meant.

@@ -14,7 +14,7 @@ pub(crate) enum Kind {
     Folder,
     /// A regular file of so many bytes.
     File(u64),
-    /// A symbolic link, a device, a socket or a pipe: in a folder of ours, somebody else's doing.
+    /// A symbolic link, a device, a socket or a pipe: larder puts none into a folder.
     Other,
 }
 
@@ -70,6 +70,15 @@ pub(crate) fn read_capped(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>
     }
 }
 
+/// Read a file of the user's, which may be a link to another place. Otherwise like [`read_capped`].
+pub(crate) fn read_linked(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    match fs::canonicalize(path) {
+        Ok(real) => read_capped(&real, limit),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +93,9 @@ mod tests {
         assert_eq!(read_capped(&file, 5).unwrap().unwrap(), b"12345");
         assert!(read_capped(&file, 4).unwrap_err().to_string().contains("5 bytes"));
         assert!(read_capped(&link, 9).is_err());
+        assert_eq!(read_linked(&link, 5).unwrap().unwrap(), b"12345");
+        assert!(read_linked(&link, 4).is_err() && read_linked(folder.path(), 9).is_err());
+        assert!(read_linked(&folder.path().join("none"), 9).unwrap().is_none());
         assert!(read_capped(&folder.path().join("none"), 9).unwrap().is_none());
     }
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::mirror::MirrorError;
+
 /// Trouble with the job folder.
 #[derive(Debug, Error, Diagnostic)]
 pub enum JobError {
@@ -43,18 +45,8 @@ pub enum JobError {
         /// What is wrong.
         reason: String,
     },
-    /// A spec file on a mirror is not what its manifest says.
-    #[error("mirror `{mirror}` has a wrong spec file for {spec}: {reason}")]
-    #[diagnostic(help(
-        "its digest is right, so the manifest belongs to another spec or was pushed by something other than Spack: nothing of \
-         it is used. Push the spec again, or find out who wrote that manifest"
-    ))]
-    SpecFile {
-        /// The mirror's name.
-        mirror: String,
-        /// The spec.
-        spec: String,
-        /// What is wrong.
-        reason: String,
-    },
+    /// Metadata that does not describe its spec.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Metadata(#[from] MirrorError),
 }

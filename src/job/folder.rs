@@ -1,13 +1,12 @@
 //! The folder itself: made, locked, cleared.
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use super::JobError;
-use crate::fs::{Kind, kind};
+use crate::fs::{Exclusion, Kind, Lock, kind, patiently};
 use crate::report::Report;
 
 /// The dotenv report for GitLab.
@@ -24,9 +23,7 @@ pub struct JobFolder {
 
 /// The right to write in a job folder, held until it is dropped.
 #[derive(Debug)]
-pub struct JobLock {
-    _file: File,
-}
+pub struct JobLock(#[expect(dead_code, reason = "held, not looked at")] Option<Lock>);
 
 impl JobFolder {
     /// The job folder of the project at `project`. Nothing is made or read.
@@ -49,11 +46,6 @@ impl JobFolder {
         self.root.join("spack")
     }
 
-    /// Where the job mirror lies; the second one for mirrors without signatures exists only where both kinds are needed.
-    pub(super) fn mirror(&self, name: &str) -> PathBuf {
-        self.root.join(name)
-    }
-
     /// Make the folder, wait until no other run writes in it (`on_wait` is called once), and clear what a killed run left.
     pub fn enter(&self, on_wait: impl FnOnce()) -> Result<JobLock, JobError> {
         for folder in self.root.ancestors().take(2) {
@@ -63,10 +55,11 @@ impl JobFolder {
         }
         let enter = || -> io::Result<JobLock> {
             fs::create_dir_all(&self.root)?;
-            let lock = self.lock(on_wait)?;
+            // A network file system without locks: two runs in one project folder are then the user's to avoid.
+            let lock = Lock::take(&self.root.with_extension("lock"), Exclusion::Exclusive, patiently(on_wait))?;
             crate::fs::remove(&self.partial())?;
             fs::create_dir(self.partial())?;
-            Ok(lock)
+            Ok(JobLock(lock))
         };
         enter().map_err(self.failed("make the job folder"))
     }
@@ -102,21 +95,6 @@ impl JobFolder {
     /// Write `report.json`.
     pub fn write_report(&self, report: &Report) -> Result<(), JobError> {
         self.write("report.json", &serde_json::to_vec_pretty(report).unwrap_or_default())
-    }
-
-    fn lock(&self, on_wait: impl FnOnce()) -> io::Result<JobLock> {
-        let path = self.root.with_extension("lock");
-        let file = crate::fs::open_lock_file(&path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                on_wait();
-                file.lock()?;
-            }
-            // A network file system without locks: two runs in one project folder are then the user's to avoid.
-            Err(TryLockError::Error(error)) => tracing::info!("no lock on {}: {error}", path.display()),
-        }
-        Ok(JobLock { _file: file })
     }
 
     pub(crate) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> JobError + '_ {

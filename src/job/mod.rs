@@ -18,7 +18,6 @@
 
 mod error;
 mod folder;
-mod index;
 mod mirror;
 mod scope;
 mod state;
@@ -26,8 +25,6 @@ mod state;
 pub use error::JobError;
 pub(crate) use folder::{DOTENV, OPEN_METRICS};
 pub use folder::{JobFolder, JobLock};
-pub(crate) use index::{IndexFormat, Listed, SpecNodes, index};
-pub use mirror::{Document, Entry, EntryBlob, JobMirror, build, described_spec};
-pub(crate) use mirror::{nodes_of, v2_index_files, v3_index_files, v3_index_manifest};
+pub use mirror::{Entry, build};
 pub(crate) use scope::{FILE_NAME as SCOPE_FILE_NAME, MirrorEntry, scope_text};
 pub use state::{ForRemote, Prepared, State};

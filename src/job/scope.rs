@@ -21,7 +21,7 @@ struct File {
 #[derive(Serialize)]
 pub(crate) struct MirrorEntry {
     url: String,
-    signed: bool,
+    signed: Signatures,
     binary: bool,
     source: bool,
 }
@@ -29,7 +29,7 @@ pub(crate) struct MirrorEntry {
 impl MirrorEntry {
     /// The mirror at this URL, or at this path relative to the file.
     pub(crate) fn new(url: String, signatures: Signatures) -> Self {
-        Self { url, signed: signatures == Signatures::Required, binary: true, source: false }
+        Self { url, signed: signatures, binary: true, source: false }
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::NEWEST_FORMAT;
+/// The newest format that larder understands.
+pub(super) const NEWEST_FORMAT: u32 = 6;
 
 /// A lockfile that can't be used.
 #[derive(Debug, Error, Diagnostic)]
@@ -17,24 +18,14 @@ pub enum LockfileError {
         "run `spack -e . concretize` in the environment's folder, or name the environment with `--environment`, which takes \
          a folder with a `spack.lock` or the lockfile itself"
     ))]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// It can't be read.
     #[error("can't read `{}`", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// It is not JSON, or not of the shape of its format.
     #[error("`{}` is not a valid lockfile: {reason}", path.display())]
     #[diagnostic(help("restore it from version control, or make it anew with `spack -e . concretize --force`"))]
     Malformed {
-        /// The file.
         path: PathBuf,
         /// What is wrong, with line and column where the parser knows them.
         reason: String,
@@ -44,12 +35,7 @@ pub enum LockfileError {
     #[diagnostic(help(
         "expected a file with `\"file-type\": \"spack-lockfile\"` in its `_meta`, as Spack writes `spack.lock`"
     ))]
-    OtherFile {
-        /// The file.
-        path: PathBuf,
-        /// What it says that it is.
-        found: String,
-    },
+    OtherFile { path: PathBuf, found: String },
     /// A format of the future, or of a distant past.
     #[error(
         "`{}` has lockfile format {found}; this larder understands formats 4 to {NEWEST_FORMAT}",
@@ -60,28 +46,15 @@ pub enum LockfileError {
     } else {
         "a Spack before 0.18 wrote it: concretize the environment again with a newer one"
     }))]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// The format found.
-        found: u32,
-    },
+    Format { path: PathBuf, found: u32 },
     /// An edge to a spec that the file does not hold.
     #[error("`{}` is incomplete: {from} needs {to}, which is not in it", path.display())]
     #[diagnostic(help("make the lockfile anew with `spack -e . concretize --force`"))]
-    MissingDependency {
-        /// The file.
-        path: PathBuf,
-        /// The spec with the edge, or the root.
-        from: String,
-        /// Where the edge leads.
-        to: String,
-    },
+    MissingDependency { path: PathBuf, from: String, to: String },
     /// Specs that depend on each other in a circle.
     #[error("`{}` has a dependency cycle: {}", path.display(), cycle.join(" → "))]
     #[diagnostic(help("Spack never writes such a file: restore it from version control"))]
     Cycle {
-        /// The file.
         path: PathBuf,
         /// The circle; the first and the last are the same.
         cycle: Vec<String>,

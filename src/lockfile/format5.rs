@@ -4,7 +4,7 @@
 
 use serde::Deserialize;
 
-use super::Dependency;
+use super::model::Dependency;
 use super::node::dependency_types;
 use crate::types::{DagHash, PackageName};
 

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{ConcreteSpec, Lockfile, LockfileError};
+use super::error::LockfileError;
+use super::model::{ConcreteSpec, Lockfile};
 use crate::types::DagHash;
 
 /// Every edge leads to a spec of the file and none leads back.

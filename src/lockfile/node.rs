@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{ConcreteSpec, Dependency, DependencyTypes, Origin};
+use super::model::{ConcreteSpec, Dependency, DependencyTypes, Origin};
 use crate::types::{Arch, Compiler, DagHash, PackageName, SpecId, VersionText};
 
 /// A node as the file has it; `E` is the shape of its edges.

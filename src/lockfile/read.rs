@@ -1,13 +1,15 @@
 //! From a file to a [`Lockfile`].
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::error::{LockfileError, NEWEST_FORMAT};
+use super::model::{ConcreteSpec, Dependency, Lockfile, Root};
 use super::node::RawNode;
-use super::{ConcreteSpec, Dependency, Lockfile, LockfileError, NEWEST_FORMAT, Root, format4, format5, graph};
+use super::{format4, format5, graph};
 use crate::types::{Compiler, DagHash};
 
 /// The most bytes a lockfile may have. The largest real ones, of environments with thousands of specs, have some ten
@@ -46,24 +48,19 @@ struct RawRoot {
     spec: String,
 }
 
-pub(super) fn read(path: &Path) -> Result<Lockfile, LockfileError> {
-    let text = match fs_err::metadata(path).and_then(|_| crate::fs::read_capped(&real_path(path), MAX_BYTES)) {
-        Ok(Some(text)) => text,
-        Ok(None) => return Err(LockfileError::Missing { path: path.to_owned() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(LockfileError::Missing { path: path.to_owned() });
+impl Lockfile {
+    /// Read and check a lockfile.
+    pub fn read(path: &Path) -> Result<Self, LockfileError> {
+        // It may be a link: one lockfile can serve several environments.
+        match crate::fs::read_linked(path, MAX_BYTES) {
+            Ok(Some(text)) => parse(path, &text),
+            Ok(None) => Err(LockfileError::Missing { path: path.to_owned() }),
+            Err(source) => Err(LockfileError::Unreadable { path: path.to_owned(), source }),
         }
-        Err(source) => return Err(LockfileError::Unreadable { path: path.to_owned(), source }),
-    };
-    parse(path, &text)
+    }
 }
 
-/// A lockfile may be a link: people keep one for several environments.
-fn real_path(path: &Path) -> PathBuf {
-    fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-}
-
-pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Lockfile, LockfileError> {
+fn parse(path: &Path, text: &[u8]) -> Result<Lockfile, LockfileError> {
     let header: Header = json(path, text)?;
     let other = |found: &str| LockfileError::OtherFile { path: path.to_owned(), found: found.to_owned() };
     let meta = header.meta.ok_or_else(|| other("it has no `_meta`"))?;
@@ -167,7 +164,7 @@ mod tests {
     fn a_newer_format_names_both_versions() {
         let mut value = lockfile(&[('a', node("a", &[]))]);
         value["_meta"]["lockfile-version"] = json!(7);
-        value["concrete_specs"] = json!("of some shape that nobody knows yet");
+        value["concrete_specs"] = json!("of a shape yet unknown");
         insta::assert_snapshot!(
             parse_value(&value).unwrap_err(),
             @"`spack.lock` has lockfile format 7; this larder understands formats 4 to 6"

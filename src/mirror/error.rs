@@ -7,7 +7,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::transport::TransportError;
-use crate::types::DagHash;
+use crate::types::{DagHash, PublicUrl};
 
 /// A mirror that could not be asked, or one whose metadata is wrong.
 #[derive(Debug, Error, Diagnostic)]
@@ -41,7 +41,7 @@ pub enum MirrorError {
     #[diagnostic(help("{hint}"))]
     NotMetadata {
         /// The metadata's URL.
-        url: String,
+        url: PublicUrl,
         /// What is wrong.
         reason: String,
         /// What may be the cause.
@@ -52,7 +52,7 @@ pub enum MirrorError {
     #[diagnostic(help("push the binary again with a Spack of this decade, which uses sha256"))]
     WeakDigest {
         /// The metadata's URL.
-        url: String,
+        url: PublicUrl,
         /// The algorithm found.
         algorithm: String,
     },
@@ -63,25 +63,24 @@ pub enum MirrorError {
     ))]
     OtherSpec {
         /// The metadata's URL.
-        url: String,
+        url: PublicUrl,
         /// The hash asked for.
         expected: DagHash,
         /// The hash found.
         found: String,
     },
-}
-
-impl MirrorError {
-    pub(super) fn not_metadata(url: &url::Url, document: &[u8], reason: impl Into<String>) -> Self {
-        let html = document.trim_ascii_start().starts_with(b"<");
-        Self::NotMetadata {
-            url: crate::transport::public(url),
-            reason: reason.into(),
-            hint: if html {
-                "it is a web page: a login page, or a captive portal between here and the mirror?"
-            } else {
-                "is this the URL of a Spack mirror? If so, the file is damaged: push the spec again"
-            },
-        }
-    }
+    /// A spec file is not what its manifest says.
+    #[error("mirror `{mirror}` has a wrong spec file for {spec}: {reason}")]
+    #[diagnostic(help(
+        "its digest is right, so the manifest belongs to another spec or was pushed by something other than Spack: nothing of \
+         it is used. Push the spec again, or find out who wrote that manifest"
+    ))]
+    SpecFile {
+        /// The mirror's name.
+        mirror: String,
+        /// The spec.
+        spec: String,
+        /// What is wrong.
+        reason: String,
+    },
 }

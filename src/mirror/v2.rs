@@ -4,49 +4,32 @@
 //! size. It names its spec, which is compared with the one asked for: a signature says that somebody trusted wrote the file,
 //! not that it belongs under this name.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use super::clearsign::signed_text;
-use super::{Answer, Layout, MirrorError, Published, PublishedBlob};
-use crate::transport::{Transport, public};
-use crate::types::BlobRole;
-use crate::types::{Mirror, MirrorPath, Sha256Digest, SpecId, path_part};
+use super::MirrorError;
+use super::metadata::{Metadata, PublishedBlob};
+use super::rules::{Extra, Find, Place, Promises, Rules, Survey, hash_at_end};
+use super::spec_file::{SpecGraph, SpecNodes};
+use crate::types::{BlobRole, MirrorPath, PackageName, Sha256Digest, SpecId, VersionText, path_part};
 use crate::verified::{Expected, Size};
 
 const SIGNED: &str = ".spec.json.sig";
 const PLAIN: &str = ".spec.json";
+const ARCHIVE: &str = ".spack";
 
 /// What a spec file says, as far as larder cares.
 #[derive(Deserialize)]
-pub struct V2Metadata {
-    /// The spec and its dependencies.
-    pub spec: V2Spec,
-    binary_cache_checksum: V2Checksum,
+struct SpecFile {
+    spec: SpecGraph,
+    binary_cache_checksum: Checksum,
     buildcache_layout_version: Option<u64>,
 }
 
-/// The spec and its dependencies.
 #[derive(Deserialize)]
-pub struct V2Spec {
-    /// The version of the nodes' format.
-    #[serde(rename = "_meta")]
-    pub meta: V2Meta,
-    /// The first is the spec itself.
-    pub nodes: Vec<Box<RawValue>>,
-}
-
-/// The version of the nodes' format.
-#[derive(Deserialize)]
-pub struct V2Meta {
-    /// 4 for Spack 0.21 to 0.23, lower before.
-    pub version: u32,
-}
-
-#[derive(Deserialize)]
-struct V2Checksum {
+struct Checksum {
     hash_algorithm: String,
     hash: String,
 }
@@ -54,6 +37,12 @@ struct V2Checksum {
 #[derive(Deserialize)]
 struct NodeHash {
     hash: String,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    name: PackageName,
+    version: VersionText,
 }
 
 /// The names of a spec's files: the stem of all of them, and the folders of the archive.
@@ -88,82 +77,115 @@ impl Names {
     }
 }
 
-pub(super) async fn find(mirror: &Arc<Mirror>, spec: &SpecId, transport: &Transport) -> Result<Answer, MirrorError> {
-    for path in paths(spec) {
-        if let Some(document) = mirror.document(spec, &path, transport).await? {
-            return answer(mirror, spec, path, document);
+/// The rules of layout v2.
+pub(super) struct V2;
+
+impl Rules for V2 {
+    /// The signed spec file comes first.
+    fn places(&self, spec: &SpecId) -> Vec<MirrorPath> {
+        let names = Names::of(spec);
+        [SIGNED, PLAIN].map(|extension| names.metadata(extension)).into()
+    }
+
+    /// A spec file that has the name of a signed one counts as signed: Spack would not install it otherwise.
+    fn promises(&self, spec: &SpecId, path: &MirrorPath, metadata: Metadata<'_>) -> Result<Promises, MirrorError> {
+        let is_signed = path.parts().last().is_some_and(|file| file.ends_with(SIGNED));
+        let expected = SpecFile::read(metadata)?.promise_for(spec, metadata)?;
+        let path = Names::of(spec).archive();
+        Ok(Promises { is_signed, blobs: vec![PublishedBlob { role: BlobRole::Binary, expected, path }] })
+    }
+
+    fn survey(&self, path: &[&str], metadata: Metadata<'_>, find: Find<'_>) -> Result<Survey, String> {
+        let file = SpecFile::read(metadata).map_err(|error| error.to_string())?;
+        let expected = file.promise(metadata).map_err(|_| "it states no sha256")?;
+        let stem = path.last().and_then(|file| stem(file)).unwrap_or_default();
+        let path = find(&format!("{stem}{ARCHIVE}")).ok_or("its archive is missing")?;
+        let package = file.spec.first::<Node>().ok().map(|node| (node.name, node.version));
+        Ok(Survey { package, blobs: vec![PublishedBlob { role: BlobRole::Binary, expected, path }] })
+    }
+
+    fn nodes(&self, metadata: Metadata<'_>, _: Option<(PathBuf, u64)>) -> Result<SpecNodes, String> {
+        SpecFile::read(metadata).map_err(|error| error.to_string())?.spec.nodes()
+    }
+
+    fn recognise(&self, path: &[&str]) -> Option<Place> {
+        match path {
+            ["build_cache", file] => hash_at_end(stem(file)?).map(Place::Metadata),
+            ["build_cache", _, _, _, file] => hash_at_end(file.strip_suffix(ARCHIVE)?).map(|_| Place::Blob),
+            _ => None,
         }
     }
-    Ok(Answer::Lacks)
-}
 
-/// Where the spec file may lie below a mirror, the signed one first.
-pub(super) fn paths(spec: &SpecId) -> [MirrorPath; 2] {
-    let names = Names::of(spec);
-    [SIGNED, PLAIN].map(|extension| names.metadata(extension))
-}
-
-/// What a spec file means. One that has the name of a signed one counts as signed: Spack would not install it otherwise.
-pub(super) fn answer(
-    mirror: &Arc<Mirror>,
-    spec: &SpecId,
-    path: MirrorPath,
-    document: Vec<u8>,
-) -> Result<Answer, MirrorError> {
-    let names = Names::of(spec);
-    let is_signed = path.parts().last().is_some_and(|file| file.ends_with(SIGNED));
-    let url = mirror.url.join(&path);
-    let metadata = parse(&document, &url)?;
-    let expected = metadata.promise(spec, &url, &document)?;
-    let blobs = vec![PublishedBlob { role: BlobRole::Binary, expected, path: names.archive() }];
-    let published = Published { mirror: Arc::clone(mirror), layout: Layout::V2, path, document, blobs };
-    Ok(mirror.has(published, is_signed))
-}
-
-/// Read a spec file, signed or not.
-pub fn parse(document: &[u8], url: &url::Url) -> Result<V2Metadata, MirrorError> {
-    let wrong = |reason: String| MirrorError::not_metadata(url, document, reason);
-    let text = std::str::from_utf8(document).map_err(|error| wrong(error.to_string()))?;
-    let signed = signed_text(text).map_err(|reason| wrong(reason.to_owned()))?;
-    serde_json::from_str(signed.as_deref().unwrap_or(text)).map_err(|error| wrong(error.to_string()))
-}
-
-impl V2Metadata {
-    /// The sha256 that it states of the archive, whatever the spec.
-    pub fn stated_digest(&self) -> Option<Sha256Digest> {
-        let checksum = &self.binary_cache_checksum;
-        checksum.hash.parse().ok().filter(|_| checksum.hash_algorithm == "sha256")
+    fn place_of(&self, extra: Extra<'_>) -> MirrorPath {
+        match extra {
+            Extra::Index => MirrorPath::new(["build_cache", "index.json"]),
+            Extra::KeyIndex => MirrorPath::new(["build_cache", "_pgp", "index.json"]),
+            Extra::Key(fingerprint) => MirrorPath::new(["build_cache", "_pgp", &format!("{fingerprint}.pub")]),
+        }
     }
 
-    fn promise(&self, spec: &SpecId, url: &url::Url, document: &[u8]) -> Result<Expected, MirrorError> {
-        let wrong = |reason: String| MirrorError::not_metadata(url, document, reason);
-        let node = self.spec.nodes.first().ok_or_else(|| wrong("it holds no spec".to_owned()))?;
-        let node: NodeHash = serde_json::from_str(node.get()).map_err(|error| wrong(error.to_string()))?;
+    fn publish(&self, extra: Extra<'_>, content: Vec<u8>) -> Vec<(MirrorPath, Vec<u8>)> {
+        let digest = matches!(extra, Extra::Index).then(|| Sha256Digest::of(&content).to_string().into_bytes());
+        let digest = digest.map(|digest| (MirrorPath::new(["build_cache", "index.json.hash"]), digest));
+        [(self.place_of(extra), content)].into_iter().chain(digest).collect()
+    }
+
+    fn content_of(&self, _: Extra<'_>, _: Metadata<'_>) -> Result<Option<Expected>, String> {
+        Ok(None)
+    }
+
+    fn index_version(&self) -> &'static str {
+        "7"
+    }
+
+    /// Nodes of format 3 (Spack before 0.21) differ from format 4, which the index has, in their edges only.
+    fn index_node(&self, mut node: Value, version: u32) -> Value {
+        if let (3, Some(Value::Array(edges))) = (version, node.get_mut("dependencies")) {
+            for edge in edges.iter_mut().filter_map(Value::as_object_mut) {
+                if let Some(types) = edge.remove("type") {
+                    edge.insert("parameters".to_owned(), json!({"deptypes": types, "virtuals": []}));
+                }
+            }
+        }
+        node
+    }
+}
+
+/// What the names of all files of a spec begin with.
+fn stem(metadata: &str) -> Option<&str> {
+    metadata.strip_suffix(SIGNED).or_else(|| metadata.strip_suffix(PLAIN))
+}
+
+impl SpecFile {
+    fn read(metadata: Metadata<'_>) -> Result<Self, MirrorError> {
+        metadata.signed_json().map(|(file, _)| file)
+    }
+
+    /// What it promises of the archive, whatever the spec.
+    fn promise(&self, metadata: Metadata<'_>) -> Result<Expected, MirrorError> {
+        let Checksum { hash_algorithm, hash } = &self.binary_cache_checksum;
+        metadata.promise(hash_algorithm, hash, Size::AtMost(u64::MAX))
+    }
+
+    fn promise_for(&self, spec: &SpecId, metadata: Metadata<'_>) -> Result<Expected, MirrorError> {
+        let node: NodeHash = self.spec.first().map_err(|reason| metadata.wrong(reason))?;
         if node.hash != spec.hash.as_str() {
             let found = node.hash.chars().take(64).flat_map(char::escape_debug).collect();
-            return Err(MirrorError::OtherSpec { url: public(url), expected: spec.hash, found });
+            return Err(MirrorError::OtherSpec { url: metadata.at.clone(), expected: spec.hash, found });
         }
         // Source: `extract_tarball` of Spack 0.23, which takes an absent version for 0.
         if self.buildcache_layout_version.unwrap_or(0) == 0 {
-            return Err(wrong(
-                "it is from before Spack 0.18, when the digest was not yet that of the archive".to_owned(),
-            ));
+            return Err(metadata.wrong("it is from before Spack 0.18, when the digest was not yet that of the archive"));
         }
-        let V2Checksum { hash_algorithm, hash } = &self.binary_cache_checksum;
-        if hash_algorithm != "sha256" {
-            let algorithm = hash_algorithm.escape_debug().to_string();
-            return Err(MirrorError::WeakDigest { url: public(url), algorithm });
-        }
-        let digest: Sha256Digest = hash.parse().map_err(|error| wrong(format!("{error}")))?;
-        Ok(Expected { digest, size: Size::AtMost(u64::MAX) })
+        self.promise(metadata)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::PublicUrl;
     use crate::types::{Arch, Compiler};
-    use serde_json::{Value, json};
 
     const HASH: &str = "oqvyxleilmspgrgriztrdotnu2d4pemb";
 
@@ -210,9 +232,9 @@ mod tests {
             "binary_cache_checksum": {"hash_algorithm": "sha256", "hash": "ab".repeat(32)},
         });
         change(&mut value);
-        let url = "https://mirror/x.json".parse().unwrap();
-        let document = value.to_string().into_bytes();
-        match parse(&document, &url).and_then(|read| read.promise(&spec("1", None), &url, &document)) {
+        let document = value.to_string();
+        let metadata = Metadata { at: &PublicUrl::of_text("https://mirror/x.json"), document: document.as_bytes() };
+        match V2.promises(&spec("1", None), &MirrorPath::new(["x.json"]), metadata) {
             Ok(_) => "nothing".to_owned(),
             Err(error) => error.to_string(),
         }

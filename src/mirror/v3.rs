@@ -1,105 +1,211 @@
 //! Layout v3 (Spack 1.0 and later): a manifest per spec, blobs by digest.
 //!
-//! The manifest names two blobs that Spack reads to install: the binary and the spec's own JSON. Source:
-//! `spack/url_buildcache.py` of Spack 1.1.0, which takes the first record of each media type.
+//! The manifest names two blobs that Spack reads to install: the binary and the spec's own JSON. The index and the public keys
+//! are blobs with manifests as well. Source: `spack/url_buildcache.py` of Spack 1.1.0, which takes the first record of each
+//! media type.
 
-use std::sync::Arc;
+use std::io::Read as _;
+use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde_json::json;
 
-use super::clearsign::signed_text;
-use super::{Answer, Layout, MirrorError, Published, PublishedBlob};
-use crate::transport::{Transport, public};
-use crate::types::BlobRole;
-use crate::types::{Mirror, MirrorPath, Sha256Digest, SpecId};
+use super::MirrorError;
+use super::metadata::{Metadata, PublishedBlob};
+use super::rules::{Extra, Find, Place, Promises, Rules, Survey, hash_at_end};
+use super::spec_file::SpecNodes;
+use crate::types::{BlobRole, MirrorPath, Sha256Digest, SpecId};
 use crate::verified::{Expected, Size};
 
-pub(super) const BINARY: &str = "application/vnd.spack.install.v2.tar+gzip";
+/// Media types, as Spack writes them.
+const BINARY: &str = "application/vnd.spack.install.v2.tar+gzip";
+const SPEC: &str = "application/vnd.spack.spec.v5+json";
 const SPEC_PREFIX: &str = "application/vnd.spack.spec.v";
+const INDEX: &str = "application/vnd.spack.db.v8+json";
+const KEY_INDEX: &str = "application/vnd.spack.keyindex.v1+json";
+const KEY: &str = "application/pgp-keys";
 
-/// The most bytes of a spec's JSON: stops a manifest from declaring a huge blob to be one, which the job mirror's index
+/// How the name of a spec's manifest ends.
+const SPEC_MANIFEST: &str = ".spec.manifest.json";
+
+/// The most bytes of a spec's JSON: stops a manifest from declaring a huge blob to be one, which the index of the job mirror
 /// would then unpack. The largest real ones have some hundred kilobytes.
-pub(super) const MAX_SPEC_BYTES: u64 = 16 << 20;
+const MAX_SPEC_BYTES: u64 = 16 << 20;
 
 #[derive(Deserialize)]
-pub(super) struct Manifest {
-    pub(super) version: u64,
-    pub(super) data: Vec<Record>,
+struct Manifest {
+    version: u64,
+    data: Vec<Record>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Record {
+struct Record {
     content_length: u64,
-    pub(super) media_type: String,
+    media_type: String,
     checksum_algorithm: String,
     checksum: String,
 }
 
+/// The rules of layout v3.
+pub(super) struct V3;
+
+impl Rules for V3 {
+    fn places(&self, spec: &SpecId) -> Vec<MirrorPath> {
+        vec![place_of_spec(spec)]
+    }
+
+    fn promises(&self, _: &SpecId, _: &MirrorPath, metadata: Metadata<'_>) -> Result<Promises, MirrorError> {
+        promises(metadata)
+    }
+
+    fn survey(&self, path: &[&str], metadata: Metadata<'_>, _: Find<'_>) -> Result<Survey, String> {
+        let blobs = promises(metadata).map_err(|error| error.to_string())?.blobs;
+        // `NAME/NAME-VERSION-HASH…`: a manifest says nothing of its spec.
+        let package = || {
+            let [.., name, file] = path else { return None };
+            let rest = file.strip_suffix(SPEC_MANIFEST)?.strip_prefix(name)?.strip_prefix('-')?;
+            let (version, _hash) = rest.rsplit_once('-')?;
+            Some((name.parse().ok()?, version.parse().ok()?))
+        };
+        Ok(Survey { package: package(), blobs })
+    }
+
+    fn nodes(&self, _: Metadata<'_>, spec_blob: Option<(PathBuf, u64)>) -> Result<SpecNodes, String> {
+        let (path, length) = spec_blob.ok_or("there is none")?;
+        let mut bytes = Vec::new();
+        let file = fs_err::File::open(path).and_then(|file| file.take(length).read_to_end(&mut bytes));
+        file.map_err(|error| error.to_string())?;
+        SpecNodes::read(&bytes)
+    }
+
+    fn recognise(&self, path: &[&str]) -> Option<Place> {
+        match path {
+            ["blobs", "sha256", _, name] => {
+                let blob = MirrorPath::of_blob(name.parse().ok()?);
+                blob.parts().eq(path.iter().copied()).then_some(Place::Blob)
+            }
+            ["v3", "manifests", "spec", _, file] => hash_at_end(file.strip_suffix(SPEC_MANIFEST)?).map(Place::Metadata),
+            _ => None,
+        }
+    }
+
+    fn place_of(&self, extra: Extra<'_>) -> MirrorPath {
+        let (folder, file) = match extra {
+            Extra::Index => ("index", "index.manifest.json".to_owned()),
+            Extra::KeyIndex => ("key", "keys.manifest.json".to_owned()),
+            Extra::Key(fingerprint) => ("key", format!("{fingerprint}.key.manifest.json")),
+        };
+        MirrorPath::new(["v3", "manifests", folder, &file])
+    }
+
+    fn publish(&self, extra: Extra<'_>, content: Vec<u8>) -> Vec<(MirrorPath, Vec<u8>)> {
+        let digest = Sha256Digest::of(&content);
+        let manifest = manifest([(media_type(extra), "none", digest, content.len() as u64)]);
+        let mut files = vec![(MirrorPath::of_blob(digest), content)];
+        if matches!(extra, Extra::Index) {
+            files.push((MirrorPath::new(["v3", "layout.json"]), br#"{"signing": "gpg"}"#.to_vec()));
+        }
+        files.push((self.place_of(extra), manifest));
+        files
+    }
+
+    fn content_of(&self, extra: Extra<'_>, metadata: Metadata<'_>) -> Result<Option<Expected>, String> {
+        let manifest: Manifest = serde_json::from_slice(metadata.document).map_err(|error| error.to_string())?;
+        let (wanted, version) = (media_type(extra), manifest.version);
+        let record = manifest.data.iter().find(|record| record.media_type == wanted && version == 3);
+        let record = record.ok_or_else(|| format!("`{}` names no `{wanted}`", metadata.at))?;
+        record.promise(metadata).map(Some).map_err(|error| error.to_string())
+    }
+
+    fn index_version(&self) -> &'static str {
+        "8"
+    }
+}
+
 /// Where the manifest of a spec lies below a mirror.
-pub(super) fn manifest_path(spec: &SpecId) -> MirrorPath {
+pub(super) fn place_of_spec(spec: &SpecId) -> MirrorPath {
     let SpecId { name, version, hash, .. } = spec;
-    let file = format!("{name}-{version}-{hash}.spec.manifest.json");
-    MirrorPath::new(["v3", "manifests", "spec", name.as_str(), &file])
+    MirrorPath::new(["v3", "manifests", "spec", name.as_str(), &format!("{name}-{version}-{hash}{SPEC_MANIFEST}")])
 }
 
-pub(super) async fn find(mirror: &Arc<Mirror>, spec: &SpecId, transport: &Transport) -> Result<Answer, MirrorError> {
-    let path = manifest_path(spec);
-    let Some(document) = mirror.document(spec, &path, transport).await? else { return Ok(Answer::Lacks) };
-    answer(mirror, path, document)
-}
-
-/// What a manifest means.
-pub(super) fn answer(mirror: &Arc<Mirror>, path: MirrorPath, document: Vec<u8>) -> Result<Answer, MirrorError> {
-    let url = mirror.url.join(&path);
-    let (is_signed, blobs) = parse(&document, &url)?;
-    let published = Published { mirror: Arc::clone(mirror), layout: Layout::V3, path, document, blobs };
-    Ok(mirror.has(published, is_signed))
-}
-
-/// Whether the manifest is signed, and what it promises.
-pub(super) fn parse(document: &[u8], url: &url::Url) -> Result<(bool, Vec<PublishedBlob>), MirrorError> {
-    let wrong = |reason: String| MirrorError::not_metadata(url, document, reason);
-    let text = std::str::from_utf8(document).map_err(|error| wrong(error.to_string()))?;
-    let signed = signed_text(text).map_err(|reason| wrong(reason.to_owned()))?;
-    let json = signed.as_deref().unwrap_or(text);
-    let manifest: Manifest = serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
+/// What a manifest promises.
+fn promises(metadata: Metadata<'_>) -> Result<Promises, MirrorError> {
+    let (manifest, is_signed) = metadata.signed_json::<Manifest>()?;
     if manifest.version != 3 {
-        return Err(wrong(format!("a manifest of version {} where 3 was expected", manifest.version)));
+        return Err(metadata.wrong(format!("a manifest of version {} where 3 was expected", manifest.version)));
     }
-    let blob = |role, what: &str, is_it: &dyn Fn(&str) -> bool| {
+    let promise = |what: &str, is_it: &dyn Fn(&str) -> bool| {
         let record = manifest.data.iter().find(|record| is_it(&record.media_type));
-        let record = record.ok_or_else(|| wrong(format!("the manifest names no {what}")))?;
-        record.promise(url, document).map(|expected| {
-            let path = MirrorPath::of_blob(expected.digest);
-            PublishedBlob { role, expected, path }
-        })
+        record.ok_or_else(|| metadata.wrong(format!("the manifest names no {what}")))?.promise(metadata)
     };
-    let binary = blob(BlobRole::Binary, "binary", &|media_type| media_type == BINARY)?;
-    let spec = blob(BlobRole::Spec, "spec file", &|media_type| media_type.starts_with(SPEC_PREFIX))?;
-    if spec.expected.size.limit() > MAX_SPEC_BYTES {
-        return Err(wrong(format!("a spec file of {} bytes", spec.expected.size.limit())));
+    let binary = promise("binary", &|media_type| media_type == BINARY)?;
+    let spec = promise("spec file", &|media_type| media_type.starts_with(SPEC_PREFIX))?;
+    Ok(Promises { is_signed, blobs: blobs(metadata, binary, spec)? })
+}
+
+/// The two blobs of a spec, as both a manifest and a registry's image have them.
+pub(super) fn blobs(
+    metadata: Metadata<'_>,
+    binary: Expected,
+    spec: Expected,
+) -> Result<Vec<PublishedBlob>, MirrorError> {
+    if spec.size.limit() > MAX_SPEC_BYTES {
+        return Err(metadata.wrong(format!("a spec file of {} bytes", spec.size.limit())));
     }
-    Ok((signed.is_some(), vec![binary, spec]))
+    let blob = |(role, expected): (_, Expected)| {
+        let path = MirrorPath::of_blob(expected.digest);
+        PublishedBlob { role, expected, path }
+    };
+    Ok([(BlobRole::Binary, binary), (BlobRole::Spec, spec)].map(blob).into())
 }
 
 impl Record {
-    pub(super) fn promise(&self, url: &url::Url, document: &[u8]) -> Result<Expected, MirrorError> {
-        if self.checksum_algorithm != "sha256" {
-            let algorithm = self.checksum_algorithm.escape_debug().to_string();
-            return Err(MirrorError::WeakDigest { url: public(url), algorithm });
-        }
-        let digest: Sha256Digest =
-            self.checksum.parse().map_err(|error| MirrorError::not_metadata(url, document, format!("{error}")))?;
-        Ok(Expected { digest, size: Size::Exactly(self.content_length) })
+    fn promise(&self, metadata: Metadata<'_>) -> Result<Expected, MirrorError> {
+        metadata.promise(&self.checksum_algorithm, &self.checksum, Size::Exactly(self.content_length))
     }
+}
+
+fn media_type(extra: Extra<'_>) -> &'static str {
+    match extra {
+        Extra::Index => INDEX,
+        Extra::KeyIndex => KEY_INDEX,
+        Extra::Key(_) => KEY,
+    }
+}
+
+/// The manifest of a spec with these blobs, which are stored as a registry stores them: the spec's JSON is not compressed there.
+/// Spack looks at its first bytes.
+pub(super) fn spec_manifest(blobs: &[PublishedBlob]) -> Vec<u8> {
+    manifest(blobs.iter().map(|blob| {
+        let (media_type, compression) = match blob.role {
+            BlobRole::Binary => (BINARY, "gzip"),
+            BlobRole::Spec => (SPEC, "none"),
+        };
+        (media_type, compression, blob.expected.digest, blob.expected.size.limit())
+    }))
+}
+
+fn manifest(records: impl IntoIterator<Item = (&'static str, &'static str, Sha256Digest, u64)>) -> Vec<u8> {
+    let record = |(media_type, compression, digest, length)| {
+        json!({
+            "contentLength": length,
+            "mediaType": media_type,
+            "compression": compression,
+            "checksumAlgorithm": "sha256",
+            "checksum": digest,
+        })
+    };
+    let records: Vec<_> = records.into_iter().map(record).collect();
+    json!({"version": 3, "data": records}).to_string().into_bytes()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::PublicUrl;
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     const DIGEST: &str = "61fcc8f74b9cacdf4bae6fe73adba482be2c68a74b11445cb287b7c40f7e4b8b";
 
@@ -111,20 +217,20 @@ mod tests {
         json!({"version": 3, "data": [record(BINARY), record("application/vnd.spack.spec.v5+json")]})
     }
 
-    fn read(text: &str) -> Result<(bool, Vec<PublishedBlob>), MirrorError> {
-        parse(text.as_bytes(), &"https://mirror/x.json".parse().unwrap())
+    fn read(text: &str) -> Result<Promises, MirrorError> {
+        promises(Metadata { at: &PublicUrl::of_text("https://mirror/x.json"), document: text.as_bytes() })
     }
 
     fn complaint(change: impl FnOnce(&mut Value)) -> String {
         let mut value = manifest();
         change(&mut value);
-        read(&value.to_string()).unwrap_err().to_string()
+        read(&value.to_string()).err().unwrap().to_string()
     }
 
     #[test]
     fn both_blobs_are_found_with_digest_and_size() {
-        let (signed, blobs) = read(&manifest().to_string()).unwrap();
-        assert!(!signed);
+        let Promises { is_signed, blobs } = read(&manifest().to_string()).unwrap();
+        assert!(!is_signed);
         assert_eq!(blobs.iter().map(|blob| blob.role).collect::<Vec<_>>(), [BlobRole::Binary, BlobRole::Spec]);
         assert_eq!(blobs[0].path.to_string(), format!("blobs/sha256/61/{DIGEST}"));
         assert_eq!(blobs[0].expected.size, Size::Exactly(3));
@@ -157,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_web_page_is_recognised() {
-        let error = read("<!DOCTYPE html><html>Please log in").unwrap_err();
+        let error = read("<!DOCTYPE html><html>Please log in").err().unwrap();
         let MirrorError::NotMetadata { hint, .. } = error else { panic!("{error}") };
         assert!(hint.contains("captive portal"));
     }
@@ -165,7 +271,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..100)) {
-            let _ = parse(&text, &"https://mirror/x.json".parse().unwrap());
+            let _ = promises(Metadata { at: &PublicUrl::of_text("x"), document: &text });
         }
     }
 }

@@ -139,7 +139,7 @@ pub enum RunError {
         #[related]
         failed: Vec<FailedDownload>,
     },
-    /// Somebody asked to stop.
+    /// A signal asked to stop.
     #[error("stopped by {signal}")]
     #[diagnostic(help(
         "what arrived whole stays in the caches, and nothing in them is half-written: the next run goes on from there"

@@ -12,7 +12,7 @@ use super::needed::{BlobNeed, CachedBlob, Obtained};
 use super::run::Run;
 use crate::reporter::Phase;
 use crate::store::{DownloadLock, StoredBlob, Validation};
-use crate::transport::{Order, Slot, TransportError};
+use crate::transport::{FetchRequest, Permit, TransportError};
 
 /// Download, many at once. After a failure no new download starts, and those under way are finished: what they bring stays
 /// in the cache for the next run.
@@ -36,20 +36,20 @@ pub(crate) async fn fetch(
         let (item, need): (u64, &BlobNeed) = (item, need);
         async move {
             let first = remotes.first_place(need).unwrap_or_else(|| need.mirror.location(&need.blob.path));
-            let slot = transport.slot(&first).await;
+            let permit = transport.permit(&first).await;
             if has_failed.load(Ordering::Relaxed) {
                 return None;
             }
             let size = Some(need.stated_size()).filter(|bytes| *bytes > 0);
             reporter.item_started(Phase::Fetch, item, &need.title(), size);
             let advance = |bytes| reporter.item_advanced(Phase::Fetch, item, bytes);
-            let result = fetch_blob(run, slot, need, staging, &advance).await;
+            let result = fetch_blob(run, permit, need, staging, &advance).await;
             reporter.item_finished(Phase::Fetch, item);
             has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
             Some((need, result))
         }
     };
-    // All at once: the slots of the transport say who may begin.
+    // All at once: the permits of the transport say who may begin.
     let mut results: FuturesUnordered<_> = (0..).zip(missing.iter().copied()).map(fetch_one).collect();
     let mut failed = Vec::new();
     loop {
@@ -102,7 +102,7 @@ enum FetchError {
 
 async fn fetch_blob(
     run: &Run<'_>,
-    slot: Slot,
+    permit: Permit,
     need: &BlobNeed,
     staging: &Path,
     progress: &(dyn Fn(i64) + Sync),
@@ -129,16 +129,16 @@ async fn fetch_blob(
         progress(bytes);
     };
     let stored = |blob| cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()));
-    let mut slot = Some(slot);
-    let suspects = match remotes.read(&mut slot, need, &partial, &advance).await {
+    let mut permit = Some(permit);
+    let suspects = match remotes.read(&mut permit, need, &partial, &advance).await {
         Ok((blob, remote)) => return Ok(Arrived::FromRemoteCache(stored(blob)?, remote)),
         Err(suspects) => suspects,
     };
     let mirrors = std::iter::once(&need.mirror).chain(&need.others);
     let sources = mirrors.map(|mirror| mirror.location(&need.blob.path)).collect();
-    let order = Order { sources, expected, partial };
-    let slot = waiting(transport.slot_from(slot, &order.sources[0]), || advance(0)).await;
-    let blob = transport.blob(slot, &order, &advance).await.map_err(FetchError::Transport)?;
+    let request = FetchRequest { sources, expected, partial };
+    let permit = waiting(transport.permit_from(permit, &request.sources[0]), || advance(0)).await;
+    let blob = transport.blob(permit, request, &advance).await.map_err(FetchError::Transport)?;
     remotes.remove_suspects(need, suspects).await;
     stored(blob).map(Arrived::Downloaded)
 }

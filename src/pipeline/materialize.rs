@@ -127,7 +127,7 @@ fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obta
             now: session.now,
             refresh_after: refresh_after(session.config.caches[position].keep),
         };
-        // Looked at without a lock first: a run on a warm cache has nothing to write, and need not wait for anybody.
+        // Looked at without a lock first: a run on a warm cache has nothing to write, and need not wait.
         let (records, damage) = cache.records()?;
         if records.changed(&changes) == records && damage.is_none() {
             continue;

@@ -59,8 +59,8 @@ impl Pruning<'_> {
         };
         let removals = choose(&inventory.items, &policy, &self.used, session.now);
         let waste = bytes_of(&removals) + inventory.stray_bytes();
-        if store.slack() != Slack::NONE
-            && store.slack().allows(waste, before.bytes)
+        if store.keep().slack() != Slack::NONE
+            && store.keep().slack().allows(waste, before.bytes)
             && uploads::judge(session, store, &self.restored)?.uploads == Uploads::No
         {
             // To be rid of so little is not worth the upload that it would take.

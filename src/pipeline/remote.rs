@@ -20,7 +20,7 @@ use crate::pipeline::stores;
 use crate::report::CacheReport;
 use crate::store::{Cache, RemoteCache, Uses};
 use crate::transport::{
-    Limits, Location, NetworkSettings, Order, Partial, Slot, Transport, TransportError, UploadError, Written,
+    FetchRequest, Limits, Location, NetworkSettings, Partial, Permit, Transport, TransportError, UploadError, Written,
 };
 use crate::types::Sha256Digest;
 use crate::verified::Mismatch;
@@ -86,11 +86,11 @@ impl<'a> RemoteCaches<'a> {
         Some(remote.cache.blob_location(need.blob.expected.digest))
     }
 
-    /// A blob, if one of the caches for its mirror has it whole; else those that hold something of another size. A slot that is
+    /// A blob, if one of the caches for its mirror has it whole; else those that hold something of another size. A permit that is
     /// for one of them is used up.
     pub async fn read(
         &self,
-        slot: &mut Option<Slot>,
+        permit: &mut Option<Permit>,
         need: &BlobNeed,
         partial: &Partial,
         advance: &(dyn Fn(i64) + Sync),
@@ -102,9 +102,9 @@ impl<'a> RemoteCaches<'a> {
                 continue;
             }
             let at = remote.cache.blob_location(expected.digest);
-            let slot = self.transport.slot_from(slot.take(), &at).await;
-            let order = Order { sources: vec![at.clone()], expected, partial: partial.clone() };
-            match self.transport.blob(slot, &order, advance).await {
+            let permit = self.transport.permit_from(permit.take(), &at).await;
+            let request = FetchRequest { sources: vec![at.clone()], expected, partial: partial.clone() };
+            match self.transport.blob(permit, request, advance).await {
                 Ok(blob) => {
                     remote.count(|report| {
                         report.read += 1;

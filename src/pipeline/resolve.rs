@@ -14,9 +14,9 @@ use super::environments::Environments;
 use super::error::RunError;
 use super::parallel;
 use super::session::{Session, Wanted};
-use crate::job::{Document, JobError};
+use crate::job::JobError;
 use crate::lockfile::ConcreteSpec;
-use crate::mirror::{Answer, Layout, Published};
+use crate::mirror::{Answer, Document, Published};
 use crate::plan::{Availability, Binary, BuildReason, Graph, Need, Question, Selection, Unknown, row, select, walk};
 use crate::report::SpecReport;
 use crate::reporter::Phase;
@@ -88,7 +88,7 @@ pub(crate) struct Located {
     pub published: Published,
     /// Where the binary lies, if it is one that the branch built itself.
     pub built: Option<BuiltBinary>,
-    /// The metadata, byte for byte. Kept only where somebody asked for it.
+    /// The metadata, byte for byte. Kept only with [`Documents::Keep`].
     pub document: Option<Document>,
     /// The mirrors that would have been asked next, for blobs that are named alike everywhere.
     pub others: Vec<Arc<Mirror>>,
@@ -314,8 +314,8 @@ impl Asker<'_> {
         signature: Signature,
         mirrors: &[&Arc<Mirror>],
     ) -> Result<Located, RunError> {
-        // The blobs of layout v3 have the same name everywhere.
-        let others = mirrors.iter().filter(|mirror| published.layout == Layout::V3 && ***mirror != published.mirror);
+        let is_fallback = |mirror: &&&Arc<Mirror>| published.is_content_addressed() && ***mirror != published.mirror;
+        let others = mirrors.iter().filter(is_fallback);
         let others = others.map(|mirror| Arc::clone(mirror)).collect();
         let document = std::mem::take(&mut published.document);
         let document = match self.documents {

@@ -30,9 +30,7 @@ pub(crate) fn built_entry<'a>(session: &'a Session<'_>) -> Option<&'a BuiltEntry
 }
 
 /// Every store that is a folder: what each is called, and the store where it can be opened. The last is what the branch built.
-pub(crate) fn folders<'a>(
-    session: &'a Session<'_>,
-) -> impl Iterator<Item = (String, Result<Store<'a>, StoreError>)> + use<'a> {
+pub(crate) fn folders<'a>(session: &'a Session<'_>) -> impl Iterator<Item = (String, Result<Store<'a>, StoreError>)> {
     let caches = session.config.caches.iter().map(|entry| {
         let opened = open_cache(session, entry).map(|cache| Store::Cache(cache, entry));
         (format!("cache `{}`", entry.name), opened)

@@ -28,7 +28,7 @@ pub(crate) enum Note {
     /// One that this very CI job took: for commands that begin a job.
     OfThisJob,
     /// Any but another CI job's: for `finish`.
-    OfWhoeverBegan,
+    OfAnEarlierCommand,
 }
 
 /// Note what the caches are like, before anything in them changes. What this job noted before stays.
@@ -40,7 +40,7 @@ pub(crate) fn note(
 ) -> Result<RestoredCaches, RunError> {
     let earlier = RestoredCaches::read(folder).filter(|earlier| match which {
         Note::OfThisJob => earlier.is_of_this_job(&session.variables),
-        Note::OfWhoeverBegan => !earlier.is_of_another_job(&session.variables),
+        Note::OfAnEarlierCommand => !earlier.is_of_another_job(&session.variables),
     });
     let mut note = earlier.clone().unwrap_or_else(|| RestoredCaches::begin(&session.variables, session.now));
     let config = &session.config;

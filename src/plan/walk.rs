@@ -47,7 +47,7 @@ pub struct Needed {
 /// What a needed spec is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Installed by somebody else.
+    /// Not Spack's to install.
     External,
     /// In the install tree.
     Installed,

@@ -6,5 +6,4 @@ pub mod metrics;
 mod restored;
 pub mod upload_rule;
 
-pub use archive_layout::{ArchivedRecords, Copied, Place};
 pub use restored::RestoredCaches;

@@ -38,7 +38,7 @@ impl RestoredCaches {
         Self { version: FORMAT, job: job_id(variables), started, caches: BTreeMap::new() }
     }
 
-    /// Whether the same CI job took this note. Outside CI, nobody can tell.
+    /// Whether the same CI job took this note. Outside CI, there is no telling.
     pub fn is_of_this_job(&self, variables: &Variables) -> bool {
         self.job.is_some() && self.job == job_id(variables)
     }

@@ -5,67 +5,53 @@
 
 use std::collections::HashMap;
 
-use super::document::{Entry, Map, Node};
+use super::document::{Node, Value};
 
-/// `above` laid over `below`: its entries come first, and where both have a map, the maps are merged in turn.
-pub(super) fn merge(below: Node, above: Node) -> Node {
-    match (below, above) {
-        (Node::Map(below), Node::Map(above)) => Node::Map(merge_maps(below, above)),
-        (Node::List(below), Node::List(mut above)) => {
-            let kept = below.into_iter().filter(|item| !above.contains(item)).collect::<Vec<_>>();
-            above.extend(kept);
-            Node::List(above)
-        }
-        (_, above) => above,
-    }
-}
-
-fn merge_maps(below: Map, above: Map) -> Map {
-    let mut lower: HashMap<String, usize> =
-        below.0.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at)).collect();
-    let mut rest: Vec<Option<Entry>> = below.0.into_iter().map(Some).collect();
-    let mut merged: Vec<Entry> = above
-        .0
-        .into_iter()
-        .map(|mut entry| {
-            let hidden = lower.remove(&entry.key).and_then(|at| rest[at].take());
-            if let Some(hidden) = hidden
-                && !entry.replaces
-            {
-                entry.value = merge(hidden.value, entry.value);
+/// Lay `above` over `below`: its entries come first, and where both have a map, the maps are merged in turn.
+pub(super) fn merge(below: Node, above: &mut Node) {
+    match (below.value, &mut above.value) {
+        (Value::Map(below), Value::Map(above)) => {
+            let places: HashMap<_, _> = above.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at)).collect();
+            for entry in below {
+                match places.get(&entry.key) {
+                    Some(at) if above[*at].replaces => {}
+                    Some(at) => merge(entry.value, &mut above[*at].value),
+                    None => above.push(entry),
+                }
             }
-            entry
-        })
-        .collect();
-    merged.extend(rest.into_iter().flatten());
-    Map(merged)
+        }
+        (Value::List(below), Value::List(above)) => {
+            let rest: Vec<_> = below.into_iter().filter(|item| !above.contains(item)).collect();
+            above.extend(rest);
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::rc::Rc;
 
-    use super::super::document::{Kind, parse};
+    use super::super::document::parse;
+    use super::super::scope::Form;
     use super::*;
 
     fn layered(scopes: &[&str]) -> String {
-        let node = scopes.iter().fold(Node::Map(Map::default()), |below, text| {
-            let file: Rc<Path> = Path::new("/x.yaml").into();
-            merge(below, Node::Map(parse(text, &file, Kind::Sections).unwrap()))
+        let node = scopes.iter().fold(Node::empty(), |below, text| {
+            let mut above = parse(text, &Path::new("/x.yaml").into(), Form::File).unwrap();
+            merge(below, &mut above);
+            above
         });
         show(node.get("mirrors").unwrap())
     }
 
     fn show(node: &Node) -> String {
-        match node {
-            Node::Map(map) => {
-                let entries: Vec<_> =
-                    map.0.iter().map(|entry| format!("{}={}", entry.key, show(&entry.value))).collect();
+        match &node.value {
+            Value::Map(map) => {
+                let entries: Vec<_> = map.iter().map(|entry| format!("{}={}", entry.key, show(&entry.value))).collect();
                 format!("{{{}}}", entries.join(" "))
             }
-            Node::Text(text) => text.text.clone(),
-            Node::Flag(flag) => flag.to_string(),
+            Value::Scalar(scalar) => scalar.text.clone(),
             other => format!("{other:?}"),
         }
     }

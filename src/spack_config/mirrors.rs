@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use super::document::{Node, Text};
+use super::document::{Node, Value};
+use super::error::Result;
 use super::substitute::{Substitution, Target, lies_below, scheme};
 use crate::types::{Access, AccessPair, Secret, Variables};
 
@@ -27,58 +28,57 @@ pub struct SpackMirror {
     pub declared_in: PathBuf,
 }
 
-/// The binary mirrors of the merged section, in its order, and what is to be told about them.
+/// The binary mirrors of a section, in its order, and what is to be told about them.
 pub(super) fn binary_mirrors(
     section: &Node,
     substitution: &Substitution,
     job_folder: &Path,
-) -> (Vec<SpackMirror>, Vec<String>) {
+) -> Result<(Vec<SpackMirror>, Vec<String>)> {
     let mut mirrors = Vec::new();
     let mut notes = Vec::new();
-    let Node::Map(section) = section else { return (mirrors, notes) };
-    for entry in &section.0 {
+    for entry in section.section("names of mirrors, each with a URL")? {
         let (name, data) = (&entry.key, &entry.value);
-        let flag = |key| data.get(key).and_then(Node::as_flag).unwrap_or(true);
-        if !flag("binary") {
+        let flag = |key| data.get(key).map_or(Ok(true), Node::flag);
+        let (is_binary, signed, written) = (flag("binary")?, flag("signed")?, fetch_url(data)?);
+        let access = access(data, &substitution.variables)?;
+        if !is_binary {
             continue;
         }
-        let Some(text) = fetch_url(data) else {
+        let Some((written, file)) = written else {
             notes.push(format!("Spack's mirror `{name}` has no URL to fetch from: left out"));
             continue;
         };
-        let (url, unknown) = resolve(text, substitution);
+        let (url, unknown) = resolve(written, file, substitution);
         notes.extend(
             unknown.iter().map(|variable| format!("Spack's mirror `{name}`: larder does not know `${variable}`")),
         );
         if !is_below(&url, job_folder) {
-            let access = access(data, &substitution.variables);
-            if access.endpoint.is_none() && setting(data, "endpoint_url").is_some() {
+            if access.endpoint.is_none() && setting(data, "endpoint_url")?.is_some() {
                 notes.push(format!("Spack's mirror `{name}` has an `endpoint_url` that is no URL"));
             }
-            mirrors.push(SpackMirror {
-                name: name.clone(),
-                url,
-                signed: flag("signed"),
-                access,
-                declared_in: text.file.to_path_buf(),
-            });
+            mirrors.push(SpackMirror { name: name.clone(), url, signed, access, declared_in: file.to_owned() });
         }
     }
-    (mirrors, notes)
+    Ok((mirrors, notes))
 }
 
-/// The URL to fetch from: the one of `fetch:`, else the mirror's own. An empty one in a map is none; as the whole entry it is
-/// a relative path like any other, to Spack.
-fn fetch_url(data: &Node) -> Option<&Text> {
-    if let Node::Text(url) = data {
-        return Some(url);
-    }
-    data.get("fetch").and_then(url_of).or_else(|| url_of(data)).filter(|url| !url.text.is_empty())
+/// The URL to fetch from, with its file: the one of `fetch:`, else the mirror's own. An empty one in a map is none; as the
+/// whole entry it is a relative path like any other, to Spack.
+fn fetch_url(data: &Node) -> Result<Option<(&str, &Path)>> {
+    let fetch = data.get("fetch").map(url_of).transpose()?.flatten();
+    let own = url_of(data)?;
+    Ok(fetch.or(own).filter(|(url, _)| !url.is_empty() || data.as_text().is_some()))
 }
 
 /// A URL as such, or under `url:` of a map.
-fn url_of(node: &Node) -> Option<&Text> {
-    node.as_text().or_else(|| node.get("url")?.as_text())
+fn url_of(node: &Node) -> Result<Option<(&str, &Path)>> {
+    let url = if node.as_text().is_some() {
+        Some(node)
+    } else {
+        node.entries("a URL, or a map with `url:`")?;
+        node.get("url")
+    };
+    url.map(|url| Ok((url.text()?, &*url.file))).transpose()
 }
 
 /// The value that counts for fetching: below `fetch:` if the key is there, else the entry's own. Source: `_get_value` of
@@ -87,54 +87,55 @@ fn value<'a>(data: &'a Node, key: &str) -> Option<&'a Node> {
     data.get("fetch").and_then(|fetch| fetch.get(key)).or_else(|| data.get(key))
 }
 
-fn setting<'a>(data: &'a Node, key: &str) -> Option<&'a str> {
-    text(value(data, key)?)
+fn setting<'a>(data: &'a Node, key: &str) -> Result<Option<&'a str>> {
+    value(data, key).map_or(Ok(None), text)
 }
 
-fn text(node: &Node) -> Option<&str> {
-    node.as_text().map(|text| text.text.as_str()).filter(|text| !text.is_empty())
+/// A text, unless it is empty or `null`.
+fn text(node: &Node) -> Result<Option<&str>> {
+    if node.is_null() { Ok(None) } else { Ok(Some(node.text()?).filter(|text| !text.is_empty())) }
 }
 
 /// `get_access_pair`, `get_access_token` and their kin in `mirrors/mirror.py`. A token that a variable should hold is not
 /// replaced by one in the file.
-fn access(data: &Node, variables: &Variables) -> Access {
+fn access(data: &Node, variables: &Variables) -> Result<Access> {
     let mut access = Access::default();
-    access.pair = value(data, "access_pair").and_then(|pair| access_pair(pair, &mut access, variables));
-    access.token = match setting(data, "access_token_variable") {
-        Some(name) => access.variable(name, variables).map(Secret::new),
-        None => setting(data, "access_token").map(Secret::new),
-    };
-    access.profile = setting(data, "profile").map(str::to_owned);
-    access.endpoint = setting(data, "endpoint_url").and_then(|url| Url::parse(url).ok());
-    access
-}
-
-fn access_pair(pair: &Node, access: &mut Access, variables: &Variables) -> Option<AccessPair> {
-    let (id, secret) = match pair {
-        // What was deprecated with Spack 0.23: the secret in the file.
-        Node::List(list) => match &list[..] {
-            [id, secret] => (text(id)?.to_owned(), text(secret)?.to_owned()),
-            _ => return None,
-        },
-        pair => {
-            let part = |key| pair.get(key).and_then(text);
-            let id = match part("id_variable") {
-                Some(name) => access.variable(name, variables),
-                None => part("id").map(str::to_owned),
-            };
-            let secret = part("secret_variable").and_then(|name| access.variable(name, variables));
-            (id?, secret?)
-        }
-    };
-    Some(AccessPair { id, secret: Secret::new(secret) })
-}
-
-fn resolve(text: &Text, substitution: &Substitution) -> (String, Vec<String>) {
-    let known = scheme(&text.text).is_some_and(|scheme| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()));
-    if known {
-        return (text.text.clone(), Vec::new());
+    if let Some(pair) = value(data, "access_pair") {
+        access.pair = access_pair(pair, &mut access, variables)?;
     }
-    let (target, unknown) = substitution.resolve_text(text);
+    access.token = match setting(data, "access_token_variable")? {
+        Some(name) => access.variable(name, variables).map(Secret::new),
+        None => setting(data, "access_token")?.map(Secret::new),
+    };
+    access.profile = setting(data, "profile")?.map(str::to_owned);
+    access.endpoint = setting(data, "endpoint_url")?.and_then(|url| Url::parse(url).ok());
+    Ok(access)
+}
+
+fn access_pair(pair: &Node, access: &mut Access, variables: &Variables) -> Result<Option<AccessPair>> {
+    let (id, secret) = if let Value::List(list) = &pair.value {
+        // What was deprecated with Spack 0.23, and Spack 1.1 still reads: the secret in the file.
+        match &list.iter().map(text).collect::<Result<Vec<_>>>()?[..] {
+            [id, secret] => (id.map(str::to_owned), secret.map(str::to_owned)),
+            _ => (None, None),
+        }
+    } else {
+        pair.section("a map with `id` or `id_variable`, and `secret_variable`")?;
+        let part = |key| pair.get(key).map_or(Ok(None), text);
+        let id = match part("id_variable")? {
+            Some(name) => access.variable(name, variables),
+            None => part("id")?.map(str::to_owned),
+        };
+        (id, part("secret_variable")?.and_then(|name| access.variable(name, variables)))
+    };
+    Ok(id.zip(secret).map(|(id, secret)| AccessPair { id, secret: Secret::new(secret) }))
+}
+
+fn resolve(written: &str, file: &Path, substitution: &Substitution) -> (String, Vec<String>) {
+    if scheme(written).is_some_and(|scheme| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str())) {
+        return (written.to_owned(), Vec::new());
+    }
+    let (target, unknown) = substitution.resolve_in(written, file);
     let url = match target {
         Target::Local(path) => path.to_string_lossy().into_owned(),
         Target::Remote(url) => url,

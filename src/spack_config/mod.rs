@@ -2,24 +2,25 @@
 //!
 //! larder has to ask the mirrors that Spack would ask, in Spack's order, without starting Spack: that takes a second or more,
 //! and the job may not have it yet. So the rules of Spack's `config.py` are followed here, for Spack 0.23 and 1.x: scopes and
-//! includes (`scopes`, `include`), merging (`merge`), variables (`substitute`). `tests/spack_config.rs` compares the
+//! includes (`stack`, `include`), merging (`merge`), variables (`substitute`). `tests/spack_config.rs` compares the
 //! outcome with a real Spack.
 //!
 //! The files are the user's, and the environment's come with the project: they are parsed with bounds on size, depth and
 //! number, nothing is fetched, and a problem names file and line.
 //!
 //! What larder does not follow: Spack's command line (`-C`, `-c`), scopes of Python packages (entry points), includes by URL
-//! or from git, and conditions outside the small part of Python that `condition` knows. The last three leave a note.
+//! or from git, and conditions beyond the comparisons that `condition` knows. The last three leave a note.
 
 mod condition;
 mod document;
 mod error;
 mod include;
+mod install_trees;
 mod instance;
 mod merge;
 mod mirrors;
-mod scopes;
-mod store;
+mod scope;
+mod stack;
 mod substitute;
 #[cfg(test)]
 mod tests;
@@ -29,12 +30,14 @@ use std::path::{Path, PathBuf};
 pub use error::SpackConfigError;
 pub use mirrors::SpackMirror;
 
-use self::document::{Kind, Map, Node};
-use self::instance::{Generation, Instance};
-use self::scopes::{Form, Scope, Stack};
+use self::document::Node;
+use self::error::Result;
+use self::include::Includer;
+use self::instance::Instance;
+use self::scope::{Form, Generation, Scope};
+use self::stack::Stack;
 use self::substitute::Substitution;
-use crate::fs::normalise;
-use crate::types::Variables;
+use crate::types::{Variables, normalise};
 
 /// What Spack's configuration says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,68 +61,71 @@ pub fn discover(
     vars: &Variables,
     home: Option<&Path>,
     job_folder: &Path,
-) -> Result<SpackConfig, SpackConfigError> {
+) -> Result<SpackConfig> {
     let environment = environment.map(absolute).transpose()?;
     let job_folder = absolute(job_folder)?;
     let instance = Instance::find(vars);
-    let substitution = Substitution {
-        variables: vars.clone(),
-        home: home.map(Path::to_owned),
-        spack: instance.as_ref().map(|instance| instance.root.clone()),
-        short_version: instance.as_ref().and_then(|instance| instance.short_version.clone()),
-        environment: environment.clone(),
-    };
     let generation = instance.as_ref().map_or(Generation::Unknown, |instance| instance.generation);
-    let mut stack = Stack::new(generation, &substitution, &job_folder);
-    instance::push_scopes(&mut stack, instance.as_ref())?;
+    let is_found = instance.is_some();
+    let (root, short_version) = instance.map(|instance| (instance.root, instance.short_version)).unzip();
+    let (home, short_version) = (home.map(Path::to_owned), short_version.flatten());
+    let outside = Substitution { variables: vars.clone(), home, spack: root, short_version, environment: None };
+    let substitution = Substitution { environment: environment.clone(), ..outside.clone() };
+    let includer = Includer { generation, substitution: outside, job_folder: &job_folder, notes: Vec::new() };
+    let mut stack = Stack::new(includer);
+    for scope in instance::scopes(generation, &substitution) {
+        stack.push(scope, 0)?;
+    }
     if let Some(folder) = environment {
-        let path = folder.join("spack.yaml");
         let name = format!("env:{}", folder.display());
-        stack.push(Scope { name, path, form: Form::File(Kind::Manifest), permanent: false })?;
+        let path = folder.join("spack.yaml");
+        stack.push(Scope { name, path, form: Form::Manifest, permanent: false }, 0)?;
     }
 
-    let (mirrors, mirror_notes) = mirrors::binary_mirrors(&merged(&mut stack, "mirrors")?, &substitution, &job_folder);
+    let (mirrors, mirror_notes) =
+        merged(&mut stack, "mirrors", |section| mirrors::binary_mirrors(section, &substitution, &job_folder))?;
+    let (own, own_notes) = merged(&mut stack, "config", |section| install_trees::own(section, &substitution))?;
+    let (upstream, upstream_notes) =
+        merged(&mut stack, "upstreams", |section| install_trees::upstream(section, &substitution))?;
+    let install_trees = own.into_iter().chain(upstream).collect();
+    let mut all = std::mem::take(&mut stack.includer.notes);
     // Where some scope names mirrors, a site's own could only add to them. Without any, this is likely why.
-    if instance.is_none() && mirrors.is_empty() {
-        stack.note(
-            "no Spack was found through `SPACK_ROOT` or `PATH`: the scopes in its own folder are not known".to_owned(),
+    if !is_found && mirrors.is_empty() {
+        all.push(
+            "no Spack was found through `SPACK_ROOT` or `PATH`: the scopes in its own folder are not known".into(),
         );
     }
-    let (config, upstreams) = (merged(&mut stack, "config")?, merged(&mut stack, "upstreams")?);
-    let (install_trees, tree_notes) = store::install_trees(&config, &upstreams, &substitution);
-    for note in mirror_notes.into_iter().chain(tree_notes) {
-        stack.note(note);
+    let mut notes: Vec<String> = Vec::new();
+    for note in [all, mirror_notes, own_notes, upstream_notes].concat() {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
     }
-    Ok(SpackConfig { mirrors, install_trees, files: stack.files(), notes: stack.notes })
+    Ok(SpackConfig { mirrors, install_trees, files: stack.files(), notes })
 }
 
-/// One section, merged over all scopes.
-fn merged(stack: &mut Stack<'_>, section: &str) -> Result<Node, SpackConfigError> {
-    let mut node = Node::Map(Map::default());
-    for scope in stack.scopes().to_vec() {
-        let Some(mut entry) = stack.section(&scope, section)? else { continue };
+/// What one section says, merged over all scopes. Each file's part is read on its own as well: one that Spack would refuse is
+/// refused even where another file hides it.
+fn merged<T>(stack: &mut Stack<'_>, section: &str, read: impl Fn(&Node) -> Result<T>) -> Result<T> {
+    let mut merged = Node::empty();
+    for scope in stack.scopes.clone() {
+        let Some(mut above) = stack.section(&scope, section)? else { continue };
         if section == "config" {
-            store::modernise(&mut entry.value);
+            install_trees::modernise(&mut above.value);
         }
-        if entry.replaces {
-            node = entry.value;
-        } else if entry.value != Node::Null {
-            node = merge::merge(node, entry.value);
+        read(&above.value)?;
+        if above.replaces {
+            merged = above.value;
+        } else if !above.value.is_null() {
+            merge::merge(merged, &mut above.value);
+            merged = above.value;
         }
     }
-    Ok(node)
+    read(&merged)
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, SpackConfigError> {
+fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path)
         .map(|path| normalise(&path))
         .map_err(|source| SpackConfigError::NowhereToStart { path: path.to_owned(), source })
-}
-
-/// A URL as it may be printed.
-fn without_credentials(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}…{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    }
 }

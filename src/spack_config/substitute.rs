@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use super::document::Text;
-use crate::fs::normalise;
-use crate::types::Variables;
+use crate::types::{Variables, normalise};
 
 /// What paths may refer to.
 #[derive(Clone, Debug, Default)]
@@ -22,14 +20,6 @@ pub(super) struct Substitution {
     pub(super) environment: Option<PathBuf>,
 }
 
-/// A text whose variables were expanded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Expanded {
-    pub(super) text: String,
-    /// Variables that Spack would expand and larder can't: it would have to know what Spack knows of the processor.
-    pub(super) unknown: Vec<String>,
-}
-
 /// Where a configured path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
@@ -40,17 +30,19 @@ pub(super) enum Target {
 }
 
 impl Substitution {
-    /// Expand all variables and `~`.
-    pub(super) fn expand(&self, text: &str) -> Expanded {
+    /// Expand all variables and `~`. Also tells the variables that Spack would expand and larder can't: it would have to know
+    /// what Spack knows of the processor.
+    pub(super) fn expand(&self, text: &str) -> (String, Vec<String>) {
         let mut unknown = Vec::new();
-        let text = replace_variables(text, Braces::Word, |name| self.spack_variable(name, &mut unknown));
-        let text = replace_variables(&text, Braces::Anything, |name| self.variables.get(name).map(str::to_owned));
-        Expanded { text: self.expand_home(&text), unknown }
+        let text = replace_variables(text, |name| self.spack_variable(name, &mut unknown));
+        let text = replace_variables(&text, |name| self.variables.get(name).map(str::to_owned));
+        (self.expand_home(&text), unknown)
     }
 
-    /// Where a path leads: relative ones count from `base`, the folder of the file that they are written in.
+    /// Where a path leads, and the variables in it that larder does not know. Relative ones count from `base`, the folder of
+    /// the file that they are written in.
     pub(super) fn resolve(&self, text: &str, base: &Path) -> (Target, Vec<String>) {
-        let Expanded { text, unknown } = self.expand(text);
+        let (text, unknown) = self.expand(text);
         let target = match scheme(&text) {
             None => Target::Local(normalise(&base.join(&text))),
             Some("file") => Target::Local(normalise(&base.join(path_of_file_url(&text)))),
@@ -59,15 +51,15 @@ impl Substitution {
         (target, unknown)
     }
 
-    /// Whether a path says all by itself where it leads.
-    pub(super) fn is_absolute(&self, text: &str) -> bool {
-        let text = self.expand(text).text;
-        scheme(&text).is_some() || text.starts_with('/')
+    /// Like [`Self::resolve`], from the folder of a file.
+    pub(super) fn resolve_in(&self, text: &str, file: &Path) -> (Target, Vec<String>) {
+        self.resolve(text, file.parent().unwrap_or(Path::new("/")))
     }
 
-    /// Like [`Self::resolve`], from the folder of the text's own file.
-    pub(super) fn resolve_text(&self, text: &Text) -> (Target, Vec<String>) {
-        self.resolve(&text.text, text.file.parent().unwrap_or(Path::new("/")))
+    /// Whether a path says all by itself where it leads.
+    pub(super) fn is_absolute(&self, text: &str) -> bool {
+        let text = self.expand(text).0;
+        scheme(&text).is_some() || text.starts_with('/')
     }
 
     fn spack_variable(&self, name: &str, unknown: &mut Vec<String>) -> Option<String> {
@@ -76,11 +68,10 @@ impl Substitution {
         match name.as_str() {
             "spack" => self.spack.as_deref().map(path),
             "env" => return self.environment.as_deref().map(path),
-            "user" => self.user(),
+            "user" => self.variables.set("USER").or_else(|| self.variables.set("LOGNAME")).map(str::to_owned),
             "tempdir" => Some(path(&self.temporary_folder())),
             "user_cache_path" => {
-                let set = self.variables.get("SPACK_USER_CACHE_PATH").filter(|value| !value.is_empty());
-                Some(self.expand_home(set.unwrap_or("~/.spack")))
+                Some(self.expand_home(self.variables.set("SPACK_USER_CACHE_PATH").unwrap_or("~/.spack")))
             }
             "platform" => Some(platform().to_owned()),
             "target_family" => Some(target_family().to_owned()),
@@ -95,13 +86,6 @@ impl Substitution {
         })
     }
 
-    /// The name that the system's user database gives to the effective user, as Spack does; it may contradict `$USER`.
-    fn user(&self) -> Option<String> {
-        let from_database = effective_user().and_then(|id| passwd_field(|fields| fields[2] == id, 0));
-        let variable = |name| self.variables.get(name).filter(|value| !value.is_empty()).map(str::to_owned);
-        from_database.or_else(|| variable("USER")).or_else(|| variable("LOGNAME"))
-    }
-
     /// Python's `tempfile.gettempdir()`.
     fn temporary_folder(&self) -> PathBuf {
         let set = ["TMPDIR", "TEMP", "TMP"].iter().filter_map(|name| self.variables.get(name));
@@ -111,32 +95,18 @@ impl Substitution {
             .unwrap_or_else(|| PathBuf::from("/tmp"))
     }
 
-    /// `~` and `~/…` are the home folder; `~name` is another user's.
+    /// `~` and `~/…` are the home folder. Those of other users (`~name`) stay as they are.
     pub(super) fn expand_home(&self, text: &str) -> String {
-        let Some(rest) = text.strip_prefix('~') else { return text.to_owned() };
-        let (user, below) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let home = if user.is_empty() {
-            self.home.as_ref().map(|home| home.to_string_lossy().into_owned())
-        } else {
-            passwd_field(|fields| fields[0] == user, 5)
-        };
-        home.map_or_else(|| text.to_owned(), |home| format!("{}{below}", home.trim_end_matches('/')))
+        let below = text.strip_prefix('~').filter(|below| below.is_empty() || below.starts_with('/'));
+        match (&self.home, below) {
+            (Some(home), Some(below)) => format!("{}{below}", home.to_string_lossy().trim_end_matches('/')),
+            _ => text.to_owned(),
+        }
     }
 }
 
-/// What may stand between braces.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Braces {
-    /// Letters, digits and `_`: Spack's own variables.
-    Word,
-    /// Anything but a brace: variables of the environment.
-    Anything,
-}
-
 /// Replace `$name` and `${name}` where `value` knows the name.
-fn replace_variables(text: &str, braces: Braces, mut value: impl FnMut(&str) -> Option<String>) -> String {
-    let is_word =
-        |c: char| c == '_' || if braces == Braces::Word { c.is_alphanumeric() } else { c.is_ascii_alphanumeric() };
+fn replace_variables(text: &str, mut value: impl FnMut(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -145,17 +115,12 @@ fn replace_variables(text: &str, braces: Braces, mut value: impl FnMut(&str) -> 
         let after = &rest[1..];
         // The name, and the length of the whole reference.
         let (name, length) = if let Some(inner) = after.strip_prefix('{') {
-            match inner.find('}') {
-                Some(end) if braces == Braces::Anything || inner[..end].chars().all(is_word) => {
-                    (&inner[..end], end + 3)
-                }
-                _ => ("", 1),
-            }
+            inner.find('}').map_or(("", 1), |end| (&inner[..end], end + 3))
         } else {
-            let end = after.find(|c| !is_word(c)).unwrap_or(after.len());
+            let end = after.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(after.len());
             (&after[..end], end + 1)
         };
-        match (!name.is_empty()).then(|| value(name)).flatten() {
+        match Some(name).filter(|name| !name.is_empty()).and_then(&mut value) {
             Some(value) => out.push_str(&value),
             None => out.push_str(&rest[..length]),
         }
@@ -216,28 +181,6 @@ fn target_family() -> &'static str {
     }
 }
 
-#[cfg(target_os = "linux")]
-fn effective_user() -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    // The kernel gives this folder to the effective user of the process.
-    fs_err::metadata("/proc/self").ok().map(|meta| meta.uid().to_string())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn effective_user() -> Option<String> {
-    None
-}
-
-/// A field of the first line of `/etc/passwd` that fits.
-fn passwd_field(fits: impl Fn(&[&str]) -> bool, field: usize) -> Option<String> {
-    let users = fs_err::read_to_string("/etc/passwd").ok()?;
-    users
-        .lines()
-        .map(|line| line.split(':').collect::<Vec<_>>())
-        .find(|fields| fields.len() >= 7 && fits(fields))
-        .map(|fields| fields[field].to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,7 +197,7 @@ mod tests {
     }
 
     fn expand(text: &str) -> String {
-        substitution().expand(text).text
+        substitution().expand(text).0
     }
 
     #[test]
@@ -274,14 +217,14 @@ mod tests {
     #[test]
     fn a_tilde_is_the_home_folder_at_the_start_only() {
         assert_eq!([expand("~"), expand("~/x"), expand("x/~")], ["/home/me", "/home/me/x", "x/~"]);
-        assert_eq!(expand("~nobody-of-this-name/x"), "~nobody-of-this-name/x");
+        assert_eq!(expand("~root/x"), "~root/x");
     }
 
     #[test]
     fn what_larder_cannot_know_is_told_and_left_as_it_is() {
-        let expanded = substitution().expand("/x/$arch/${TARGET}");
-        assert_eq!(expanded.text, "/x/$arch/${TARGET}");
-        assert_eq!(expanded.unknown, ["arch", "target"]);
+        let (text, unknown) = substitution().expand("/x/$arch/${TARGET}");
+        assert_eq!(text, "/x/$arch/${TARGET}");
+        assert_eq!(unknown, ["arch", "target"]);
     }
 
     #[test]

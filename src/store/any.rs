@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::folder::Cache;
 use super::inventory::{Inventory, Item, Key};
 use super::remote::{LastUses, RemoteCache};
-use crate::config::{BuiltEntry, CacheEntry, Keep, Slack};
+use crate::config::{BuiltEntry, CacheEntry, Keep};
 use crate::report::{BlobReport, CacheReport};
 use crate::verified::{Expected, Size};
 
@@ -30,15 +30,6 @@ impl Store<'_> {
             Self::Cache(_, entry) => entry.keep,
             Self::Built(_, entry) => entry.keep,
             Self::Remote(cache) => cache.entry.keep,
-        }
-    }
-
-    /// How much of the rest may stay as well, as long as it would take an upload to be rid of it.
-    pub(crate) fn slack(&self) -> Slack {
-        match self {
-            Self::Cache(_, entry) => entry.slack,
-            Self::Built(_, entry) => entry.slack,
-            Self::Remote(_) => Slack::NONE,
         }
     }
 

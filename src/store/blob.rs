@@ -78,7 +78,7 @@ impl StoredBlob {
         Ok(match verify_reader(file, expected, on_bytes) {
             Ok(verified) => Validation::Intact(Self::of(verified, path.to_owned())),
             // Metadata with a false size must not have a good blob removed, which others use: the file is what its name says,
-            // and nobody has what this metadata asks for.
+            // and what this metadata asks for does not exist.
             Err(BlobError::Mismatch(Mismatch::TooLong { .. } | Mismatch::TooShort { .. }))
                 if is_what_its_name_says(path, expected.digest) =>
             {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
-use crate::fs::{Exclusion, Lock, entries, open_lock_file};
+use crate::fs::{Exclusion, Lock, TEMPORARY_PREFIX, entries, open_lock_file};
 use crate::transport::journal_of;
 use crate::types::Sha256Digest;
 
@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The extension of a blob that is not complete.
 const PARTIAL: &str = "partial";
+
+/// How long nothing has been written into a temporary file that belongs to no run any more, at the least.
+const SURELY_ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// How often a holder says that it is receiving something.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
@@ -86,7 +89,15 @@ impl DownloadLock {
 pub(super) fn remove_leftovers(folder: &Path, unused_for: Duration) -> std::io::Result<()> {
     for path in entries(folder)? {
         let modified = fs::symlink_metadata(&path).and_then(|meta| meta.modified());
-        let is_old = modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age >= unused_for));
+        let age = modified.ok().and_then(|modified| modified.elapsed().ok()).unwrap_or_default();
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMPORARY_PREFIX)) {
+            // No lock tells whether a run still writes it: what a killed run left is known by its age alone.
+            if age >= unused_for.max(SURELY_ABANDONED) {
+                crate::fs::remove(&path)?;
+            }
+            continue;
+        }
+        let is_old = age >= unused_for;
         let is_partial = path.extension().is_some_and(|extension| extension == PARTIAL);
         let digest = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         let (true, Some(digest)) = (is_partial && is_old, digest) else { continue };

@@ -29,7 +29,7 @@ pub(crate) struct Cache {
 #[derive(Clone, Copy, PartialEq)]
 enum Owner {
     /// It is missing or empty.
-    Nobody,
+    Unclaimed,
     Larder,
     Foreign,
 }
@@ -265,11 +265,6 @@ impl Cache {
         self.beside(".fetching")
     }
 
-    /// The folder, for what knows the cache's layout: archives.
-    pub(crate) fn folder(&self) -> &Folder {
-        &self.folder
-    }
-
     /// Mark the folder as larder's before the first blob is in it: a run that is killed leaves a cache, not a foreign folder.
     fn adopt(&self, staging: &Path) -> io::Result<()> {
         if self.is_marked() {
@@ -283,7 +278,7 @@ impl Cache {
     /// A folder without marker still is larder's if it holds nothing but `blobs/`: an archive that was restored only
     /// half-way. Pruning removes nothing but files that are named as blobs are.
     fn owner(&self) -> Result<Owner, StoreError> {
-        let mut owner = Owner::Nobody;
+        let mut owner = Owner::Unclaimed;
         // The marker may come late in the order of names, so a foreign entry alone does not decide.
         for path in entries(self.root()).map_err(self.failed("look"))? {
             match path.file_name().and_then(|name| name.to_str()) {
@@ -320,8 +315,8 @@ fn same_file_system(_: &Path, _: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verified::BlobWriter;
     use crate::verified::Size;
+    use crate::verified::receive_blob;
     use sha2::{Digest as _, Sha256};
 
     struct Fixture {
@@ -347,9 +342,8 @@ mod tests {
         }
 
         fn insert(&self, bytes: &[u8]) -> StoredBlob {
-            let mut writer = BlobWriter::new(promise(bytes), &self.staging()).unwrap();
-            writer.write(bytes).unwrap();
-            self.cache.insert(writer.finish().unwrap(), &self.staging()).unwrap()
+            let blob = receive_blob(bytes, promise(bytes), &self.staging(), &|_| {}).unwrap();
+            self.cache.insert(blob, &self.staging()).unwrap()
         }
 
         fn validate(&self, bytes: &[u8]) -> Validation {

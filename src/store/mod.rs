@@ -18,7 +18,7 @@
 //! <cache>.lock, <cache>.records.lock     advisory locks, beside the folder: in it, it would make the runner upload
 //! ```
 //!
-//! GitLab restores a folder from an archive that anybody with push rights may have written, so everything in it is
+//! GitLab restores a folder from an archive that any push may have led to, so everything in it is
 //! hostile: no link is followed, names are parsed, and a blob counts only after [`Cache::validate`] read it in this run.
 //! Bytes come in only as a [`VerifiedBlob`](crate::verified::VerifiedBlob) and go out only as a [`StoredBlob`]; neither can be
 //! made without hashing.

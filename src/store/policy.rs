@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::inventory::{Item, Key, Purpose};
-use crate::config::{Keep, LockfileBlobs};
+use crate::config::{Keep, KeepRules, LockfileBlobs, Size};
 use crate::types::{DagHash, MaxAge, Sha256Digest};
 
 /// How long a blob without a record is kept: it came with a run that was killed before it could write one, and the next run may
@@ -62,15 +62,18 @@ impl Policy {
     pub(crate) fn of<E>(keep: Keep, named: impl FnOnce() -> Result<HashSet<DagHash>, E>) -> Result<Self, E> {
         Ok(match keep {
             Keep::All => Self::default(),
-            Keep::Lockfile => Self { requested: Some(named()?), ..Self::default() },
-            Keep::Used { max_age, max_size, lockfile } => Self {
+            // With `lockfile` alone, what the lockfiles name stays and nothing else does.
+            Keep::Rules(KeepRules { max_age: None, max_size: None, lockfile: LockfileBlobs::Kept, .. }) => {
+                Self { requested: Some(named()?), ..Self::default() }
+            }
+            Keep::Rules(KeepRules { max_age, max_size, lockfile, .. }) => Self {
                 requested: None,
                 sheltered: match lockfile {
                     LockfileBlobs::LikeOthers => HashSet::new(),
                     LockfileBlobs::Kept => named()?,
                 },
                 max_age: max_age.map(MaxAge::as_duration),
-                max_bytes: max_size.map(|size| size.as_u64()),
+                max_bytes: max_size.map(|Size(size)| size.as_u64()),
             },
         })
     }
@@ -79,7 +82,7 @@ impl Policy {
 /// How old a last-used date must be to be worth writing, since that is worth an upload: a quarter of the `max-age`.
 pub(crate) fn refresh_after(keep: Keep) -> Duration {
     let max_age = match keep {
-        Keep::Used { max_age: Some(max_age), .. } => max_age,
+        Keep::Rules(KeepRules { max_age: Some(max_age), .. }) => max_age,
         _ => REFRESH,
     };
     max_age.as_duration() / 4

@@ -61,7 +61,7 @@ impl Uses {
         Self { version: FORMAT, digests }
     }
 
-    /// Read a file below `uses/`, which anybody who may write to the cache can have written. A day's use is all that it can
+    /// Read a file below `uses/`, which any job that may write to the cache can have written. A day's use is all that it can
     /// claim.
     fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice::<Self>(bytes).ok().filter(|uses| uses.version == FORMAT)

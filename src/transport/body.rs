@@ -1,23 +1,18 @@
-//! A body on its way: what every kind of server answers with, and how it is read within the [`super::Limits`].
+//! A body on its way: what every kind of server answers with, and how it is read within the limits.
 //!
 //! A backend (HTTP, an object store, a registry) only opens bodies. Caps, timeouts and verification are here, once.
 
 use std::ops::Range;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use tokio::sync::mpsc;
 use url::Url;
 
-use super::error::{TransportError, public};
+use super::error::TransportError;
 use super::limits::NetworkSettings;
-use crate::verified::{BlobError, BlobWriter, Expected, Size, VerifiedBlob};
-
-/// How many pieces of a download wait for the disk, at most: bounds the memory of a download on a fast line.
-const PIECES_IN_FLIGHT: usize = 2;
+use crate::verified::{Expected, Size};
 
 /// What a server sends.
 pub(super) struct Body {
@@ -81,7 +76,7 @@ impl Body {
         } else {
             "the binary on the mirror is damaged or was replaced: push it again"
         };
-        TransportError::WrongSize { url: public(url), announced, expected, hint }
+        TransportError::WrongSize { url: url.into(), announced, expected, hint }
     }
 }
 
@@ -92,7 +87,7 @@ pub(super) async fn within_idle<T>(
     work: impl Future<Output = T>,
 ) -> Result<T, TransportError> {
     let idle = settings.idle_timeout;
-    tokio::time::timeout(idle, work).await.map_err(|_| TransportError::Stalled { url: public(url), idle })
+    tokio::time::timeout(idle, work).await.map_err(|_| TransportError::Stalled { url: url.into(), idle })
 }
 
 /// Give up on a file that is not there after `total`.
@@ -101,7 +96,7 @@ pub(super) async fn within_total<T>(
     url: &Url,
     work: impl Future<Output = Result<T, TransportError>>,
 ) -> Result<T, TransportError> {
-    tokio::time::timeout(total, work).await.unwrap_or_else(|_| Err(TransportError::TooSlow { url: public(url), total }))
+    tokio::time::timeout(total, work).await.unwrap_or_else(|_| Err(TransportError::TooSlow { url: url.into(), total }))
 }
 
 /// All of a body, at most `limit` bytes.
@@ -112,72 +107,15 @@ pub(super) async fn collect(
     limit: u64,
 ) -> Result<Vec<u8>, TransportError> {
     if body.length().is_some_and(|length| length > limit) {
-        return Err(TransportError::DocumentTooLong { url: public(url), limit });
+        return Err(TransportError::DocumentTooLong { url: url.into(), limit });
     }
     let mut bytes = Vec::new();
     while let Some(piece) = within_idle(settings, url, body.pieces.next()).await? {
         let piece = piece?;
         if (bytes.len() + piece.len()) as u64 > limit {
-            return Err(TransportError::DocumentTooLong { url: public(url), limit });
+            return Err(TransportError::DocumentTooLong { url: url.into(), limit });
         }
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes)
-}
-
-/// Verify a body while it arrives. Hashing and writing happen on a thread that may block.
-pub(super) async fn verify(
-    settings: &NetworkSettings,
-    url: &Url,
-    mut body: Body,
-    expected: Expected,
-    staging: &Path,
-    advance: &(dyn Fn(usize) + Sync),
-) -> Result<VerifiedBlob, TransportError> {
-    check_announced_size(url, &body, expected)?;
-    let disk = |source| TransportError::Disk { url: public(url), staging: staging.to_owned(), source };
-    let mut writer = BlobWriter::new(expected, staging).map_err(disk)?;
-    let (pieces, mut waiting) = mpsc::channel::<Bytes>(PIECES_IN_FLIGHT);
-    let written = tokio::task::spawn_blocking(move || -> Result<BlobWriter, BlobError> {
-        while let Some(piece) = waiting.blocking_recv() {
-            writer.write(&piece)?;
-        }
-        Ok(writer)
-    });
-    let mut broken = None;
-    loop {
-        match within_idle(settings, url, body.pieces.next()).await {
-            Ok(Some(Ok(piece))) => {
-                let length = piece.len();
-                // The writer hung up: it has an error to tell.
-                if pieces.send(piece).await.is_err() {
-                    break;
-                }
-                advance(length);
-            }
-            Ok(None) => break,
-            Ok(Some(Err(error))) | Err(error) => {
-                broken = Some(error);
-                break;
-            }
-        }
-    }
-    drop(pieces);
-    let written = written.await.unwrap_or_else(|error| Err(BlobError::Io(std::io::Error::other(error))));
-    if let Some(broken) = broken {
-        return Err(broken);
-    }
-    written.and_then(BlobWriter::finish).map_err(|error| match error {
-        BlobError::Mismatch(mismatch) => TransportError::Mismatch { url: public(url), mismatch },
-        BlobError::Io(source) => disk(source),
-    })
-}
-
-/// Refuse, before a byte arrives, a body that can't be the right one.
-fn check_announced_size(url: &Url, body: &Body, expected: Expected) -> Result<(), TransportError> {
-    match (body.length(), expected.size) {
-        (Some(found), Size::Exactly(size)) if found != size => Err(body.wrong_size(url, found, expected)),
-        (Some(found), Size::AtMost(limit)) if found > limit => Err(body.wrong_size(url, found, expected)),
-        _ => Ok(()),
-    }
 }

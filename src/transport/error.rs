@@ -1,7 +1,9 @@
 //! Why bytes did not arrive.
 
+#![expect(missing_docs, reason = "what a field of an error is, its message says")]
+
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use miette::Diagnostic;
@@ -9,10 +11,12 @@ use reqwest::StatusCode;
 use thiserror::Error;
 use url::Url;
 
-use super::objects::ObjectError;
-use crate::verified::Mismatch;
+use super::certificate::is_certificate_trouble;
+use super::objects::error::ObjectError;
+use crate::types::PublicUrl;
+use crate::verified::{BlobError, Mismatch};
 
-/// A failed request. Addresses are kept without credentials: messages end up in public job logs.
+/// A failed request.
 #[derive(Debug, Error, Diagnostic)]
 pub enum TransportError {
     /// The HTTP client could not be set up.
@@ -33,8 +37,7 @@ pub enum TransportError {
          (`HTTPS_PROXY`)? A mirror that can't be reached is not taken for one without binaries"
     ))]
     Connection {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// The client's error, without the URL.
         #[source]
         source: reqwest::Error,
@@ -43,8 +46,7 @@ pub enum TransportError {
     #[error("`{url}` sent nothing for {} s", idle.as_secs_f64())]
     #[diagnostic(help("`network: idle-timeout` in larder.yaml sets how long larder waits"))]
     Stalled {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// How long it was silent.
         idle: Duration,
     },
@@ -52,8 +54,7 @@ pub enum TransportError {
     #[error("`{url}` was not done after {} s", total.as_secs_f64())]
     #[diagnostic(help("`network: total-timeout` in larder.yaml sets how long one file may take"))]
     TooSlow {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// How long it took.
         total: Duration,
     },
@@ -61,8 +62,7 @@ pub enum TransportError {
     #[error("`{url}` answered {status}")]
     #[diagnostic(help("{}", hint_for(*status)))]
     Status {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// The status.
         status: StatusCode,
         /// What `Retry-After` said.
@@ -72,8 +72,7 @@ pub enum TransportError {
     #[error("`{url}` answered {status}: {tried}")]
     #[diagnostic(help("{hint}"))]
     Denied {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// The status: 401 or 403.
         status: StatusCode,
         /// Which credentials were sent, by where they were found.
@@ -84,16 +83,12 @@ pub enum TransportError {
     /// A token that can't be sent.
     #[error("the token for `{url}` holds characters that can't be sent")]
     #[diagnostic(help("is the variable's value the token alone, without a line break in it?"))]
-    UnusableToken {
-        /// The URL.
-        url: String,
-    },
+    UnusableToken { url: PublicUrl },
     /// A registry whose way to log in can't be followed.
     #[error("can't log in to the registry at `{url}`: {reason}")]
     #[diagnostic(help("{hint}"))]
     Login {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// What is wrong.
         reason: String,
         /// What to do.
@@ -104,18 +99,14 @@ pub enum TransportError {
     #[diagnostic(help(
         "the mirror is incomplete, or was pruned just now: push the binary again, or remove its metadata"
     ))]
-    BlobMissing {
-        /// The URL.
-        url: String,
-    },
+    BlobMissing { url: PublicUrl },
     /// The bytes are not those that the metadata promised.
     #[error("`{url}` is not what the mirror's metadata promises: {mismatch}")]
     #[diagnostic(help(
         "nothing of it was kept. If it happens again, the binary on the mirror is damaged or was replaced: push it again"
     ))]
     Mismatch {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// What differs.
         mismatch: Mismatch,
     },
@@ -123,8 +114,7 @@ pub enum TransportError {
     #[error("`{url}` announces {announced} bytes; {expected}")]
     #[diagnostic(help("{hint}"))]
     WrongSize {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// What `Content-Length` says.
         announced: u64,
         /// What was expected.
@@ -134,24 +124,17 @@ pub enum TransportError {
     },
     /// A file that was replaced while parts of it were fetched.
     #[error("`{url}` was replaced while it was downloaded")]
-    #[diagnostic(help("try again: somebody has just pushed to the mirror"))]
-    Changed {
-        /// The URL.
-        url: String,
-    },
+    #[diagnostic(help("try again: something was pushed to the mirror just now"))]
+    Changed { url: PublicUrl },
     /// An answer with other bytes than those asked for.
     #[error("`{url}` sends another part of the file than was asked for")]
     #[diagnostic(help("the server, or a proxy on the way, does not understand `Range:` headers"))]
-    WrongPart {
-        /// The URL.
-        url: String,
-    },
+    WrongPart { url: PublicUrl },
     /// A document that does not end.
     #[error("`{url}` is longer than the {limit} bytes that metadata may have")]
     #[diagnostic(help("is this the URL of a Spack mirror?"))]
     DocumentTooLong {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// The most bytes allowed.
         limit: u64,
     },
@@ -162,26 +145,19 @@ pub enum TransportError {
          allows it"
     ))]
     InsecureRedirect {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// Where it leads.
-        target: String,
+        target: PublicUrl,
     },
     /// Too many redirects, or one to nowhere.
     #[error("`{url}` redirects without end")]
-    RedirectLoop {
-        /// The URL.
-        url: String,
-    },
+    RedirectLoop { url: PublicUrl },
     /// A mirror on plain HTTP.
     #[error("`{url}` is not protected by TLS: anybody on the way could replace binaries and digests alike")]
     #[diagnostic(help(
         "use `https://` or `oci://`; where you trust the network, list the mirror in larder.yaml with `insecure: true`"
     ))]
-    Insecure {
-        /// The URL.
-        url: String,
-    },
+    Insecure { url: PublicUrl },
     /// A file of a `file://` mirror can't be read.
     #[error("can't read `{}`", path.display())]
     #[diagnostic(help("is the mirror's file system mounted, and readable for this user?"))]
@@ -200,8 +176,7 @@ pub enum TransportError {
     #[error("can't keep what `{url}` sends in `{}`", staging.display())]
     #[diagnostic(help("{}", hint_for_disk(source)))]
     Disk {
-        /// The URL.
-        url: String,
+        url: PublicUrl,
         /// The folder for unfinished files.
         staging: PathBuf,
         /// Why.
@@ -211,6 +186,14 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// A blob that was received, but not kept: its bytes are to blame, or the disk.
+    pub(super) fn of_blob(error: BlobError, url: &Url, staging: &Path) -> Self {
+        match error {
+            BlobError::Mismatch(mismatch) => Self::Mismatch { url: url.into(), mismatch },
+            BlobError::Io(source) => Self::Disk { url: url.into(), staging: staging.to_owned(), source },
+        }
+    }
+
     /// Whether trying again may help.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -249,25 +232,6 @@ impl From<ObjectError> for TransportError {
     }
 }
 
-/// A certificate that is not trusted now will not be in a second.
-pub(super) fn is_certificate_trouble(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref::<rustls::Error>() {
-            return true;
-        }
-        // hyper-rustls wraps the TLS error in an io::Error, which hides it from `source`.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(inner) = inner
-            && let Some(rustls::Error::InvalidCertificate(_)) = inner.downcast_ref::<rustls::Error>()
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 fn hint_for(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 | 403 => {
@@ -292,16 +256,4 @@ fn hint_for_disk(error: &io::Error) -> &'static str {
         }
         _ => "is the file system all right?",
     }
-}
-
-/// A URL as it may be printed.
-pub(crate) fn public(url: &Url) -> String {
-    let mut url = url.clone();
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    // What a redirect appends is often a signature that grants access.
-    if url.query().is_some() {
-        url.set_query(Some("…"));
-    }
-    String::from(url).replace("?%E2%80%A6", "?…")
 }

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use url::Url;
 
-use super::error::{TransportError, public};
-use crate::verified::{BlobError, BlobWriter, Expected, VerifiedBlob, for_each_piece};
+use super::error::TransportError;
+use crate::verified::{Expected, VerifiedBlob, receive_blob};
 
 /// A file, or `None` where there is none. A mirror whose own folder is missing is checked by the caller, once.
 pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {
     let path = path_of(url)?;
     // Reading a small file blocks for less time than handing it to another thread would take.
     match open(&path) {
-        Ok((_, length)) if length > limit => Err(TransportError::DocumentTooLong { url: public(url), limit }),
+        Ok((_, length)) if length > limit => Err(TransportError::DocumentTooLong { url: url.into(), limit }),
         Ok((mut file, length)) => {
             let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
             // The file may grow while it is read.
@@ -26,50 +26,19 @@ pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, Transpo
     }
 }
 
-/// Copy a file and verify it on the way, on a thread that may block.
-pub(super) async fn blob(
-    url: &Url,
-    expected: Expected,
-    staging: &Path,
-    advance: &(dyn Fn(usize) + Sync),
-) -> Result<VerifiedBlob, TransportError> {
-    let (copied, mut arriving) = tokio::sync::mpsc::unbounded_channel();
-    let (source, target) = (url.clone(), staging.to_owned());
-    let copy = tokio::task::spawn_blocking(move || {
-        // Nobody listens any more where the download was given up.
-        copy(&source, expected, &target, &|bytes| _ = copied.send(bytes))
-    });
-    while let Some(bytes) = arriving.recv().await {
-        advance(bytes);
-    }
-    copy.await.unwrap_or_else(|panic| {
-        let (url, staging, source) = (public(url), staging.to_owned(), io::Error::other(panic));
-        Err(TransportError::Disk { url, staging, source })
-    })
-}
-
-fn copy(
+/// Copy a file and verify it on the way. Blocks.
+pub(super) fn blob(
     url: &Url,
     expected: Expected,
     staging: &Path,
     advance: &dyn Fn(usize),
 ) -> Result<VerifiedBlob, TransportError> {
     let path = path_of(url)?;
-    let (mut file, _) = open(&path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => TransportError::BlobMissing { url: public(url) },
+    let (file, _) = open(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => TransportError::BlobMissing { url: url.into() },
         _ => TransportError::Unreadable { path: path.clone(), source },
     })?;
-    let disk = |source| TransportError::Disk { url: public(url), staging: staging.to_owned(), source };
-    let mut writer = BlobWriter::new(expected, staging).map_err(disk)?;
-    let copied = for_each_piece(&mut file, |piece| {
-        writer.write(piece)?;
-        advance(piece.len());
-        Ok(())
-    });
-    copied.and_then(|()| writer.finish()).map_err(|error| match error {
-        BlobError::Mismatch(mismatch) => TransportError::Mismatch { url: public(url), mismatch },
-        BlobError::Io(source) => disk(source),
-    })
+    receive_blob(file, expected, staging, advance).map_err(|error| TransportError::of_blob(error, url, staging))
 }
 
 /// Open a regular file: a pipe in its place would hang the run.

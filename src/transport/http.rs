@@ -1,7 +1,6 @@
 //! `https://` and `http://` mirrors.
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::OnceLock;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFTER};
@@ -11,34 +10,32 @@ use url::Url;
 
 use super::body::{Body, Extent, Part, Tag, within_idle};
 use super::credentials::Credentials;
-use super::error::{TransportError, public};
+use super::error::TransportError;
 use super::limits::{MAX_REDIRECTS, NetworkSettings};
-use super::{Location, Purpose};
-use crate::types::PlainHttp;
+use super::location::Location;
+use super::purpose::Purpose;
+use super::retry::retry_after;
 use crate::types::is_loopback;
+use crate::types::{PlainHttp, PublicUrl, without_user};
 
 /// Connection pools, made when first needed: loading certificate authorities takes longer than a whole run over a
 /// `file://` mirror, and a container without any must not stop such a run.
 #[derive(Debug)]
 pub(super) struct Http {
-    settings: NetworkSettings,
-    credentials: Arc<Credentials>,
-    clients: [OnceLock<Client>; 4],
+    pub settings: NetworkSettings,
+    pub credentials: Credentials,
+    /// By what is allowed, and by what for.
+    clients: [[OnceLock<Client>; 2]; 2],
 }
 
 impl Http {
-    pub(super) fn new(settings: &NetworkSettings, credentials: Arc<Credentials>) -> Self {
+    pub(super) fn new(settings: &NetworkSettings, credentials: Credentials) -> Self {
         Self { settings: settings.clone(), credentials, clients: Default::default() }
     }
 
     fn client(&self, policy: PlainHttp, purpose: Purpose) -> Result<&Client, TransportError> {
-        let slot = match (policy, purpose) {
-            (PlainHttp::LoopbackOnly, Purpose::Document) => &self.clients[0],
-            (PlainHttp::LoopbackOnly, Purpose::Blob) => &self.clients[1],
-            (PlainHttp::Anywhere, Purpose::Document) => &self.clients[2],
-            (PlainHttp::Anywhere, Purpose::Blob) => &self.clients[3],
-        };
-        if let Some(client) = slot.get() {
+        let pool = &self.clients[policy as usize][purpose as usize];
+        if let Some(client) = pool.get() {
             return Ok(client);
         }
         // An error only says that another thread installed it first.
@@ -56,7 +53,7 @@ impl Http {
             .referer(false)
             .build()
             .map_err(|source| TransportError::Setup { source })?;
-        Ok(slot.get_or_init(|| client))
+        Ok(pool.get_or_init(|| client))
     }
 
     /// The response to a GET, or `None` where the server says that there is no such file. A server may answer with the whole
@@ -94,13 +91,9 @@ impl Http {
         purpose: Purpose,
     ) -> Result<RequestBuilder, TransportError> {
         if url.scheme() == "http" && policy == PlainHttp::LoopbackOnly && !is_loopback(url) {
-            return Err(TransportError::Insecure { url: public(url) });
+            return Err(TransportError::Insecure { url: url.into() });
         }
-        let mut bare = url.clone();
-        // Both fail only for URLs that can't have credentials.
-        let _ = bare.set_password(None);
-        let _ = bare.set_username("");
-        Ok(self.client(policy, purpose)?.request(method, bare))
+        Ok(self.client(policy, purpose)?.request(method, without_user(url)))
     }
 
     /// The response to a request, whatever its status.
@@ -108,7 +101,7 @@ impl Http {
         let response = within_idle(&self.settings, url, request.send())
             .await?
             .map_err(|source| redirect_error(url, &source).unwrap_or_else(|| connection(url, source)))?;
-        tracing::debug!("{} {}", response.status(), public(response.url()));
+        tracing::debug!("{} {}", response.status(), PublicUrl::from(response.url()));
         Ok(response)
     }
 }
@@ -132,10 +125,10 @@ pub(super) fn read(url: &Url, response: Response, part: Option<&Part>) -> Result
         }
         (StatusCode::PARTIAL_CONTENT, Some(part)) => {
             let extent = extent(response.headers()).filter(|extent| answers(extent, part));
-            let extent = extent.ok_or_else(|| TransportError::WrongPart { url: public(url) })?;
+            let extent = extent.ok_or_else(|| TransportError::WrongPart { url: url.into() })?;
             Ok(Some(body(url, response, extent)))
         }
-        (StatusCode::PRECONDITION_FAILED, Some(_)) => Err(TransportError::Changed { url: public(url) }),
+        (StatusCode::PRECONDITION_FAILED, Some(_)) => Err(TransportError::Changed { url: url.into() }),
         (StatusCode::NOT_FOUND | StatusCode::GONE, _) => Ok(None),
         _ => Err(refusal(&response)),
     }
@@ -144,7 +137,7 @@ pub(super) fn read(url: &Url, response: Response, part: Option<&Part>) -> Result
 /// The error for a status that is neither success nor a clear "there is none".
 pub(super) fn refusal(response: &Response) -> TransportError {
     TransportError::Status {
-        url: public(response.url()),
+        url: response.url().into(),
         status: response.status(),
         retry_after: response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?)),
     }
@@ -182,12 +175,12 @@ fn answers(extent: &Extent, part: &Part) -> bool {
     range.start == part.range.start && range.end == part.range.end.min(*whole)
 }
 
-/// Follow redirects, but not from TLS to plain HTTP: the target could be anybody.
+/// Follow redirects, but not from TLS to plain HTTP: what answers there could be anything.
 fn redirects(policy: PlainHttp) -> Policy {
     Policy::custom(move |attempt| {
         let plain = attempt.url().scheme() != "https" && !is_loopback(attempt.url());
         if plain && policy == PlainHttp::LoopbackOnly {
-            let target = public(attempt.url());
+            let target = PublicUrl::from(attempt.url());
             attempt.error(RefusedRedirect::Insecure(target))
         } else if attempt.previous().len() > MAX_REDIRECTS {
             attempt.error(RefusedRedirect::Loop)
@@ -200,7 +193,7 @@ fn redirects(policy: PlainHttp) -> Policy {
 #[derive(Debug, thiserror::Error)]
 enum RefusedRedirect {
     #[error("redirect to {0}")]
-    Insecure(String),
+    Insecure(PublicUrl),
     #[error("too many redirects")]
     Loop,
 }
@@ -210,9 +203,9 @@ fn redirect_error(url: &Url, error: &reqwest::Error) -> Option<TransportError> {
     while let Some(error) = cause {
         match error.downcast_ref() {
             Some(RefusedRedirect::Insecure(target)) => {
-                return Some(TransportError::InsecureRedirect { url: public(url), target: target.clone() });
+                return Some(TransportError::InsecureRedirect { url: url.into(), target: target.clone() });
             }
-            Some(RefusedRedirect::Loop) => return Some(TransportError::RedirectLoop { url: public(url) }),
+            Some(RefusedRedirect::Loop) => return Some(TransportError::RedirectLoop { url: url.into() }),
             None => cause = error.source(),
         }
     }
@@ -220,7 +213,7 @@ fn redirect_error(url: &Url, error: &reqwest::Error) -> Option<TransportError> {
 }
 
 fn connection(url: &Url, error: reqwest::Error) -> TransportError {
-    TransportError::Connection { url: public(url), source: error.without_url() }
+    TransportError::Connection { url: url.into(), source: error.without_url() }
 }
 
 /// Whether a header gives the server away as an object store (S3 and its imitations, Google's, Azure's).
@@ -229,28 +222,9 @@ fn is_object_store(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| named(name.as_str()))
 }
 
-/// Seconds, or a date.
-pub(super) fn retry_after(value: &str) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(value.trim()).ok()?;
-    Duration::try_from(date.timestamp().duration_since(jiff::Timestamp::now())).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
-        let date = jiff::Timestamp::now() + Duration::from_secs(60);
-        let text = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        let pause = retry_after(&text).unwrap();
-        assert!((55..=60).contains(&pause.as_secs()), "{pause:?}");
-        assert_eq!(retry_after("soon"), None);
-    }
 
     #[test]
     fn a_part_is_taken_only_if_it_is_the_one_asked_for() {

@@ -8,7 +8,7 @@ pub struct Limits {
     /// The most bytes of one metadata document. Stops a mirror that answers a request for a manifest with an endless body
     /// from filling the memory; a v2 spec file of a large environment has a few hundred kilobytes.
     pub document_bytes: u64,
-    /// The most bytes of one blob whose size nobody stated (layout v2). Stops a mirror from filling the disk. A stated size
+    /// The most bytes of one blob whose size is not stated (layout v2). Stops a mirror from filling the disk. A stated size
     /// is the bound where there is one, and may not exceed this one either.
     pub blob_bytes: u64,
 }

@@ -1,203 +1,154 @@
-//! Bytes from URLs: `file://`, `https://` and `http://`, and from registries (`oci://`, `oci+http://`).
+//! Bytes from URLs: `file://`, `https://` and `http://`, object stores (`s3://`, `gs://`, `az://`), and registries (`oci://`,
+//! `oci+http://`).
 //!
 //! Two kinds of things are fetched. A *document* is small, is kept in memory, and may be absent ([`Transport::document`]).
 //! A *blob* has a digest and goes to a file; it is returned only once its bytes are right ([`Transport::blob`], which the
 //! module `download` is about). A retry repeats the reception too, not only the request: a body can break after a 200.
+//!
+//! At the bottom are `location`, `limits`, `error`; above them `retry`, `body`, `credentials`, `http`; then `registry` and
+//! `objects`, the kinds of servers, which `servers` puts behind one function; `download` on top.
 
 mod body;
+mod certificate;
+mod counters;
 mod credentials;
 mod download;
 mod error;
 mod file;
 mod http;
 mod limits;
+mod location;
 mod objects;
+mod purpose;
 mod registry;
 mod retry;
+mod servers;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use url::Url;
+pub(crate) use self::download::journal_of;
+pub use self::download::{FetchRequest, Partial, Permit};
+pub use self::error::TransportError;
+pub use self::limits::{Limits, NetworkSettings};
+pub use self::location::Location;
+pub(crate) use self::location::public;
+pub use self::objects::{Listed, ObjectError, Refusal, UploadError, Written};
 
-pub(crate) use download::journal_of;
-pub use download::{Order, Partial, Slot};
-pub use error::TransportError;
-pub(crate) use error::public;
-pub use limits::{Limits, NetworkSettings};
-pub use objects::{Listed, ObjectError, Refusal, UploadError, Written};
-
-use crate::verified::Expected;
-use body::{Body, Part};
-use credentials::Credentials;
-
-use crate::types::{Access, PlainHttp, Variables, is_object_store};
-
-/// A URL, and what its mirror allows.
-#[derive(Clone, Debug)]
-pub struct Location {
-    /// Where to get it.
-    pub url: Url,
-    /// Whether the connection may do without TLS.
-    pub plain_http: PlainHttp,
-    /// Credentials, for the server of this URL and no other.
-    pub access: Arc<Access>,
-}
+use self::download::Downloads;
+use self::servers::Servers;
+use crate::types::Variables;
+use crate::verified::{Expected, VerifiedBlob};
 
 /// Fetches from mirrors, within the [`Limits`], and counts what it did.
 #[derive(Debug)]
 pub struct Transport {
-    http: http::Http,
-    objects: objects::Objects,
-    registry: registry::Registry,
-    settings: NetworkSettings,
+    servers: Arc<Servers>,
+    downloads: Downloads,
     limits: Limits,
-    counters: Counters,
-    slots: Arc<download::Slots>,
-    bandwidth: Option<Arc<download::Bandwidth>>,
-    wrong_sources: download::WrongSources,
-}
-
-/// What a [`Transport`] did so far.
-#[derive(Debug, Default)]
-struct Counters {
-    requests: AtomicU64,
-    document_bytes: AtomicU64,
-    resumed_bytes: AtomicU64,
-}
-
-impl Counters {
-    fn request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn resumed(&self, bytes: u64) {
-        self.resumed_bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
-/// What a body is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    /// A document: many small ones, which may share connections.
-    Document,
-    /// A blob: each has a connection of its own, since a limit on one connection must not be one on all.
-    Blob,
 }
 
 impl Transport {
     /// A transport that has not set up anything yet: TLS and connection pools come with the first request. `variables` say
     /// where credentials are.
     pub fn new(settings: NetworkSettings, limits: Limits, variables: &Variables) -> Self {
-        let slots = download::Slots::new(settings.connections);
-        let bandwidth = settings.bandwidth.map(|rate| Arc::new(download::Bandwidth::new(rate)));
-        let credentials = Arc::new(Credentials::new(variables));
-        let objects = objects::Objects::new(&settings, variables);
-        let registry = registry::Registry::new(&settings, Arc::clone(&credentials));
-        let http = http::Http::new(&settings, credentials);
-        let (counters, wrong_sources) = Default::default();
-        Self { http, objects, registry, settings, limits, counters, slots, bandwidth, wrong_sources }
+        let servers = Arc::new(Servers::new(settings, variables));
+        Self { downloads: Downloads::new(Arc::clone(&servers), limits.blob_bytes), servers, limits }
     }
 
     /// Have the limits on connections and bandwidth in common with another transport: together they take no more than one.
     #[must_use]
     pub fn within_limits_of(mut self, other: &Self) -> Self {
-        (self.slots, self.bandwidth) = (Arc::clone(&other.slots), other.bandwidth.clone());
+        self.downloads.share_limits_of(&other.downloads);
         self
     }
 
     /// The settings it was made with.
     pub fn settings(&self) -> &NetworkSettings {
-        &self.settings
+        &self.servers.settings
     }
 
     /// A small document, or `None` where the server says that there is none. Never `None` for any other trouble.
     pub async fn document(&self, at: &Location) -> Result<Option<Vec<u8>>, TransportError> {
-        let limit = self.limits.document_bytes;
-        let found = retry::retry(&self.settings, || async {
-            self.counters.request();
-            if at.url.scheme() == "file" {
-                return file::document(&at.url, limit);
-            }
-            let opened = async {
-                match self.open(at, None, Purpose::Document).await? {
-                    Some(body) => body::collect(&self.settings, &at.url, body, limit).await.map(Some),
-                    None => Ok(None),
-                }
-            };
-            body::within_total(self.settings.total_timeout, &at.url, opened).await
-        })
-        .await?;
-        if let Some(bytes) = &found {
-            self.counters.document_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        }
-        Ok(found)
+        self.servers.document(at, self.limits.document_bytes).await
     }
 
-    /// Begin to receive a file, or a part of it, from whatever kind of server has it.
-    async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>, TransportError> {
-        match at.url.scheme() {
-            "oci" | "oci+http" => self.registry.open(&self.http, at, part, purpose).await,
-            scheme if is_object_store(scheme) => self.objects.open(at, part).await,
-            _ => self.http.open(at, part, purpose).await,
-        }
+    /// Wait until a blob from there may be started on.
+    pub async fn permit(&self, at: &Location) -> Permit {
+        self.downloads.permit(None, at).await
     }
 
-    /// Put a blob into an object store under its name, unless it is there already. `go_on` is asked between its parts.
+    /// Go on with a permit if it is for the server that is asked next, else wait for one.
+    pub async fn permit_from(&self, permit: Option<Permit>, at: &Location) -> Permit {
+        self.downloads.permit(permit, at).await
+    }
+
+    /// Fetch a blob. `progress` is told of every piece that arrives, and of what is taken back (a negative number).
+    pub async fn blob(
+        &self,
+        permit: Permit,
+        request: FetchRequest,
+        progress: &(dyn Fn(i64) + Sync),
+    ) -> Result<VerifiedBlob, TransportError> {
+        self.downloads.blob(permit, request, progress).await
+    }
+
+    /// Put a blob into an object store under its name, unless it is there already. `may_continue` is asked between its parts.
     pub async fn upload(
         &self,
         at: &Location,
         file: impl std::io::Read + Send,
         expected: Expected,
-        go_on: &(dyn Fn() -> bool + Sync),
+        may_continue: &(dyn Fn() -> bool + Sync),
     ) -> Result<Written, UploadError> {
-        self.counters.request();
-        self.objects.upload(at, file, expected.capped(self.limits.blob_bytes), go_on).await
+        self.objects().upload(at, file, expected.capped(self.limits.blob_bytes), may_continue).await
     }
 
     /// Write a small object, unless there is one of this name.
     pub async fn put(&self, at: &Location, bytes: Vec<u8>) -> Result<Written, TransportError> {
-        self.counters.request();
-        self.objects.put(at, bytes.into()).await
+        self.objects().put(at, bytes.into()).await
     }
 
     /// Every object below a place of an object store.
     pub async fn list(&self, at: &Location) -> Result<Vec<Listed>, TransportError> {
-        self.counters.request();
-        self.objects.list(at).await
+        self.objects().list(at).await
     }
 
     /// What an object store says of an object, or `None` where there is none.
     pub async fn stat(&self, at: &Location) -> Result<Option<Listed>, TransportError> {
-        self.counters.request();
-        self.objects.stat(at).await
+        self.objects().stat(at).await
     }
 
     /// Remove an object. One that is gone already is as good as removed.
     pub async fn delete(&self, at: &Location) -> Result<(), TransportError> {
-        self.counters.request();
-        self.objects.delete(at).await
+        self.objects().delete(at).await
+    }
+
+    /// The object stores, to be asked for something.
+    fn objects(&self) -> &objects::Objects {
+        self.servers.counters.request();
+        &self.servers.objects
     }
 
     /// How many requests were made, repeated ones included.
     pub fn requests(&self) -> u64 {
-        self.counters.requests.load(Ordering::Relaxed)
+        self.servers.counters.requests.get()
     }
 
     /// How many bytes of blobs did not have to be asked for, since an earlier run had received them.
     pub fn resumed_bytes(&self) -> u64 {
-        self.counters.resumed_bytes.load(Ordering::Relaxed)
+        self.servers.counters.resumed_bytes.get()
     }
 
     /// How many bytes of documents arrived.
     pub fn document_bytes(&self) -> u64 {
-        self.counters.document_bytes.load(Ordering::Relaxed)
+        self.servers.counters.document_bytes.get()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::PlainHttp;
     use futures::FutureExt as _;
 
     #[tokio::test]
@@ -211,9 +162,9 @@ mod tests {
             plain_http: PlainHttp::LoopbackOnly,
             access: Arc::default(),
         };
-        let held = mirrors.slot(&at("https://mirror.example/x")).await;
-        assert!(teams.slot(&at("s3://bucket/x")).now_or_never().is_none());
+        let held = mirrors.permit(&at("https://mirror.example/x")).await;
+        assert!(teams.permit(&at("s3://bucket/x")).now_or_never().is_none());
         drop(held);
-        assert!(teams.slot(&at("s3://bucket/x")).now_or_never().is_some());
+        assert!(teams.permit(&at("s3://bucket/x")).now_or_never().is_some());
     }
 }

@@ -37,3 +37,27 @@ pub(super) fn pause_after(error: &TransportError, pause: Option<Duration>) -> Op
         None => pause,
     }
 }
+
+/// What a header `Retry-After` says: seconds, or a date.
+pub(super) fn retry_after(value: &str) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(value.trim()).ok()?;
+    Duration::try_from(date.timestamp().duration_since(jiff::Timestamp::now())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after("7"), Some(Duration::from_secs(7)));
+        let date = jiff::Timestamp::now() + Duration::from_secs(60);
+        let text = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let pause = retry_after(&text).unwrap();
+        assert!((55..=60).contains(&pause.as_secs()), "{pause:?}");
+        assert_eq!(retry_after("soon"), None);
+    }
+}

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 /// A sha256 digest.
@@ -24,6 +25,11 @@ impl Sha256Digest {
     /// The digest that `sha256` computed.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
     }
 
     /// The first two hex digits: the folder in which Spack's layouts and larder's caches keep the blob.
@@ -57,7 +63,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// Hostile text in an error message: one line, and not longer than somebody wants to read.
+/// Hostile text in an error message: one line, and short.
 pub(crate) fn shorten(text: &str) -> String {
     let mut short: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().nth(80).is_some() {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Access, MirrorUrl, PlainHttp};
 
 /// A Spack mirror, as configured. How it is asked is the business of [`crate::mirror`].
@@ -28,11 +30,24 @@ impl Mirror {
 }
 
 /// Whether Spack checks the signature of a mirror's metadata: `signed:` of a mirror entry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
 pub enum Signatures {
     /// `signed: true`, Spack's default.
     #[default]
     Required,
     /// `signed: false`.
     NotRequired,
+}
+
+impl From<bool> for Signatures {
+    fn from(signed: bool) -> Self {
+        if signed { Self::Required } else { Self::NotRequired }
+    }
+}
+
+impl From<Signatures> for bool {
+    fn from(signatures: Signatures) -> Self {
+        signatures == Signatures::Required
+    }
 }

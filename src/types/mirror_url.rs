@@ -9,6 +9,7 @@ use thiserror::Error;
 use url::{Host, Url};
 
 use super::normal_path::normalise;
+use super::public_url::PublicUrl;
 use super::{MirrorPath, registry_url};
 
 /// The address of a mirror: `file://`, `https://` or `http://`, a repository of a registry (`oci://`, `oci+http://`), or a place
@@ -20,7 +21,7 @@ pub struct MirrorUrl(Url);
 
 /// Whether `http://` without TLS is acceptable for a mirror.
 ///
-/// On a plain connection anybody on the way can replace metadata and binaries alike, and the digest comes from the
+/// On a plain connection metadata can be replaced on the way and binaries alike, and the digest comes from the
 /// metadata; only a signature that Spack checks would notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlainHttp {
@@ -30,6 +31,13 @@ pub enum PlainHttp {
     Anywhere,
 }
 
+impl PlainHttp {
+    /// Whether a request to this web server may be made.
+    pub(crate) fn allows(self, url: &Url) -> bool {
+        url.scheme() == "https" || self == Self::Anywhere || is_loopback(url)
+    }
+}
+
 /// A text that can't be the address of a mirror.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvalidMirrorUrl {
@@ -37,7 +45,7 @@ pub enum InvalidMirrorUrl {
     #[error("`{text}` is not the URL of a mirror: {reason}")]
     Malformed {
         /// The text.
-        text: String,
+        text: PublicUrl,
         /// What the URL parser said.
         reason: String,
     },
@@ -47,7 +55,7 @@ pub enum InvalidMirrorUrl {
     )]
     Scheme {
         /// The text.
-        text: String,
+        text: PublicUrl,
         /// The scheme found.
         scheme: String,
     },
@@ -55,7 +63,7 @@ pub enum InvalidMirrorUrl {
     #[error("`{text}` is neither a URL nor an absolute path")]
     Relative {
         /// The text.
-        text: String,
+        text: PublicUrl,
     },
 }
 
@@ -65,9 +73,9 @@ impl MirrorUrl {
         if looks_like_path(text) {
             let path = normalise(&base.join(text));
             let url = Url::from_file_path(&path);
-            return url.map(Self).map_err(|()| InvalidMirrorUrl::Relative { text: text.to_owned() });
+            return url.map(Self).map_err(|()| InvalidMirrorUrl::Relative { text: PublicUrl::of_text(text) });
         }
-        let malformed = |reason: String| InvalidMirrorUrl::Malformed { text: redact_text(text), reason };
+        let malformed = |reason: String| InvalidMirrorUrl::Malformed { text: PublicUrl::of_text(text), reason };
         let url = Url::parse(text).map_err(|error| malformed(error.to_string()))?;
         match url.scheme() {
             "file" if url.to_file_path().is_err() => return Err(malformed("its path is not absolute".to_owned())),
@@ -77,7 +85,7 @@ impl MirrorUrl {
             }
             scheme if is_object_store(scheme) => check_bucket(&url).map_err(|reason| malformed(reason.to_owned()))?,
             scheme => {
-                return Err(InvalidMirrorUrl::Scheme { text: redact_text(text), scheme: scheme.to_owned() });
+                return Err(InvalidMirrorUrl::Scheme { text: PublicUrl::of_text(text), scheme: scheme.to_owned() });
             }
         }
         if url.query().is_some() || url.fragment().is_some() {
@@ -115,7 +123,7 @@ impl MirrorUrl {
         (self.0.scheme() == "file").then(|| self.0.to_file_path().ok()).flatten()
     }
 
-    /// Whether bytes from here can be changed by anybody on the way, which `policy` does not allow.
+    /// Whether bytes from here can be changed on the way, which `policy` does not allow.
     pub fn is_refused_by(&self, policy: PlainHttp) -> bool {
         let is_plain = matches!(self.0.scheme(), "http" | "oci+http");
         policy == PlainHttp::LoopbackOnly && is_plain && !is_loopback(&self.0)
@@ -123,13 +131,7 @@ impl MirrorUrl {
 
     /// The text without credentials, as it is compared with the prefixes of `caches:` and as it is shown.
     pub fn public_text(&self) -> String {
-        let mut url = self.0.clone();
-        if !url.username().is_empty() || url.password().is_some() {
-            // Both fail only for URLs that can't have credentials, and those have none.
-            let _ = url.set_password(None);
-            let _ = url.set_username("");
-        }
-        let text = String::from(url);
+        let text = String::from(PublicUrl::from(&self.0));
         text.strip_suffix('/').map_or(text.clone(), str::to_owned)
     }
 }
@@ -184,14 +186,6 @@ fn looks_like_path(text: &str) -> bool {
                 || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
         }
         None => true,
-    }
-}
-
-/// Text that could not be parsed may hold a password all the same.
-fn redact_text(text: &str) -> String {
-    match (text.find("://"), text.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}…{}", &text[..scheme + 3], &text[at..]),
-        _ => text.to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values that were parsed once and are right from then on.
 //!
-//! Everything that comes from a mirror, a cache folder or a lockfile is text that somebody else wrote. It enters the
+//! Everything that comes from a mirror, a cache folder or a lockfile is text from outside. It enters the
 //! program through the `FromStr` of one of these types, and only then may it take part in a path or a URL. Serde goes
 //! through the same door.
 
@@ -13,6 +13,7 @@ mod mirror_path;
 mod mirror_url;
 mod names;
 mod normal_path;
+mod public_url;
 mod registry_url;
 mod request;
 mod spec_id;
@@ -31,6 +32,8 @@ pub use mirror_url::{InvalidMirrorUrl, MirrorUrl, PlainHttp};
 pub(crate) use mirror_url::{is_loopback, is_object_store};
 pub use names::{InvalidName, PackageName, PathPart, VersionText, path_part};
 pub use normal_path::normalise;
+pub use public_url::PublicUrl;
+pub(crate) use public_url::without_user;
 pub use request::{BlobRole, Request};
 pub use spec_id::{Arch, Compiler, SpecId};
 pub use totals::Totals;

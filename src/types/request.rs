@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{DagHash, PackageName, VersionText};
 
 /// A request that a blob answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Request {
     /// The package.
     pub name: PackageName,

@@ -23,6 +23,11 @@ impl Variables {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
+
+    /// The value of a variable that is set and not empty. GitLab, and people, empty a variable to be rid of it.
+    pub fn set(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
 }
 
 /// Names only: in a CI job, the values of variables are secrets.
@@ -41,6 +46,9 @@ mod tests {
         let variables = Variables::new([("TOKEN".to_owned(), "secret".to_owned())]);
         assert_eq!(variables.get("TOKEN"), Some("secret"));
         assert_eq!(variables.get("token"), None);
+        assert_eq!(variables.set("TOKEN"), Some("secret"));
+        let empty = Variables::new([("TOKEN".to_owned(), String::new())]);
+        assert_eq!((empty.get("TOKEN"), empty.set("TOKEN")), (Some(""), None));
         assert_eq!(format!("{variables:?}"), r#"{"TOKEN"}"#);
     }
 }

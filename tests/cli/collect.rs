@@ -380,7 +380,8 @@ fn what_no_lockfile_names_any_more_goes_by_itself_and_so_does_what_is_broken() {
 fn a_killed_push_leaves_nothing_and_the_next_one_works() {
     let job = Job::new(Mirror::V3Unsigned, "");
     job.project.prepare();
-    job.larder_with(&["collect"], &[("SPACK_DOES", "die")]);
+    let run = job.larder_with(&["collect"], &[("SPACK_DOES", "die")]);
+    assert_eq!((run.code, job.calls().len()), (None, 1), "Spack had begun, and larder was killed\n{run}");
     assert!(!job.project.path(BUILT).exists());
     job.larder(&["collect"]).succeeds().says(&["built: pushed 1 spec"]);
     assert!(job.metadata().exists());

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rstest::rstest;
 
 use crate::context::{Project, in_cache, names_with};
-use crate::corrupt_download::mirror_with_manifest;
-use crate::fixtures::Mirror;
+use crate::fixtures::{Mirror, mirror_with_manifest};
 use crate::server::Server;
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
@@ -104,6 +103,7 @@ fn a_blob_that_is_not_needed_is_not_read() {
     let unneeded = &MIRROR.published("app").blobs[0];
     flip(&project.cached(&unneeded.digest));
     let report = project.larder(&["prepare", "--json", "--spec", "plotter"]).report();
+    assert_eq!(names_with(&report, "cached"), ["libbase", "plotter", "rtdata"]);
     assert_eq!(in_cache(&report, "shared", "corrupt"), 0);
     assert_eq!(server.blob_requests(), [] as [&str; 0]);
 }
@@ -135,21 +135,33 @@ fn broken_records_cost_the_records_and_not_the_blobs(#[case] records: &str) {
     project.assert_cache_holds_exactly(&MIRROR.needed_blobs());
 }
 
+/// A project in which a folder of the cache is a link to an empty folder outside.
+fn trapped(at: &str) -> (Project, Server, PathBuf) {
+    let (project, server) = Project::with_server(MIRROR);
+    let outside = project.outside().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let link = project.path(at);
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    symlink(&outside, &link).unwrap();
+    (project, server, outside)
+}
+
 #[test]
-fn nothing_is_written_through_a_link_in_the_place_of_a_folder_of_the_cache() {
-    for trap in [".larder/shared", ".larder/shared/blobs", ".larder/shared/blobs/sha256"] {
-        let (project, _server) = Project::with_server(MIRROR);
-        let outside = project.outside().join("outside");
-        fs::create_dir(&outside).unwrap();
-        let link = project.path(trap);
-        fs::create_dir_all(link.parent().unwrap()).unwrap();
-        symlink(&outside, &link).unwrap();
-        let run = project.larder(&["prepare"]);
-        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{trap} was followed\n{run}");
-        if run.code != Some(0) {
-            run.fails_saying(1, &[trap]);
-        }
-    }
+fn a_cache_folder_that_is_a_link_is_refused() {
+    let (project, _server, outside) = trapped(".larder/shared");
+    project.larder(&["prepare"]).fails_saying(1, &[".larder/shared", "symbolic link"]);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[rstest]
+fn a_link_in_the_place_of_a_folder_in_the_cache_gives_way_to_a_folder(
+    #[values(".larder/shared/blobs", ".larder/shared/blobs/sha256")] trap: &str,
+) {
+    let (project, _server, outside) = trapped(trap);
+    project.prepare();
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{trap} was followed");
+    assert!(!project.path(trap).is_symlink());
+    project.assert_cache_holds_exactly(&MIRROR.needed_blobs());
 }
 
 #[test]
@@ -160,8 +172,12 @@ fn a_shard_folder_that_is_a_link_is_not_followed_when_blobs_are_removed() {
     let shard = project.cached(&blob.digest).parent().unwrap().to_owned();
     fs::rename(&shard, &outside).unwrap();
     symlink(&outside, &shard).unwrap();
-    let _ = project.larder(&["clean"]);
+    let shown = format!("blobs/sha256/{}", &blob.digest[..2]);
+    project.larder(&["clean"]).succeeds().says(&["holds what larder did not put there", &shown]);
     assert!(outside.join(&blob.digest).is_file(), "a file outside the cache was removed");
+    for other in MIRROR.needed_blobs().iter().filter(|other| other.digest[..2] != blob.digest[..2]) {
+        assert!(!project.cached(&other.digest).exists(), "{} was not removed", other.path);
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Servers that send something else than what they promised, once or always.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
 
 use crate::context::{Project, mirror_entry, names_with, total};
-use crate::fixtures::{Blob, Mirror, copy_folder, sha256};
+use crate::fixtures::{Blob, Mirror, mirror_with_manifest, sha256};
 use crate::server::{Fault, Server, Times};
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
@@ -19,9 +20,7 @@ fn victim(mirror: Mirror) -> Blob {
 fn assert_clean_after_failure(project: &Project, blob: &Blob) {
     assert!(!project.cached(&blob.digest).exists());
     project.blobs_in(".larder/shared");
-    let staged = project.path(".larder/job/partial");
-    let left = fs::read_dir(&staged).map_or(0, Iterator::count);
-    assert_eq!(left, 0, "unfinished files were left in {}", staged.display());
+    assert_eq!(project.unfinished(), [""; 0].map(PathBuf::from), "unfinished files were left");
 }
 
 #[rstest]
@@ -95,6 +94,7 @@ fn a_body_without_end_is_cut_off_at_the_size_that_the_metadata_states() {
     let blob = victim(MIRROR);
     server.fault(&blob.path, Times::Always, Fault::TooLong(1 << 30));
     project.larder(&["prepare"]).exits_with(1);
+    assert!(server.count(&blob.path) > 0);
     for request in server.log().iter().filter(|request| request.path == blob.path) {
         assert!(request.bytes < blob.bytes + (32 << 20), "{} bytes were taken", request.bytes);
     }
@@ -106,6 +106,7 @@ fn metadata_without_end_is_cut_off_as_well() {
     let metadata = MIRROR.published("libmid").metadata;
     server.fault(&metadata, Times::Always, Fault::TooLong(1 << 30));
     project.larder(&["prepare"]).fails_saying(1, &[&metadata, "longer"]);
+    assert!(server.count(&metadata) > 0);
     for request in server.log().iter().filter(|request| request.path == metadata) {
         assert!(request.bytes < 64 << 20, "{} bytes were taken", request.bytes);
     }
@@ -149,20 +150,11 @@ fn blobs_that_arrived_before_the_failure_are_not_fetched_again() {
     server.fault(&blob.path, Times::Always, Fault::WrongByte);
     project.larder(&["prepare"]).exits_with(1);
     let arrived = project.blobs_in(".larder/shared").len();
+    assert!(arrived > 0, "the bad one is not the first");
     server.heal();
     server.clear_log();
     project.prepare();
     assert_eq!(server.blob_requests().len(), MIRROR.needed_blobs().len() - arrived);
-}
-
-/// A copy of the mirror whose manifest of `libmid` somebody changed.
-pub fn mirror_with_manifest(change: impl Fn(String) -> String) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    copy_folder(&MIRROR.folder(), folder.path());
-    let metadata = MIRROR.published("libmid").metadata;
-    let path = folder.path().join(&metadata[1..]);
-    fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
-    (folder, metadata)
 }
 
 #[rstest]

@@ -123,6 +123,7 @@ fn spack_is_told_of_the_job_mirror_and_whether_it_is_signed(
     let text = fs::read_to_string(project.path(".larder/job/spack/mirrors.yaml")).unwrap();
     let yaml: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
     let (_, mirrors) = yaml.as_mapping().unwrap().iter().next().unwrap();
+    assert_eq!(mirrors.as_mapping().unwrap().len(), 1, "{text}");
     for (name, entry) in mirrors.as_mapping().unwrap() {
         assert_eq!(entry["signed"].as_bool(), Some(mirror.is_signed()), "{name:?}\n{text}");
     }

@@ -1,8 +1,9 @@
-//! Archives made to write elsewhere, to fill the disk or to bring in other bytes: each is refused as a whole, by the name
-//! of the entry, and leaves nothing behind.
+//! Archives made to write elsewhere, to fill the disk or to bring in other bytes: each is refused by the name of the entry,
+//! and leaves nothing behind but blobs that are what their names say.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rstest::rstest;
 
@@ -159,16 +160,43 @@ fn projects() -> (Server, [Project; 2]) {
 }
 
 /// Everything beside and in the project, but for the scratch that a project with a job folder has anyway.
-fn everything(project: &Project) -> Vec<(PathBuf, Entry)> {
-    let mut entries: Vec<_> = project.entries("..").into_iter().collect();
-    entries.retain(|(path, _)| !path.starts_with("project/.larder/job"));
+fn everything(project: &Project) -> BTreeMap<PathBuf, Entry> {
+    let mut entries = project.entries("..");
+    entries.retain(|path, _| !path.starts_with("project/.larder/job"));
     // The job folder's making and clearing shows in the time of the folder above it.
-    entries.iter_mut().filter(|(path, _)| path.ends_with(".larder") || path.ends_with("project")).for_each(
-        |(_, entry)| {
-            entry.modified = 0;
-        },
-    );
     entries
+        .iter_mut()
+        .filter(|(path, _)| path.ends_with(".larder") || path.ends_with("project"))
+        .for_each(|(_, entry)| entry.modified = 0);
+    entries
+}
+
+/// Since `before`, nothing changed but for blobs that are what their names say.
+#[track_caller]
+fn assert_nothing_wrong_came(project: &Project, before: &BTreeMap<PathBuf, Entry>) {
+    let after = everything(project);
+    for (path, entry) in before {
+        // A folder's time shows that something was added to it.
+        let is_the_caches_folder = entry.kind == "folder" && path.starts_with("project/.larder/shared");
+        assert!(after.get(path) == Some(entry) || is_the_caches_folder, "changed: {}", path.display());
+    }
+    for path in after.keys().filter(|path| !before.contains_key(*path)) {
+        let Ok(below) = path.strip_prefix("project/.larder") else { panic!("came: {}", path.display()) };
+        let is_named = |names: &[&str]| names.iter().any(|name| below == Path::new(name));
+        assert!(
+            below.starts_with("shared/blobs")
+                || is_named(&["", "job.lock", "shared", "shared.lock", "shared.records.lock", "shared/larder.json"]),
+            "came: {}",
+            path.display()
+        );
+        if is_named(&["shared/larder.json"]) {
+            assert!(fs::read_to_string(project.path(".larder/shared/larder.json")).unwrap().contains("\"blobs\": {}"));
+        }
+    }
+    // Fails for one that is not.
+    project.blobs_in(".larder/shared");
+    let partial = project.path(".larder/job/partial");
+    assert!(!partial.exists() || fs::read_dir(&partial).unwrap().next().is_none(), "leftovers");
 }
 
 #[track_caller]
@@ -181,10 +209,27 @@ fn assert_refused(archive: &[u8], parts: &[&str]) {
             let run = project.larder(arguments).fails_saying(1, parts);
             let run = run.says(&["nothing was unpacked"]);
             assert!(!run.stderr.contains('\u{1b}'), "a name was printed as it is");
-            assert_eq!(everything(project), before, "{arguments:?}");
-            let partial = project.path(".larder/job/partial");
-            assert!(!partial.exists() || fs::read_dir(&partial).unwrap().next().is_none(), "leftovers");
+            assert_nothing_wrong_came(project, &before);
+            if arguments.contains(&"--dry-run") {
+                assert_eq!(everything(project), before, "{arguments:?}");
+            }
         }
+    }
+}
+
+/// The archive is odd, but all that it has for the cache is right: these blobs, and nothing else, come in.
+#[track_caller]
+fn assert_harmless(archive: &[u8], blobs: &[&[u8]]) {
+    let (_server, projects) = projects();
+    for project in &projects {
+        project.write("cache.zip", archive);
+        let before = everything(project);
+        let mut expected = project.blobs_in(".larder/shared");
+        expected.extend(blobs.iter().map(|blob| sha256(blob)));
+        expected.sort();
+        project.larder(&["unpack", "cache.zip"]).succeeds();
+        assert_nothing_wrong_came(project, &before);
+        assert_eq!(project.blobs_in(".larder/shared"), expected);
     }
 }
 
@@ -248,13 +293,23 @@ fn an_entry_below_a_link() {
     assert_refused(&tar(&[link, tar_entry(below, b'0', "", b"x")]), &["`.larder/shared/out`", "link"]);
 }
 
+/// No name becomes a path, so names that no folder can hold do no harm; and what a name stands for is decided by the data.
 #[test]
 fn an_entry_below_a_file_and_two_of_one_name() {
     let (above, below) = (ZipEntry::file("a", b"x"), ZipEntry::file("a/b", b"x"));
-    assert_refused(&Zip::new().entry(above.clone()).entry(below.clone()).finish(), &["`a/b`", "below `a`"]);
-    assert_refused(&Zip::new().entry(below).entry(above).finish(), &["`a`", "other entries lie below it"]);
-    assert_refused(&Zip::new().entry(good()).entry(good()).finish(), &[&blob_name(b"good"), "two entries"]);
-    assert_refused(&tar(&[good_tar(), good_tar()]), &[&blob_name(b"good"), "two entries"]);
+    assert_harmless(&Zip::new().entry(good()).entry(above.clone()).entry(below.clone()).finish(), &[b"good"]);
+    assert_harmless(&Zip::new().entry(below).entry(above).entry(good()).finish(), &[b"good"]);
+    let below_a_blob = ZipEntry::file(&format!("{}/x", blob_name(b"good")), b"x");
+    assert_harmless(&Zip::new().entry(good()).entry(below_a_blob).finish(), &[b"good"]);
+    assert_harmless(&Zip::new().entry(good()).entry(good()).finish(), &[b"good"]);
+    assert_harmless(&tar(&[good_tar(), good_tar()]), &[b"good"]);
+    // Whichever of the two comes first: the wrong one is refused, and never takes the place of the right one.
+    let (name, wrong) = (blob_name(b"good"), ZipEntry::file(&blob_name(b"good"), b"evil"));
+    let wrong_tar = tar_entry(&name, b'0', "", b"evil");
+    assert_refused(&Zip::new().entry(good()).entry(wrong.clone()).finish(), &[&name, "its sha256 is"]);
+    assert_refused(&Zip::new().entry(wrong).entry(good()).finish(), &[&name, "its sha256 is"]);
+    assert_refused(&tar(&[good_tar(), wrong_tar.clone()]), &[&name, "its sha256 is"]);
+    assert_refused(&tar(&[wrong_tar, good_tar()]), &[&name, "its sha256 is"]);
 }
 
 #[test]
@@ -278,7 +333,7 @@ fn a_bomb() {
     assert_refused(&Zip::new().entry(good()).entry(honest.clone()).finish(), &[&name, "bomb"]);
     // One that states a harmless size.
     let liar = ZipEntry { unpacked: 1000, local_unpacked: 1000, ..honest };
-    assert_refused(&Zip::new().entry(good()).entry(liar).finish(), &[&name, "longer than the 1000 bytes"]);
+    assert_refused(&Zip::new().entry(good()).entry(liar).finish(), &[&name, "larger than its declared"]);
     let zstd = ZipEntry::compressed(&name, 93, &zeros, zstd::encode_all(&zeros[..], 3).unwrap());
     assert_refused(&Zip::new().entry(good()).entry(zstd).finish(), &[&name, "bomb"]);
     let tarred = tar_entry(&blob_name(b"right"), b'0', "", &zeros);
@@ -306,23 +361,33 @@ fn a_name_of_more_folders_than_any_cache_has() {
 
 #[test]
 fn a_bomb_of_entries_that_share_their_data() {
-    // The first one's data is the header and the data of the second one.
+    let noise: Vec<u8> = (0_u64..1000).flat_map(|n| sha256(&n.to_le_bytes()).into_bytes()).collect();
+    let shared = |number: i32| ZipEntry { at: Some(0), ..ZipEntry::file(&format!("elsewhere/{number}"), &noise) };
+    let zip = (0..100).fold(Zip::new().entry(ZipEntry::file("first", &noise)), |zip, number| zip.entry(shared(number)));
+    assert_refused(&zip.entry(good()).finish(), &["`elsewhere/", "claim more data than there is"]);
+    // Two that share less than that are no bomb. The first one's data is the header and the data of the second one.
     let second = ZipEntry::file("second", b"data");
     let first = ZipEntry::file("first", &Zip::new().entry(second.clone()).bytes);
     let inside = ZipEntry { at: Some(30 + "first".len()), ..second };
-    assert_refused(&Zip::new().entry(first).entry(inside).entry(good()).finish(), &["`first`", "overlaps"]);
+    assert_harmless(&Zip::new().entry(first).entry(inside).entry(good()).finish(), &[b"good"]);
     let again = ZipEntry { at: Some(0), ..ZipEntry::file("again", b"good") };
-    assert_refused(&Zip::new().entry(good()).entry(again).finish(), &["can't unpack"]);
+    assert_harmless(&Zip::new().entry(good()).entry(again).finish(), &[b"good"]);
+    // A blob's name with the data of another blob.
+    let stolen = ZipEntry { at: Some(0), crc: good().crc, ..ZipEntry::file(&blob_name(b"evil"), b"evil") };
+    assert_refused(&Zip::new().entry(good()).entry(stolen).finish(), &[&blob_name(b"evil"), "its sha256 is"]);
 }
 
+/// The directory at the end is what counts. What the headers before the data say of a name or a size has no effect.
 #[test]
 fn headers_that_disagree_with_the_directory() {
     let name = blob_name(b"more");
     let blob = ZipEntry::file(&name, b"more");
     let other_name = ZipEntry { local_name: b"../escaped".to_vec(), ..blob.clone() };
-    assert_refused(&Zip::new().entry(good()).entry(other_name).finish(), &[&name, "disagree on its name"]);
+    assert_harmless(&Zip::new().entry(good()).entry(other_name).finish(), &[b"good", b"more"]);
     let other_size = ZipEntry { local_unpacked: 5, ..blob.clone() };
-    assert_refused(&Zip::new().entry(good()).entry(other_size).finish(), &[&name, "disagree on its size"]);
+    assert_harmless(&Zip::new().entry(good()).entry(other_size).finish(), &[b"good", b"more"]);
+    let right_header = ZipEntry { local_name: blob_name(b"evil").into_bytes(), ..ZipEntry::file(&name, b"evil") };
+    assert_refused(&Zip::new().entry(good()).entry(right_header).finish(), &[&name, "its sha256 is"]);
     let encrypted = ZipEntry { flags: 1, ..blob.clone() };
     assert_refused(&Zip::new().entry(good()).entry(encrypted).finish(), &[&name, "encrypted"]);
     let checksum = ZipEntry { crc: 1, ..ZipEntry::file("elsewhere", b"x") };
@@ -364,8 +429,10 @@ fn a_real_archive_cut_anywhere_is_refused() {
     let archive = fs::read(project.path("cache.tar.zst")).unwrap();
     for tenth in 0..10 {
         other.write("cache.zip", &archive[..archive.len() / 10 * tenth]);
-        let run = other.larder(&["unpack", "cache.zip"]).exits_with(1);
-        assert!(!other.path(".larder").exists(), "{run}");
+        let before = everything(&other);
+        other.larder(&["unpack", "cache.zip"]).exits_with(1);
+        // What stood before the cut may have come in.
+        assert_nothing_wrong_came(&other, &before);
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::fixtures::{Mirror, sha256};
+use crate::requirement::Requirement;
 
 /// What a registry holds of one spec.
 pub struct Image {
@@ -110,7 +111,7 @@ gitlab-ci-token:$2y$04$nQvlNWTQ9cInQNzsSznPfO/Npv0.Wee6FLWX80Gcg7ENjws3Y9uzS
 ";
 
 impl DockerRegistry {
-    /// Start it, or say that this machine has none. With a password, it lets in two users.
+    /// Start it; `None` where this machine has none and none is required. With a password, it lets in two users.
     pub fn start(with_password: bool) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
@@ -129,10 +130,8 @@ impl DockerRegistry {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
-        let Ok(mut child) = child else {
-            eprintln!("skipped: there is no `docker-registry` (Debian's package of that name)");
-            return None;
-        };
+        let missing = |error| format!("can't start `docker-registry` (Debian's package of that name): {error}");
+        let mut child = Requirement::DockerRegistry.met(child.map_err(missing))?;
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         let address = loop {

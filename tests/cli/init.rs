@@ -11,7 +11,6 @@ const MIRROR: Mirror = Mirror::V3Unsigned;
 /// An environment in a folder, whose `spack.yaml` names the mirror.
 fn project(server: &Server) -> Project {
     let project = Project::new(MIRROR.environment());
-    let _ = fs::remove_file(project.path("larder.yaml"));
     copy_folder(&fixture(MIRROR.environment()), &project.path("envs/app"));
     for file in ["spack.yaml", "spack.lock"] {
         fs::remove_file(project.path(file)).unwrap();
@@ -83,9 +82,8 @@ fn a_file_that_is_there_is_named_and_stays_as_it_is() {
 #[test]
 fn print_writes_no_file_and_temporary_mirrors_get_a_cache_of_their_own() {
     let project = Project::new(MIRROR.environment());
-    let _ = fs::remove_file(project.path("larder.yaml"));
     let before = project.entries(".");
-    let mirrors = ["--mirror", "https://h.example/pr-17", "--mirror", "https://h.example/develop"];
+    let mirrors = ["--mirror", "https://h.example/pr-${CI_MERGE_REQUEST_IID}", "--mirror", "https://h.example/develop"];
     let run = project.larder(&[&["init", "--print"], &mirrors[..]].concat()).succeeds();
     assert_eq!(project.entries("."), before);
     assert!(run.stdout.contains("- { url: \"https://h.example/develop\", signed: true }"), "{run}");

@@ -1,14 +1,14 @@
 //! The program as people and pipelines use it: real processes, real folders, real HTTP servers on this machine.
 //!
 //! One file per risk. [`context`] sets up a project folder and runs the program in a clean environment, [`server`] serves
-//! a mirror and misbehaves on demand, [`fixtures`] knows the mirrors and environments that real Spack made.
+//! a mirror and misbehaves on demand, [`fixtures`] knows the mirrors and environments that real Spack made, [`requirement`]
+//! decides whether a test runs that needs more than that.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stderr,
     clippy::missing_panics_doc,
-    reason = "a test that can't go on fails; what it skips is said"
+    reason = "a test that can't go on fails"
 )]
 
 mod archives;
@@ -16,6 +16,7 @@ mod authority;
 mod context;
 mod fixtures;
 mod images;
+mod requirement;
 mod s3_server;
 mod server;
 

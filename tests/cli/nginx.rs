@@ -1,13 +1,13 @@
 //! A web server that is not ours, with the limits that public ones have.
 
 use std::fs;
-use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::context::{Project, mirror_entry};
-use crate::large_blobs::large_mirror;
+use crate::fixtures::large_mirror;
+use crate::requirement::Requirement;
 
 /// nginx over a folder. It ends when this is dropped.
 struct Nginx {
@@ -17,15 +17,12 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// `None` where there is no nginx, which is said.
+    /// `None` where there is no nginx and none is required.
     fn start(root: &Path, http: &str, server: &str) -> Option<Self> {
         let program = ["nginx", "/usr/sbin/nginx"].into_iter().find(|program| {
             Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         });
-        let Some(program) = program else {
-            let _ = writeln!(std::io::stderr(), "skipped: there is no nginx on this machine");
-            return None;
-        };
+        let program = Requirement::Nginx.met(program.ok_or_else(|| "there is no nginx on this machine".to_owned()))?;
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path().display();
         // It can't be asked which port it took: one that was free a moment ago, and another one if somebody was faster.

@@ -97,7 +97,7 @@ fn a_wrong_clock_is_told_from_a_wrong_secret_and_not_tried_again() {
     let mut once = asked.clone();
     once.sort();
     once.dedup();
-    assert_eq!(asked.len(), once.len(), "{asked:?}");
+    assert!(!asked.is_empty() && asked.len() == once.len(), "{asked:?}");
 }
 
 #[test]
@@ -270,7 +270,8 @@ fn a_mirror_in_azures_store_is_read_with_a_key() {
     let run = project.larder_with(&["prepare", "--json"], &variables);
     assert!(!run.stderr.contains(key) && !run.stdout.contains(key), "{run}");
     assert_fetched(&run.report());
-    assert!(server.authorizations().iter().all(|value| value.starts_with("SharedKey team:")));
+    let authorizations = server.authorizations();
+    assert!(!authorizations.is_empty() && authorizations.iter().all(|value| value.starts_with("SharedKey team:")));
     project.larder(&["prepare"]).fails_saying(1, &["storage account", "AZURE_STORAGE_ACCOUNT"]);
 }
 

@@ -59,7 +59,8 @@ fn json_is_all_that_is_on_standard_output_and_names_its_version_and_command() {
             assert!(report[field] != Value::Null && found == shape, "{field} in {run}");
         }
         for field in ["bytes_needed", "bytes_reused", "bytes_fetched", "metadata_bytes", "requests"] {
-            let _ = total(&report, field);
+            // Fails where there is no such number.
+            total(&report, field);
         }
         assert!(report["totals"]["seconds"].as_f64().unwrap() > 0.0);
     }
@@ -170,7 +171,7 @@ fn a_failed_run_with_json_prints_no_half_report() {
     let (project, server) = Project::with_server(MIRROR);
     server.stop();
     let run = project.larder(&["prepare", "--json"]).exits_with(1);
-    assert!(run.stdout.is_empty() || serde_json::from_str::<Value>(&run.stdout).is_ok(), "{run}");
+    assert!(run.stdout.is_empty(), "{run}");
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Real Spack installs from the job mirror while the upstream server is switched off.
 //!
 //! Runs with the `spack` on the `PATH`, or with those that `LARDER_TEST_SPACK` names, separated by `:` (wrappers made by
-//! `tests/fixtures/spack/setup`). Spack 1.x is tried with the v3 fixtures, Spack 0.x with the v2 fixtures. Where there is
-//! no Spack, the tests say that they skipped.
+//! `tests/fixtures/spack/setup`). Spack 1.x is tried with the v3 fixtures, Spack 0.x with the v2 fixtures.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +13,7 @@ use serde_json::Value;
 use crate::context::{NETWORK, Project, in_cache, names_with};
 use crate::fixtures::{Mirror, fixture};
 use crate::images::DockerRegistry;
+use crate::requirement::Requirement;
 use crate::s3_server::{Readers, S3Server};
 
 /// One Spack, with an install tree and folders of its own for one test.
@@ -36,13 +36,24 @@ impl Spack {
             let on_path = Command::new("spack").arg("--version").output().is_ok_and(works);
             on_path.then(|| new("spack".into(), false)).into_iter().collect()
         };
-        if found.is_empty() {
-            eprintln!("skipped: no `spack` on the PATH, and LARDER_TEST_SPACK is not set");
-        }
+        let missing = || "there is no `spack` on the PATH, and LARDER_TEST_SPACK is not set".to_owned();
+        let found = (!found.is_empty()).then_some(found).ok_or_else(missing);
+        let found = Requirement::Spack.met(found).unwrap_or_default();
         for spack in &found {
             spack.prepare();
         }
         found
+    }
+
+    /// Those that know what came with Spack 1.
+    fn all_new() -> Vec<Self> {
+        let found = Self::all();
+        let had_any = !found.is_empty();
+        let new: Vec<_> = found.into_iter().filter(Self::is_new).collect();
+        if had_any && new.is_empty() {
+            Requirement::Spack.met::<()>(Err("every Spack here is older than 1.0".to_owned()));
+        }
+        new
     }
 
     /// A configuration scope for this test: its own install tree, caches and, for a plain Spack, the fixture packages.
@@ -300,7 +311,7 @@ fn spack_refuses_a_signed_mirror_whose_metadata_somebody_changed() {
 
 #[test]
 fn spack_finds_the_job_mirror_through_an_optional_include() {
-    for spack in Spack::all().into_iter().filter(Spack::is_new) {
+    for spack in Spack::all_new() {
         let (project, server) = Project::with_server(Mirror::V3Signed);
         let include = "  include:\n  - { path: .larder/job/spack, optional: true }\n";
         project.write("spack.yaml", format!("spack:\n{include}  specs: [app, plotter]\n  view: false\n"));
@@ -350,7 +361,7 @@ fn spack_installs_from_a_folder_that_is_gone_by_then() {
 
 #[test]
 fn spack_installs_what_another_spack_pushed_to_a_registry_that_is_off_by_then() {
-    for (publisher, installer) in Spack::all().into_iter().zip(Spack::all()).filter(|(spack, _)| spack.is_new()) {
+    for (publisher, installer) in Spack::all_new().into_iter().zip(Spack::all_new()) {
         let Some(registry) = DockerRegistry::start(false) else { return };
         let (project, _server) = Project::with_server(Mirror::V3Unsigned);
         let (environment, scope) = (project.root(), project.path(".larder/job/spack"));
@@ -406,7 +417,8 @@ fn spack_installs_from_an_export_with_the_keys_in_it_and_the_server_off() {
         let (_, before) = run(&["gpg", "list"]);
         let is_trusted_anyway = before.contains(signer(spack.is_new()));
         if is_trusted_anyway {
-            eprintln!("skipped: this wrapper ignores GNUPG, so the key is trusted already; make it anew with `setup`");
+            let reason = "this wrapper ignores GNUPG, so the key is trusted already; make it anew with `setup`";
+            Requirement::Spack.met::<()>(Err(reason.to_owned()));
         } else {
             let (succeeded, text) = run(&install);
             assert!(!succeeded && spack.installed().is_empty(), "signature checks are on\n{text}");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder::transport::{Limits, Location, NetworkSettings, Order, Partial, Transport, TransportError};
+use larder::transport::{FetchRequest, Limits, Location, NetworkSettings, Partial, Transport, TransportError};
 use larder::types::{PlainHttp, Variables};
 use larder::verified::{Expected, Size};
 use rstest::rstest;
@@ -30,8 +30,9 @@ fn fetch(server: &Server) -> Option<TransportError> {
     let expected = Expected { digest: blob().digest.parse().unwrap(), size: Size::Exactly(blob().bytes) };
     let staging = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let order = Order { sources: vec![at.clone()], expected, partial: Partial::Scratch(staging.path().to_owned()) };
-    runtime.block_on(async { transport.blob(transport.slot(&at).await, &order, &|_| {}).await }).err()
+    let request =
+        FetchRequest { sources: vec![at.clone()], expected, partial: Partial::Scratch(staging.path().to_owned()) };
+    runtime.block_on(async { transport.blob(transport.permit(&at).await, request, &|_| {}).await }).err()
 }
 
 #[test]

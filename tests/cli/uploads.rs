@@ -1,15 +1,15 @@
 //! `finish` foretells what the runner does, and the runner's own rule, applied to a real tree, agrees.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::context::{Project, Run, in_cache, mirror_entry};
+use crate::context::{Project, Run, backdate, in_cache, mirror_entry};
 use crate::fixtures::{Mirror, copy_folder, fixture, sha256};
-use crate::prune::backdate;
 use crate::server::{Fault, Server, Times};
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
@@ -97,7 +97,6 @@ fn a_job_that_adds_a_binary_uploads_once_and_says_so_in_one_line() {
     assert!(line_of(&run).contains(", new records);"), "{run}");
 
     let archive = Archive::made_and_restored(&project);
-    let _ = fs::remove_dir_all(project.path(".larder/job"));
     project.prepare();
     let report = project.finish();
     assert_eq!(report["caches"][0]["uploads"], "no");
@@ -234,12 +233,14 @@ fn a_cancelled_prepare_ends_at_once_says_why_and_records_what_arrived() {
     server.fault(&blob.path, Times::Always, Fault::StallHalfWay);
     let child = project.command(&["prepare"]).spawn().unwrap();
     server.wait_until_stalled();
+    // The others come by connections of their own.
+    project.wait_for_blobs(MIRROR.needed_blobs().len() - 1);
     terminate(child.id());
     let run = Run::wait(child, &["prepare"])
         .fails_saying(143, &["error: stopped by SIGTERM", "hint: what arrived whole stays"]);
     assert!(!run.stderr.contains("in the middle"), "{run}");
-    assert_eq!(fs::read_dir(project.path(".larder/job/partial")).unwrap().count(), 0, "nothing half-written is left");
-    let records = fs::read_to_string(project.path(".larder/shared/larder.json")).unwrap_or_default();
+    assert_eq!(project.unfinished(), [""; 0].map(PathBuf::from), "nothing half-written is left");
+    let records = fs::read_to_string(project.path(".larder/shared/larder.json")).unwrap();
     for digest in project.blobs_in(CACHE) {
         assert!(records.contains(&digest), "{digest} arrived and is not recorded");
     }

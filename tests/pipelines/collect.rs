@@ -36,7 +36,7 @@ cp -r blobs "$target/" && cp --parents '@metadata@' "$target/"
 
 #[test]
 fn what_one_pipeline_builds_the_next_one_and_later_jobs_install() {
-    if !tools::have(&["gitlab-ci-local", "rsync", "git", "bash"]) {
+    if !tools::can_run_pipelines() {
         return;
     }
     let app = Mirror::V3Unsigned.published("app");

@@ -1,14 +1,13 @@
 //! The CI templates in pipelines that really run, and in the checks that GitLab's own schema makes.
 //!
 //! `gitlab-ci-local` runs the pipelines and `check-jsonschema` knows the schema. Both are looked for in the folders of
-//! `LARDER_TEST_CI_TOOLS` (a list separated by `:`), then on the `PATH`; a test that can't find what it needs says so.
+//! `LARDER_TEST_CI_TOOLS` (a list separated by `:`), then on the `PATH`.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::print_stderr,
     clippy::missing_panics_doc,
-    reason = "a test that can't go on fails; what it skips is said"
+    reason = "a test that can't go on fails"
 )]
 #![allow(dead_code, reason = "the server and the fixtures are those of the tests of the command line")]
 
@@ -16,6 +15,8 @@
 mod authority;
 #[path = "../cli/fixtures.rs"]
 mod fixtures;
+#[path = "../cli/requirement.rs"]
+mod requirement;
 #[path = "../cli/server.rs"]
 mod server;
 

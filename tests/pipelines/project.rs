@@ -90,7 +90,7 @@ impl Repository {
     /// Before `after_script`, `gitlab-ci-local` makes the job's folder the same as the repository again, by `rsync --delete`, and
     /// so removes what the job made. GitLab's runner does not. An rsync of our own lets `.larder` be.
     fn keep_what_jobs_made(&self) {
-        let Some(rsync) = tools::find("rsync") else { return };
+        let rsync = tools::find("rsync").unwrap();
         let folder = self.scratch.path().join("bin");
         fs::create_dir(&folder).unwrap();
         let script = format!("#!/bin/sh\nexec '{}' \"$@\" --filter='P /.larder/'\n", rsync.display());

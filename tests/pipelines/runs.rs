@@ -17,13 +17,9 @@ build:
 /// A cache of its own for the binaries of the mirror, as for those that belong to one branch.
 const BRANCH_CACHE: &str = "caches:\n  - { name: branch, prefix: \"http://127.0.0.1:\", path: .larder/branch }\n";
 
-fn can_run() -> bool {
-    tools::have(&["gitlab-ci-local", "rsync", "git", "bash"])
-}
-
 #[test]
 fn the_second_pipeline_downloads_metadata_only() {
-    if !can_run() {
+    if !tools::can_run_pipelines() {
         return;
     }
     let repository = Repository::new("", INSTALL);
@@ -44,7 +40,7 @@ fn the_second_pipeline_downloads_metadata_only() {
 
 #[test]
 fn a_job_with_its_own_before_script_refers_to_the_steps() {
-    if !can_run() {
+    if !tools::can_run_pipelines() {
         return;
     }
     let jobs = "
@@ -77,7 +73,7 @@ steps:
 
 #[test]
 fn a_job_that_fails_still_saves_what_it_downloaded() {
-    if !can_run() {
+    if !tools::can_run_pipelines() {
         return;
     }
     let jobs = "
@@ -95,7 +91,7 @@ build:
 
 #[test]
 fn jobs_that_only_restore_leave_the_saved_cache_alone() {
-    if !can_run() {
+    if !tools::can_run_pipelines() {
         return;
     }
     let repository = Repository::new("warm_job: .no-warm-up", INSTALL);
@@ -105,7 +101,7 @@ fn jobs_that_only_restore_leave_the_saved_cache_alone() {
 
 #[test]
 fn each_branch_has_a_cache_and_can_start_from_the_default_branch_s() {
-    if !can_run() {
+    if !tools::can_run_pipelines() {
         return;
     }
     let repository = Repository::new("", INSTALL);
@@ -129,7 +125,7 @@ fn each_branch_has_a_cache_and_can_start_from_the_default_branch_s() {
 
 #[test]
 fn the_program_is_downloaded_once_and_only_run_with_the_right_digest() {
-    if !can_run() || !tools::have(&["curl", "sha256sum"]) {
+    if !tools::can_run_pipelines() {
         return;
     }
     // A stand-in that tells apart the downloaded program and the one on the PATH.

@@ -1,7 +1,6 @@
 //! What the templates are made of, without running them.
 
 use std::fs;
-use std::process::Command;
 
 use serde_yaml::Value;
 
@@ -38,23 +37,19 @@ const OTHER_VALUES: &[(&str, &str)] = &[
 
 #[test]
 fn gitlab_s_schema_accepts_the_template_with_default_and_with_other_values() {
-    if !tools::have(&["check-jsonschema"]) {
-        return;
-    }
+    let Some(check) = tools::schema_check() else { return };
     let scratch = tempfile::tempdir().unwrap();
     for (name, values) in [("defaults", &[][..]), ("others", OTHER_VALUES)] {
         let file = scratch.path().join(format!("{name}.yml"));
         // A file of hidden jobs alone is no pipeline: what a project adds makes it one.
         let own = "\nbuild:\n  extends: .larder\n  script: [make]\n";
         fs::write(&file, Template::read("larder.yml").fill_in(values) + own).unwrap();
-        let mut check = Command::new(tools::find("check-jsonschema").unwrap());
-        let output = check.args(["--builtin-schema", "vendor.gitlab-ci"]).arg(&file).output().unwrap();
+        let output = check(&file);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
     }
     let wrong = scratch.path().join("wrong.yml");
     fs::write(&wrong, "build:\n  script: [make]\n  cache: { when: sometimes }\n").unwrap();
-    let mut check = Command::new(tools::find("check-jsonschema").unwrap());
-    let output = check.args(["--builtin-schema", "vendor.gitlab-ci"]).arg(&wrong).output().unwrap();
+    let output = check(&wrong);
     assert!(!output.status.success(), "the check accepts anything");
 }
 
@@ -73,13 +68,12 @@ fn the_readmes_lines_are_a_pipeline_as_they_stand() {
     let template = Template::read("larder.yml");
     let pipeline = template.pipeline(&inputs);
     assert!(pipeline.get(lines["build"]["extends"].as_str().unwrap()).is_some());
-    if tools::have(&["check-jsonschema"]) {
+    if let Some(check) = tools::schema_check() {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("whole.yml");
         let own = snippet.split_once("build:").unwrap().1;
         fs::write(&file, format!("{}\nbuild:{own}", template.fill_in(&inputs))).unwrap();
-        let mut check = Command::new(tools::find("check-jsonschema").unwrap());
-        let output = check.args(["--builtin-schema", "vendor.gitlab-ci"]).arg(&file).output().unwrap();
+        let output = check(&file);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
 }

@@ -3,6 +3,9 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::requirement::Requirement;
 
 /// The folders to look in, those that CI installed into first.
 fn folders() -> Vec<PathBuf> {
@@ -22,11 +25,22 @@ pub fn find(name: &str) -> Option<PathBuf> {
     folders().into_iter().map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Whether the programs are here; says which one is not.
-pub fn have(names: &[&str]) -> bool {
+/// A check of a file against GitLab's own schema; `None` where its program is missing and not required.
+pub fn schema_check() -> Option<impl Fn(&Path) -> Output> {
+    let program = have(Requirement::Schema, &["check-jsonschema"])?.remove(0);
+    Some(move |file: &Path| {
+        Command::new(&program).args(["--builtin-schema", "vendor.gitlab-ci"]).arg(file).output().unwrap()
+    })
+}
+
+/// Whether pipelines can run here; if not, and they have to, the test fails.
+pub fn can_run_pipelines() -> bool {
+    let programs = ["gitlab-ci-local", "rsync", "git", "bash", "curl", "sha256sum"];
+    have(Requirement::Pipelines, &programs).is_some()
+}
+
+fn have(requirement: Requirement, names: &[&str]) -> Option<Vec<PathBuf>> {
     let missing: Vec<_> = names.iter().filter(|name| find(name).is_none()).collect();
-    if !missing.is_empty() {
-        eprintln!("skipped: no {missing:?} on the PATH or in LARDER_TEST_CI_TOOLS; .ci/run installs them");
-    }
-    missing.is_empty()
+    let reason = || format!("no {missing:?} on the PATH or in LARDER_TEST_CI_TOOLS; .ci/run installs them");
+    requirement.met(names.iter().map(|name| find(name)).collect::<Option<_>>().ok_or_else(reason))
 }

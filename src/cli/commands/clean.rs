@@ -28,7 +28,7 @@ impl CleanArgs {
         if invocation.global.caches.is_empty() {
             for cache in std::mem::take(&mut config.remote_caches) {
                 let text = format!(
-                    "cache `{0}` is others' as well: `--cache {0}` empties it, and nothing else does",
+                    "cache `{0}` is shared with other projects and stays as it is; `--cache {0}` empties it",
                     cache.name
                 );
                 invocation.reporter.note(Level::Info, &text);

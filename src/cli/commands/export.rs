@@ -49,7 +49,8 @@ fn exported(export: &ExportReport) -> String {
         added => format!("{added} of them new ({})", size(export.added_bytes)),
     };
     let holds = format!("`{}` holds {}, {added}\n", printable(&export.path), sized(export.blobs, "blob", export.bytes));
-    let keys: String = export.keys.iter().map(|key| format!("with the public key {}\n", printable(key))).collect();
+    let key = |key: &String| format!("with the public key {}\n", printable(key));
+    let keys: String = export.keys.iter().map(key).collect();
     holds + &keys + "README.txt in it says how to install from it\n"
 }
 

@@ -9,7 +9,7 @@ use larder::reporter::Level;
 use larder::types::PlainHttp;
 
 use crate::cli::configuration::{environments, protected};
-use crate::cli::invocation::Invocation;
+use crate::cli::invocation::{Invocation, print};
 use crate::cli::outcome::{Failure, Outcome};
 
 /// Write a first larder.yaml and the lines for the pipeline, from what is in this folder
@@ -43,7 +43,7 @@ impl InitArgs {
         for line in notes(&made, here) {
             invocation.reporter.note(Level::Info, &line);
         }
-        invocation.print(&result(&made))
+        print(&result(&made))
     }
 }
 

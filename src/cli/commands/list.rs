@@ -1,7 +1,7 @@
 //! `larder list`: what the caches hold, for whom, how large, and when it was last used.
 //!
-//! In layout v3 a spec has two blobs, the archive and a few kilobytes with the spec's own JSON. People think of the spec,
-//! so the small one is counted in the row of the large one.
+//! In layout v3 a spec has two blobs, the archive and a few kilobytes with the spec's own JSON. A row stands for a
+//! spec, so the small one is counted in the row of the large one.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

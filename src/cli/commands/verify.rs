@@ -61,7 +61,7 @@ fn cache_line(cache: &CacheReport, palette: Palette) -> String {
 }
 
 fn blob_line(blob: &BlobReport, corrupt: OnCorrupt, palette: Palette) -> String {
-    let who = match blob.requests.first() {
+    let spec = match blob.requests.first() {
         None => "no longer requested".to_owned(),
         Some(request) => {
             let role = match request.role {
@@ -75,7 +75,7 @@ fn blob_line(blob: &BlobReport, corrupt: OnCorrupt, palette: Palette) -> String 
         OnCorrupt::Report => "",
         OnCorrupt::Delete => ", deleted",
     };
-    format!("  {} sha256:{} ({who}){fate}\n", palette.paint(BAD, "corrupt"), blob.digest)
+    format!("  {} sha256:{} ({spec}){fate}\n", palette.paint(BAD, "corrupt"), blob.digest)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Draws bars.
 pub(super) struct Bars {
     screen: Screen,
-    bars: MultiProgress,
+    all: MultiProgress,
     phases: Mutex<HashMap<Phase, PhaseBars>>,
 }
 
@@ -32,7 +32,7 @@ struct PhaseBars {
 
 impl Bars {
     pub(super) fn new(screen: Screen, bars: MultiProgress) -> Self {
-        Self { screen, bars, phases: Mutex::default() }
+        Self { screen, all: bars, phases: Mutex::default() }
     }
 
     fn with_phase(&self, phase: Phase, change: impl FnOnce(&mut PhaseBars)) {
@@ -43,7 +43,7 @@ impl Bars {
     }
 
     fn phase_bars(&self, phase: Phase, tally: Tally, bar: ProgressBar) -> PhaseBars {
-        let total = self.bars.add(bar.with_prefix(doing(phase)));
+        let total = self.all.add(bar.with_prefix(doing(phase)));
         let state = PhaseBars { total, tally, in_flight: HashMap::new() };
         state.refresh();
         state.total.enable_steady_tick(TICK);
@@ -131,7 +131,7 @@ impl Reporter for Bars {
                 None => "  {spinner:24} {done:>10} {wide_msg}",
             });
             let bar = bytes.map_or_else(ProgressBar::no_length, ProgressBar::new);
-            let bar = self.bars.add(bar.with_style(style).with_message(printable(name).into_owned()));
+            let bar = self.all.add(bar.with_style(style).with_message(printable(name).into_owned()));
             if let Some(old) = state.in_flight.insert(item, bar) {
                 old.finish_and_clear();
             }
@@ -153,7 +153,7 @@ impl Reporter for Bars {
             state.tally.items_done += 1;
             if let Some(bar) = state.in_flight.remove(&item) {
                 bar.finish_and_clear();
-                self.bars.remove(&bar);
+                self.all.remove(&bar);
             }
             state.refresh();
         });
@@ -162,7 +162,7 @@ impl Reporter for Bars {
     fn phase_finished(&self, phase: Phase) {
         let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
         if let Some(state) = state {
-            state.clear(&self.bars);
+            state.clear(&self.all);
         }
     }
 
@@ -175,7 +175,7 @@ impl Reporter for Bars {
 impl Drop for Bars {
     fn drop(&mut self) {
         for (_, state) in self.phases.get_mut().unwrap_or_else(PoisonError::into_inner).drain() {
-            state.clear(&self.bars);
+            state.clear(&self.all);
         }
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn per_second(bytes: u64, seconds: f64) -> Option<f64> {
     (seconds > 0.0 && bytes > 0).then(|| bytes as f64 / seconds)
 }
 
-/// A rate as people read it: `45.1 MiB/s`.
+/// A rate: `45.1 MiB/s`.
 pub(super) fn rate_text(rate: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
     let whole = rate as u64;

@@ -1,7 +1,7 @@
 //! `larder init`: a first `larder.yaml` and the lines for the pipeline, from what is in the repository.
 //!
 //! It asks nothing: environments are looked for, mirrors are those that Spack would use, and whether one is temporary shows in
-//! its URL. It never overwrites a file, and what it writes is a starting point for a person.
+//! its name or a variable in its URL. It never overwrites a file, and what it writes is a starting point for a person.
 
 mod mirrors;
 mod text;
@@ -15,7 +15,7 @@ use thiserror::Error;
 
 use self::mirrors::FoundMirror;
 use super::CommandError;
-use crate::fs::{Kind, kind};
+use crate::fs::{Kind, entries, kind};
 use crate::job::JobFolder;
 use crate::pipeline::Session;
 use crate::spack_config;
@@ -89,29 +89,22 @@ pub enum FileOutcome {
 }
 
 /// Why nothing was made.
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Error, Diagnostic)]
 pub enum InitError {
     /// There is a configuration already.
     #[error("`{}` is there already, and `larder init` overwrites nothing", path.display())]
     #[diagnostic(help("`larder init --print` shows what it would write; move the file away to start anew"))]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     /// No environment.
     #[error("there is no Spack environment in `{}` or up to {DEPTH} folders below it", folder.display())]
     #[diagnostic(help("larder looks for `spack.yaml`; name another place with `--environment PATH`"))]
-    NoEnvironment {
-        /// Where it was looked for.
-        folder: PathBuf,
-    },
+    NoEnvironment { folder: PathBuf },
     /// A folder can't be read, or a file can't be written.
     #[error("can't {what}")]
     Io {
-        /// What was tried.
         what: &'static str,
-        /// Why it failed; names the path.
-        #[source]
+        /// Names the path.
         source: io::Error,
     },
 }
@@ -201,17 +194,16 @@ fn find_environments(root: &Path) -> io::Result<Vec<PathBuf>> {
             if folder.join("spack.yaml").is_file() {
                 found.push(folder.clone());
             }
-            let entries = match fs::read_dir(&folder) {
+            let entries = match entries(&folder) {
                 Ok(entries) => entries,
-                // A folder of somebody else below this one is no obstacle.
+                // A folder of another user below this one is no obstacle.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied && folder != root => continue,
                 Err(error) => return Err(error),
             };
-            for entry in entries {
-                let entry = entry?;
-                let is_hidden = entry.file_name().to_str().is_none_or(|name| name.starts_with('.'));
-                if !is_hidden && entry.file_type()?.is_dir() {
-                    next.push(entry.path());
+            for path in entries {
+                let name = path.file_name().and_then(|name| name.to_str());
+                if name.is_some_and(|name| !name.starts_with('.')) && kind(&path)? == Kind::Folder {
+                    next.push(path);
                 }
             }
         }

@@ -139,7 +139,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Keep};
+    use crate::config::{Config, Keep, KeepRules, LockfileBlobs};
     use crate::types::{MirrorUrl, Variables};
 
     fn load(text: &str) -> Config {
@@ -176,7 +176,8 @@ mod tests {
           - { name: shared, path: .larder/shared, keep: { max-age: 30d, max-size: 4GB, slack: 20% } }
         "##);
         let config = load(&text);
-        assert_eq!(config.caches[0].keep, Keep::Lockfile);
+        let rules = KeepRules { lockfile: LockfileBlobs::Kept, ..KeepRules::default() };
+        assert_eq!(config.caches[0].keep, Keep::Rules(rules));
         assert!(config.environments[1].ends_with("envs/a ${X}: #b"));
         assert_eq!(cache_of(&config, "https://h.example/pr-18"), "branch");
         assert_eq!(cache_of(&config, "https://h.example/develop"), "shared");

@@ -1,93 +1,178 @@
-//! What one cache takes in of an archive that was found right to its end.
+//! What one cache takes in of an archive: blobs at once, records and times at the end.
 
-use std::collections::HashSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-use super::UnpackError;
+use jiff::Timestamp;
+
+use crate::archive::{Entry, Problem, Stop};
 use crate::commands::CommandError;
-use crate::fs::Exclusion;
-use crate::pipeline::{Session, stores};
+use crate::fs::{Exclusion, Lock};
+use crate::job::{JobFolder, JobLock};
+use crate::pipeline::{Mode, Session, stores};
 use crate::report::{BlobReport, CacheReport};
-use crate::runner::ArchivedRecords;
-use crate::store::{Cache, FoundBlob};
-use crate::verified::VerifiedBlob;
+use crate::reporter::Phase;
+use crate::runner::archive_layout::{folders_of, is_there, set_modified};
+use crate::store::{Cache, FILE_NAME, FoundBlob, Records, StoreError, Validation};
+use crate::types::Sha256Digest;
+use crate::verified::{BlobError, BlobWriter, Expected, Size, for_each_piece, verify_reader};
 
-/// A cache, and what the archive has for it.
-pub(super) struct Target {
-    pub cache: Cache,
-    /// Its path in archives.
-    pub prefix: String,
-    /// Verified blobs that the cache lacks, with their times.
-    pub staged: Vec<(VerifiedBlob, Option<i64>)>,
-    /// Blobs that the cache has, and that were read and found right.
-    pub present: Vec<FoundBlob>,
-    /// Folders of the archive and their times.
-    pub folders: Vec<(String, i64)>,
-    pub records: Option<ArchivedRecords>,
-    pub records_modified: Option<i64>,
-    /// All blobs that the archive has for it.
-    pub blobs: Vec<FoundBlob>,
-    pub corrupt: u64,
-    pub is_named: bool,
+/// Where blobs grow: the job folder. It is entered when the first new blob comes, so that an archive without any leaves no trace.
+pub(super) struct Workplace<'a> {
+    session: &'a Session<'a>,
+    mode: Mode,
+    folder: JobFolder,
+    lock: Option<JobLock>,
+    /// How many blobs have come.
+    items: u64,
 }
 
-impl Target {
-    pub(super) fn new(cache: Cache, prefix: String) -> Self {
-        let (staged, present, folders, blobs) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (records, records_modified) = (None, None);
-        Self { cache, prefix, staged, present, folders, records, records_modified, blobs, corrupt: 0, is_named: false }
+/// A cache, and what the archive has for it.
+pub(super) struct Target<'a> {
+    session: &'a Session<'a>,
+    cache: Cache,
+    /// Its path in archives.
+    pub prefix: String,
+    /// Held from the first new blob on.
+    lock: Option<Lock>,
+    found: Found,
+}
+
+/// What the archive has for a cache.
+#[derive(Default)]
+struct Found {
+    /// All blobs.
+    blobs: BTreeMap<Sha256Digest, FoundBlob>,
+    /// What was not there before: paths below the cache's folder.
+    new: BTreeSet<String>,
+    /// The times of folders and records in the archive, by their paths below the cache's folder.
+    times: BTreeMap<String, i64>,
+    records: Option<Records>,
+    added: u64,
+    added_bytes: u64,
+    corrupt: u64,
+}
+
+impl<'a> Workplace<'a> {
+    pub(super) fn new(session: &'a Session<'a>, mode: Mode) -> Self {
+        Self { session, mode, folder: JobFolder::of(&session.config.root), lock: None, items: 0 }
     }
 
-    /// Give the blobs their names, and folders and records that are new the times that they had.
-    pub(super) fn bring_in(&mut self, session: &Session<'_>, staging: &Path) -> Result<CacheReport, CommandError> {
-        let cache = &self.cache;
-        if self.staged.is_empty() && self.records.is_none() {
-            return Ok(stores::state_of(session, cache)?);
+    /// The folder for unfinished files, out of which no other larder may throw them.
+    fn enter(&mut self) -> Result<PathBuf, CommandError> {
+        if self.lock.is_none() {
+            let waiting = || self.session.inform("waiting for another larder in this project folder");
+            self.lock = Some(self.folder.enter(waiting)?);
         }
-        let waiting = || session.inform(&format!("waiting for a job that uses cache `{}`", cache.name()));
-        let nothing_here = self.staged.is_empty() && !cache.existing("");
-        let _lock = if nothing_here { None } else { Some(cache.lock(Exclusion::Exclusive, waiting)?) };
-        if self.present.iter().any(|blob| cache.size_of(blob.digest) != Some(blob.bytes)) {
-            return Err(UnpackError::Pruned { cache: cache.name().to_owned() }.into());
-        }
-        // What is there already has a time of its own, and gets a new one where something is added to it: the runner is to
-        // see that.
-        let mut dates: Vec<(String, i64)> = std::mem::take(&mut self.folders);
-        dates.extend(self.records_modified.map(|modified| ("larder.json".to_owned(), modified)));
-        dates.retain(|(below, _)| !cache.existing(below));
-        // In a job also where there was no folder: one with old times only would be no change to the runner.
-        if session.variables.get("CI_JOB_ID").is_some_and(|id| !id.is_empty()) {
-            dates.retain(|(below, _)| !below.is_empty());
-        }
-        // A time to come would make the runner upload after every job, and keep the blob from ever growing old; one before
-        // 1970 is no file system's.
-        let credible = |modified: i64| modified.clamp(0, session.now.as_second());
-        let added = self.staged.len() as u64;
-        for (blob, modified) in self.staged.drain(..) {
-            let stored = cache.insert(blob, staging)?;
-            if let Some(modified) = modified {
-                cache.date_blob(&stored, credible(modified))?;
+        Ok(self.folder.partial())
+    }
+
+    /// The job folder, if blobs grew in it.
+    pub(super) fn entered(&self) -> Option<&JobFolder> {
+        self.lock.is_some().then_some(&self.folder)
+    }
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn new(session: &'a Session<'a>, cache: Cache, prefix: String) -> Self {
+        Self { session, cache, prefix, lock: None, found: Found::default() }
+    }
+
+    /// How many blobs the archive has for it.
+    pub(super) fn blobs(&self) -> u64 {
+        self.found.blobs.len() as u64
+    }
+
+    /// Remember the time of a folder.
+    pub(super) fn take_folder(&mut self, below: &str, entry: &Entry) {
+        self.found.times.extend(entry.modified.map(|modified| (below.to_owned(), modified)));
+    }
+
+    /// Remember the records.
+    pub(super) fn take_records(&mut self, records: Records, entry: &Entry) {
+        self.take_folder(FILE_NAME, entry);
+        self.found.records = Some(records);
+    }
+
+    /// Read a blob to its end, and store it if the cache lacks it and this is no dry run.
+    pub(super) fn take_blob(
+        &mut self,
+        digest: Sha256Digest,
+        entry: &Entry,
+        mut data: &mut dyn Read,
+        workplace: &mut Workplace<'_>,
+    ) -> Result<(), Stop<CommandError>> {
+        let (reporter, item) = (self.session.reporter, workplace.items);
+        workplace.items += 1;
+        reporter.item_started(Phase::Unpack, item, &digest.to_string(), Some(entry.bytes));
+        let on_bytes = |bytes| reporter.item_advanced(Phase::Unpack, item, i64::try_from(bytes).unwrap_or(0));
+        let expected = Expected { digest, size: Size::Exactly(entry.bytes) };
+        let modified = Timestamp::from_second(entry.modified.unwrap_or(0)).unwrap_or_default();
+        let is_first = self.found.blobs.insert(digest, FoundBlob { digest, bytes: entry.bytes, modified }).is_none();
+        let found = if is_first { Some(self.cache.validate(expected, &|_| ()).map_err(caller)?) } else { None };
+        let is_missing = matches!(found, Some(Validation::Missing | Validation::Corrupt(_)));
+        if is_missing && workplace.mode == Mode::Act {
+            let partial = workplace.enter().map_err(Stop::Caller)?;
+            if self.lock.is_none() {
+                // Nothing may be pruned while blobs are added.
+                let waiting =
+                    || self.session.inform(&format!("waiting for a job that uses cache `{}`", self.cache.name()));
+                self.lock = Some(self.cache.lock(Exclusion::Shared, waiting).map_err(caller)?);
             }
+            let mut writer = BlobWriter::new(expected, &self.cache.staging(&partial)?)?;
+            let write = |piece: &[u8]| writer.write(piece).map(|()| on_bytes(piece.len()));
+            for_each_piece(&mut data, write).map_err(refusal)?;
+            let blob = writer.finish().map_err(refusal)?;
+            self.expect(folders_of(digest));
+            let stored = self.cache.insert(blob, &partial).map_err(caller)?;
+            if let Some(modified) = entry.modified {
+                set_modified(stored.path(), self.credible(modified))?;
+            }
+        } else {
+            verify_reader(data, expected, &on_bytes).map_err(refusal)?;
         }
-        let recorded = match &self.records {
-            Some(records) => cache.merge_records(records, session.now, staging)?,
+        if is_missing {
+            self.found.added += 1;
+            self.found.added_bytes += entry.bytes;
+            self.found.corrupt += u64::from(matches!(found, Some(Validation::Corrupt(_))));
+        }
+        reporter.item_finished(Phase::Unpack, item);
+        Ok(())
+    }
+
+    /// The whole archive was read: join the records, and give what is new the times that it had.
+    pub(super) fn conclude(&mut self, partial: &Path) -> Result<CacheReport, CommandError> {
+        let recorded = match self.found.records.take() {
+            Some(records) => {
+                self.expect(vec![String::new()]);
+                let cache = &self.cache;
+                let is_here = |digest| cache.size_of(digest).is_some();
+                cache.replace_records(|old| old.merged(&records, is_here, self.session.now), partial)?
+            }
             None => false,
         };
-        for (below, modified) in &dates {
-            cache.date(below, credible(*modified))?;
+        // In a job also a new folder gets a new time: one with old times only would be no change to the runner.
+        if self.session.variables.get("CI_JOB_ID").is_some_and(|id| !id.is_empty()) {
+            self.found.new.remove("");
         }
-        let state = stores::state_of(session, cache)?;
-        Ok(CacheReport { added, corrupt: self.corrupt, changed: added > 0 || recorded, ..state })
+        for (below, modified) in self.found.times.iter().filter(|(below, _)| self.found.new.contains(*below)) {
+            set_modified(&self.path_below(below), self.credible(*modified)).map_err(self.cache.failed("set a time"))?;
+        }
+        let state = stores::state_of(self.session, &self.cache)?;
+        Ok(CacheReport {
+            added: self.found.added,
+            corrupt: self.found.corrupt,
+            changed: self.found.added > 0 || recorded,
+            ..state
+        })
     }
 
     /// What would come in, and all that the archive has.
-    pub(super) fn describe(&self, session: &Session<'_>) -> Result<CacheReport, CommandError> {
-        let before = stores::state_of(session, &self.cache)?;
-        let present: HashSet<_> = self.present.iter().map(|blob| blob.digest).collect();
-        let new: Vec<&FoundBlob> = self.blobs.iter().filter(|blob| !present.contains(&blob.digest)).collect();
-        let bytes: u64 = new.iter().map(|blob| blob.bytes).sum();
+    pub(super) fn describe(&self) -> Result<CacheReport, CommandError> {
+        let before = stores::state_of(self.session, &self.cache)?;
         let describe = |blob: &FoundBlob| {
-            let record = self.records.as_ref().and_then(|records| records.records().get(blob.digest));
+            let record = self.found.records.as_ref().and_then(|records| records.get(blob.digest));
             BlobReport {
                 digest: blob.digest,
                 bytes: blob.bytes,
@@ -97,12 +182,44 @@ impl Target {
             }
         };
         Ok(CacheReport {
-            added: new.len() as u64,
-            blobs: before.blobs + new.len() as u64 - self.corrupt,
-            bytes: before.bytes + bytes,
-            corrupt: self.corrupt,
-            contents: self.blobs.iter().map(describe).collect(),
+            added: self.found.added,
+            blobs: before.blobs + self.found.added - self.found.corrupt,
+            bytes: before.bytes + self.found.added_bytes,
+            corrupt: self.found.corrupt,
+            contents: self.found.blobs.values().map(describe).collect(),
             ..before
         })
+    }
+
+    /// Note which of these folders, and whether the records, are still to be made. What is there already has a time of its own,
+    /// and gets a new one where something is added to it: the runner is to see that.
+    fn expect(&mut self, folders: Vec<String>) {
+        for below in folders.into_iter().chain([FILE_NAME.to_owned()]) {
+            if !is_there(&self.path_below(&below)) {
+                self.found.new.insert(below);
+            }
+        }
+    }
+
+    fn path_below(&self, below: &str) -> PathBuf {
+        // `join` would end the path of the cache's own folder with a `/`.
+        if below.is_empty() { self.cache.root().to_owned() } else { self.cache.root().join(below) }
+    }
+
+    /// A time to come would make the runner upload after every job, and keep the blob from ever growing old; one before 1970 is
+    /// no file system's.
+    fn credible(&self, modified: i64) -> u64 {
+        u64::try_from(modified.min(self.session.now.as_second())).unwrap_or(0)
+    }
+}
+
+fn caller(error: StoreError) -> Stop<CommandError> {
+    Stop::Caller(error.into())
+}
+
+fn refusal(error: BlobError) -> Stop<CommandError> {
+    match error {
+        BlobError::Mismatch(mismatch) => Problem::Content(mismatch.to_string()).into(),
+        BlobError::Io(error) => error.into(),
     }
 }

@@ -62,7 +62,7 @@ fn a_secret_in_the_file_is_refused_and_not_shown() {
     hint: expected one of `id`, `id-variable`, `secret-variable`
     ");
     assert_snapshot!(refused("access-pair: [x, hunter2]"), @r"
-    error: mirrors[0].access-pair: expected a map with `id` or `id-variable`, and `secret-variable`, found a list
+    error: expected a map with `id` or `id-variable`, and `secret-variable`, found a list
      --> larder.yaml:3:16
      3 |   access-pair: …
        |                ^

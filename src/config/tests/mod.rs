@@ -3,6 +3,7 @@
 mod access;
 mod refused;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
@@ -10,9 +11,10 @@ use insta::assert_snapshot;
 use miette::Diagnostic;
 use proptest::prelude::*;
 
+use super::file::{self, NAME};
 use super::*;
-use crate::types::Signatures;
-use crate::types::{MaxAge, PlainHttp};
+use crate::transport::NetworkSettings;
+use crate::types::{MaxAge, MirrorUrl, PlainHttp, Signatures, Variables};
 
 const ROOT: &str = "/project";
 
@@ -83,10 +85,10 @@ network: { retries: 2, idle-timeout: 500ms, connections: 16 }
 
     assert_eq!(config.cache_for(&mirrors[0].url).unwrap().name.as_str(), "branch");
     assert_eq!(config.cache_for(&mirrors[1].url).unwrap().name.as_str(), "shared");
-    assert_eq!(config.caches[0].keep, Keep::Lockfile);
+    assert_eq!(config.caches[0].keep, Keep::LOCKFILE);
     assert_eq!(config.caches[1].path, Path::new("/project/.larder/shared"));
-    let (max_age, max_size) = (Some(MaxAge::days(30)), Some(ByteSize::gib(20)));
-    assert_eq!(config.caches[1].keep, Keep::Used { max_age, max_size, lockfile: LockfileBlobs::LikeOthers });
+    let (max_age, max_size) = (Some(MaxAge::days(30)), Some(Size(ByteSize::gib(20))));
+    assert_eq!(config.caches[1].keep, Keep::Rules(KeepRules { max_age, max_size, ..KeepRules::default() }));
 
     assert_eq!(config.job_rule("build:linux 1/3").unwrap().specs, ["app"]);
     let docs = config.job_rule("docs").unwrap();
@@ -113,6 +115,48 @@ fn every_example_of_the_user_documentation_is_understood() {
     }
     // Without a merge request, too.
     assert!(file::parse(examples[0], Path::new(NAME), Path::new(ROOT), &Variables::default()).is_ok());
+}
+
+/// The keys of a definition of the schema; those of the whole file without a name.
+fn keys_of<'a>(schema: &'a serde_json::Value, names: &[&str]) -> BTreeSet<&'a str> {
+    let definition = |name: &&str| if name.is_empty() { schema } else { &schema["$defs"][*name] };
+    names
+        .iter()
+        .flat_map(|name| definition(name)["properties"].as_object().unwrap().keys().map(String::as_str))
+        .collect()
+}
+
+#[test]
+fn the_documentation_describes_the_keys_of_the_schema() {
+    let schema = serde_json::to_value(schema()).unwrap();
+    let documentation = include_str!("../../../docs/configuration.md");
+    let sections: BTreeMap<&str, &str> =
+        documentation.split("\n## `").skip(1).map(|section| section.split_once('`').unwrap()).collect();
+    assert_eq!(sections.keys().copied().collect::<BTreeSet<_>>(), keys_of(&schema, &[""]));
+
+    for (section, definitions) in [
+        ("mirrors", &["MirrorSchema", "PairSchema"][..]),
+        ("caches", &["CacheSchema", "KeepRules"]),
+        ("jobs", &["JobSchema"]),
+        ("network", &["NetworkSchema"]),
+    ] {
+        let tables = sections[section].split("\n| key |").skip(1).map(|table| table.split("\n\n").next().unwrap());
+        let rows = tables.flat_map(|table| table.lines().skip(2));
+        let keys: BTreeSet<&str> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+        assert_eq!(keys, keys_of(&schema, definitions), "{section}");
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_has_a_description() {
+    let schema = serde_json::to_value(schema()).unwrap();
+    let definitions = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let mut count = 0;
+    for (key, property) in definitions.filter_map(|definition| definition["properties"].as_object()).flatten() {
+        assert!(property["description"].as_str().is_some_and(|text| !text.is_empty()), "{key}");
+        count += 1;
+    }
+    assert_eq!(count, 47);
 }
 
 #[test]
@@ -151,7 +195,7 @@ fn a_folder_collects_beside_mirrors_or_beside_those_of_spack() {
     assert_eq!((collect.name.as_str(), collect.path.as_path()), ("built", Path::new("/project/.larder/built")));
     assert_eq!(
         (collect.signatures, collect.signing_key, collect.keep),
-        (Signatures::NotRequired, None, Keep::Lockfile)
+        (Signatures::NotRequired, None, Keep::LOCKFILE)
     );
 
     let entry = "path: b, name: mine, collect: true, signing-key: 0x12, keep: { max-size: 1GB, slack: 10% }";
@@ -160,7 +204,7 @@ fn a_folder_collects_beside_mirrors_or_beside_those_of_spack() {
     let collect = config.collect.unwrap();
     assert_eq!((collect.name.as_str(), collect.signatures), ("mine", Signatures::Required));
     assert_eq!(collect.signing_key.as_deref(), Some("0x12"));
-    assert!(matches!(collect.keep, Keep::Used { max_age: None, .. }));
+    assert!(matches!(collect.keep, Keep::Rules(KeepRules { max_age: None, .. })));
 
     let text = "mirrors: [{ path: b, collect: true, signing-key: x, signed: false }]\n";
     assert_eq!(parse(text).unwrap().collect.unwrap().signatures, Signatures::NotRequired);
@@ -178,11 +222,15 @@ fn waste_may_stay_up_to_a_share_and_archives_have_a_size() {
         "caches: [{ name: a, keep: { max-age: 7d, slack: 20% } }, { name: b, keep: { slack: 0.1 } }]\nmax-archive-size: 2GiB",
     );
     let config = config.unwrap();
-    assert_eq!(config.caches[0].slack, "20%".parse().unwrap());
-    assert_eq!((config.caches[1].slack, config.caches[1].keep), ("10%".parse().unwrap(), Keep::default()));
+    assert_eq!(config.caches[0].keep.slack(), "20%".parse().unwrap());
+    let slack = Some("10%".parse().unwrap());
+    assert_eq!(
+        config.caches[1].keep,
+        Keep::Rules(KeepRules { max_age: Some(MaxAge::days(30)), slack, ..KeepRules::default() })
+    );
     assert_eq!(config.max_archive_size, ByteSize::gib(2));
     let config = parse("caches: [{ name: a, keep: lockfile }]").unwrap();
-    assert_eq!((config.caches[0].slack, config.max_archive_size), (Slack::NONE, ByteSize::gb(5)));
+    assert_eq!((config.caches[0].keep.slack(), config.max_archive_size), (Slack::NONE, ByteSize::gb(5)));
 }
 
 #[test]
@@ -190,13 +238,14 @@ fn every_way_to_keep_blobs_is_understood() {
     let keep = |text: &str| parse(&format!("caches: [{{ name: a, keep: {text} }}]")).unwrap().caches[0].keep;
     let week = Some(MaxAge::days(7));
     assert_eq!(keep("all"), Keep::All);
-    assert_eq!(keep("lockfile"), Keep::Lockfile);
-    assert_eq!(keep("{ lockfile: true }"), Keep::Lockfile);
-    let like_others = Keep::Used { max_age: week, max_size: None, lockfile: LockfileBlobs::LikeOthers };
-    assert_eq!(keep("{ max-age: 7d }"), like_others);
-    assert_eq!(keep("{ max-age: 1w, lockfile: false }"), like_others);
-    let kept = Keep::Used { max_age: week, max_size: Some(ByteSize(5)), lockfile: LockfileBlobs::Kept };
-    assert_eq!(keep("{ max-age: 7d, max-size: 5, lockfile: true }"), kept);
+    assert_eq!(keep("lockfile"), Keep::LOCKFILE);
+    assert_eq!(keep("{ lockfile: true }"), Keep::LOCKFILE);
+    let like_others = KeepRules { max_age: week, ..KeepRules::default() };
+    assert_eq!(keep("{ max-age: 7d }"), Keep::Rules(like_others));
+    assert_eq!(keep("{ max-age: 1w, lockfile: false, slack: ~ }"), Keep::Rules(like_others));
+    let max_size = Some(Size(ByteSize(5)));
+    let kept = KeepRules { max_age: week, max_size, lockfile: LockfileBlobs::Kept, slack: None };
+    assert_eq!(keep("{ max-age: 7d, max-size: 5, lockfile: true }"), Keep::Rules(kept));
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn unknown_and_repeated_keys_are_shown_where_they_are() {
 #[test]
 fn what_is_not_yaml_or_has_another_shape_is_shown_where_it_is() {
     assert_snapshot!(refused("mirrors: [\n"), @r"
-    error: did not find expected node content, while parsing a flow node
+    error: while parsing a node, did not find expected node content
      --> larder.yaml:2:1
      2 |
     ");
@@ -86,27 +86,40 @@ fn what_is_not_yaml_or_has_another_shape_is_shown_where_it_is() {
        | ^
     ");
     assert_snapshot!(refused("mirrors: https://host/x\n"), @r"
-    error: mirrors: expected a list, found a text
+    error: expected a list, found a text
      --> larder.yaml:1:10
      1 | mirrors: https://host/x
        |          ^
     ");
     assert_snapshot!(refused("mirrors:\n  pr: https://host/x\n"), @r"
-    error: mirrors: expected a list, found a map
+    error: expected a list, found a map
      --> larder.yaml:2:3
      2 |   pr: https://host/x
        |   ^
     ");
     assert_snapshot!(refused("mirrors:\n  - url: [x]\n"), @r"
-    error: mirrors[0].url: expected a text, found a list
+    error: expected a text, found a list
      --> larder.yaml:2:10
      2 |   - url: [x]
        |          ^
     ");
     assert_snapshot!(refused("caches:\n  - name: a\n    keep: 30\n"), @r"
-    error: caches[0].keep: expected `all`, `lockfile`, or a map with `max-age`, `max-size`, `lockfile` or `slack`, found a number
+    error: `30` is not a way to keep blobs
      --> larder.yaml:3:11
      3 |     keep: 30
+       |           ^
+    hint: write `keep: { max-size: 30 }`
+    ");
+    assert_snapshot!(refused("mirrors:\n  - [a, b]\n"), @r"
+    error: expected a URL, a map with `url`, or one with `collect: true` and `path`, found a list
+     --> larder.yaml:2:5
+     2 |   - [a, b]
+       |     ^
+    ");
+    assert_snapshot!(refused("caches:\n  - name: a\n    keep: [all]\n"), @r"
+    error: expected `all`, `lockfile`, or a map with `max-age`, `max-size`, `lockfile` or `slack`, found a list
+     --> larder.yaml:3:11
+     3 |     keep: [all]
        |           ^
     ");
     assert_snapshot!(refused("environments: !reference [x]\n"), @r"
@@ -118,10 +131,12 @@ fn what_is_not_yaml_or_has_another_shape_is_shown_where_it_is() {
     ");
     assert_snapshot!(refused("{}\n---\n{}\n"), @r"
     error: the file holds more than one YAML document (`---`)
-     --> larder.yaml
+     --> larder.yaml:2:1
+     2 | ---
+       | ^
     ");
     assert_snapshot!(refused("jobs: *nothing\n"), @r"
-    error: unknown anchor
+    error: while parsing node, found unknown anchor
      --> larder.yaml:1:7
      1 | jobs: *nothing
        |       ^
@@ -161,7 +176,7 @@ fn mirrors_that_can_not_be_used_are_shown_where_they_are() {
        |           ^
     ");
     assert_snapshot!(refused("mirrors:\n  - name: a\n    url: http://host/x\n"), @r"
-    error: `http://host/x` is not protected by TLS: anybody on the way could replace binaries and digests alike
+    error: `http://host/x` is not protected by TLS: binaries and digests alike could be replaced on the way
      --> larder.yaml:3:10
      3 |     url: http://host/x
        |          ^

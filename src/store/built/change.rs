@@ -9,7 +9,7 @@ use fs_err as fs;
 use super::find::FoundSpec;
 use super::folder::BuiltFolder;
 use crate::fs::Obstacle;
-use crate::mirror::places;
+use crate::mirror::Layout;
 use crate::store::StoreError;
 use crate::store::inventory::{Inventory, Item, Key};
 use crate::types::{MirrorPath, SpecId};
@@ -18,7 +18,7 @@ impl BuiltFolder {
     /// Move a spec here from a scratch folder, where it was found whole. What lay here under its name is replaced.
     pub(crate) fn take(&self, spec: &SpecId, scratch: &Self, found: &FoundSpec) -> Result<(), StoreError> {
         let take = || -> io::Result<()> {
-            for (_, path) in places(spec) {
+            for (_, path) in Layout::places(spec) {
                 // Another layout's metadata, or a damaged signed one, would be found before the new one.
                 self.folder.remove(&path)?;
             }

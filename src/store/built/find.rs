@@ -4,12 +4,10 @@ use std::io;
 
 use super::folder::BuiltFolder;
 use crate::fs::Kind;
-use crate::job::described_spec;
-use crate::mirror::{Answer, Layout, Published, places};
+use crate::mirror::{Answer, Layout, Published, PublishedBlob};
 use crate::store::error::StoreError;
 use crate::store::inventory::Item;
 use crate::store::{StoredBlob, Validation};
-use crate::types::BlobRole;
 use crate::types::{MirrorPath, SpecId};
 use crate::verified::Expected;
 
@@ -47,7 +45,7 @@ pub(crate) enum Lookup {
 impl BuiltFolder {
     /// Look for a spec. Changes nothing.
     pub(crate) fn look_for(&self, spec: &SpecId, depth: Depth) -> Lookup {
-        for (layout, path) in places(spec) {
+        for (layout, path) in Layout::places(spec) {
             let document = match self.read(&path) {
                 Ok(Some(document)) => document,
                 Ok(None) => continue,
@@ -103,10 +101,14 @@ impl BuiltFolder {
         }
         if depth == Depth::Bytes {
             // A manifest of layout v3 does not name its spec; the spec's own blob does.
-            let of_spec = published.blobs.iter().position(|blob| blob.role == BlobRole::Spec);
-            let of_spec = of_spec.and_then(|position| blobs.get(position));
-            let described = described_spec(published.layout, &published.document, of_spec)
-                .map_err(|reason| format!("`{}` does not describe a spec: {reason}", file.display()))?;
+            let locate = |blob: &PublishedBlob| {
+                let stored = blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?;
+                Some((stored.path().to_owned(), stored.bytes()))
+            };
+            let described = published
+                .described(&published.document, &locate)
+                .map_err(|reason| format!("`{}` does not describe a spec: {reason}", file.display()))?
+                .hash();
             if described != spec.hash {
                 return Err(format!("`{}` describes {described} instead of {}", file.display(), spec.hash));
             }

@@ -7,7 +7,7 @@
 //! <folder>/build_cache/ARCH/COMPILER/PACKAGE/….spack      its archive
 //! ```
 //!
-//! It is a mirror without index, layout file and keys, and GitLab restores it from an archive that anybody who can push to the
+//! It is a mirror without index, layout file and keys, and GitLab restores it from an archive that any job of the
 //! branch may have written. That is the one place where metadata comes out of a cache, so it is never trusted more than need be:
 //! it is asked after all mirrors, no link in it is followed, every blob is hashed in place before a job mirror may link to it,
 //! the metadata must describe the very spec that was asked for, and with `signed: true` it must carry a signature, which Spack

@@ -20,11 +20,12 @@ pub(super) struct DockerFiles {
     files: Vec<PathBuf>,
 }
 
-/// What was found for a registry.
-pub(super) enum Found {
+/// What a registry's own login takes.
+#[derive(Clone, Debug)]
+pub(in crate::transport) enum Login {
     /// A user name and a password.
     Pair(AccessPair),
-    /// A token to be exchanged for others.
+    /// What Docker calls an identity token: to be exchanged for others.
     Identity(Secret),
 }
 
@@ -45,7 +46,7 @@ impl DockerFiles {
     }
 
     /// What is for the registry `host[:port]`, and where that was found.
-    pub(super) fn look_up(&self, host: &str) -> Option<(Found, String)> {
+    pub(super) fn look_up(&self, host: &str) -> Option<(Login, String)> {
         if let Some(text) = &self.inline
             && let Some(found) = read(text.expose().as_bytes(), host, "`DOCKER_AUTH_CONFIG`")
         {
@@ -59,14 +60,14 @@ impl DockerFiles {
     }
 }
 
-fn read(text: impl Read, host: &str, place: &str) -> Option<Found> {
+fn read(text: impl Read, host: &str, place: &str) -> Option<Login> {
     match get_credential_from_reader(text, host) {
         // Some helpers answer so for a registry that they don't know.
         Ok(DockerCredential::UsernamePassword(id, _)) if id.is_empty() => None,
         Ok(DockerCredential::UsernamePassword(id, secret)) => {
-            Some(Found::Pair(AccessPair { id, secret: Secret::new(secret) }))
+            Some(Login::Pair(AccessPair { id, secret: Secret::new(secret) }))
         }
-        Ok(DockerCredential::IdentityToken(token)) => Some(Found::Identity(Secret::new(token))),
+        Ok(DockerCredential::IdentityToken(token)) => Some(Login::Identity(Secret::new(token))),
         Err(CredentialRetrievalError::NoCredentialConfigured) => None,
         Err(error) => {
             // Of a helper that failed, only its name: what it printed may be a secret.

@@ -4,20 +4,23 @@
 //! scheme goes without. It is never printed; messages name where it was found.
 
 mod docker;
+mod host;
 mod netrc;
 
 use std::fmt;
-use std::sync::OnceLock;
 
 use percent_encoding::percent_decode_str;
 use reqwest::header::HeaderValue;
 use reqwest::{RequestBuilder, StatusCode};
 use url::Url;
 
-use self::docker::{DockerFiles, Found};
+pub(super) use self::docker::Login;
+
+use self::docker::DockerFiles;
+use self::host::host_and_port;
 use self::netrc::Netrc;
-use super::Location;
-use super::error::{TransportError, public};
+use super::error::TransportError;
+use super::location::Location;
 use crate::types::{Access, AccessPair, Secret, Variables};
 
 /// What is sent to a server.
@@ -55,58 +58,35 @@ pub(super) enum Source {
     Docker(String),
 }
 
-/// What a registry's own login takes: a pair, or a token that Docker's login left to be exchanged.
-#[derive(Clone, Debug)]
-pub(super) enum Login {
-    /// A user name and a password.
-    Pair(AccessPair),
-    /// What Docker calls an identity token.
-    Identity(Secret),
-}
-
-/// The places of this machine where credentials are. Read when a server is first asked, once.
+/// The places of this machine where credentials are. Files are read when a server is first asked, once.
 #[derive(Debug)]
 pub(super) struct Credentials {
     netrc: Netrc,
-    netrc_hosts: OnceLock<netrc::Hosts>,
     docker: DockerFiles,
-    gitlab: Option<GitLabRegistry>,
-}
-
-/// GitLab's own registry, as its jobs know it.
-#[derive(Debug)]
-struct GitLabRegistry {
-    host: String,
-    login: Sourced<AccessPair>,
+    /// GitLab's own registry as its jobs know it: its host, and how to log in there.
+    gitlab: Option<(String, Sourced<Login>)>,
 }
 
 impl Credentials {
     pub(super) fn new(variables: &Variables) -> Self {
-        Self {
-            netrc: Netrc::new(variables),
-            netrc_hosts: OnceLock::new(),
-            docker: DockerFiles::new(variables),
-            gitlab: GitLabRegistry::new(variables),
-        }
+        Self { netrc: Netrc::new(variables), docker: DockerFiles::new(variables), gitlab: gitlab_registry(variables) }
     }
 
     /// What is sent to a web server: what the mirror's entry says, else what its URL says, else what a netrc file says.
     pub(super) fn for_web(&self, at: &Location) -> Option<Sourced<Credential>> {
-        let from = |credential, source| Some(Sourced { credential, source });
         let Access { token, pair, .. } = &*at.access;
-        if let Some(token) = token {
-            return from(Credential::Token(token.clone()), Source::EntryToken);
-        }
-        if let Some(pair) = pair {
-            return from(Credential::Pair(pair.clone()), Source::EntryPair);
-        }
-        if !at.url.username().is_empty() || at.url.password().is_some() {
+        let (credential, source) = if let Some(token) = token {
+            (Credential::Token(token.clone()), Source::EntryToken)
+        } else if let Some(pair) = pair {
+            (Credential::Pair(pair.clone()), Source::EntryPair)
+        } else if !at.url.username().is_empty() || at.url.password().is_some() {
             let text = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
             let secret = Secret::new(text(at.url.password().unwrap_or_default()));
-            return from(Credential::Pair(AccessPair { id: text(at.url.username()), secret }), Source::Url);
-        }
-        let pair = self.netrc_hosts().get(&at.url)?;
-        from(Credential::Pair(pair), Source::Netrc)
+            (Credential::Pair(AccessPair { id: text(at.url.username()), secret }), Source::Url)
+        } else {
+            (Credential::Pair(self.netrc.get(&at.url)?), Source::Netrc)
+        };
+        Some(Sourced { credential, source })
     }
 
     /// How to log in to a registry: what the mirror's entry says, else what GitLab gives its jobs for its own registry, else
@@ -116,15 +96,10 @@ impl Credentials {
             return Some(Sourced { credential: Login::Pair(pair.clone()), source: Source::EntryPair });
         }
         let host = host_and_port(registry);
-        if let Some(gitlab) = self.gitlab.as_ref().filter(|gitlab| gitlab.host == host) {
-            let Sourced { credential, source } = gitlab.login.clone();
-            return Some(Sourced { credential: Login::Pair(credential), source });
+        if let Some((_, login)) = self.gitlab.as_ref().filter(|(gitlab, _)| *gitlab == host) {
+            return Some(login.clone());
         }
-        let (found, place) = self.docker.look_up(&host)?;
-        let credential = match found {
-            Found::Pair(pair) => Login::Pair(pair),
-            Found::Identity(token) => Login::Identity(token),
-        };
+        let (credential, place) = self.docker.look_up(&host)?;
         Some(Sourced { credential, source: Source::Docker(place) })
     }
 
@@ -160,14 +135,10 @@ impl Credentials {
         } else {
             hints.push("are they right, and have they not expired?".to_owned());
         }
-        if let Some(netrc::Hosts::Broken(path)) = self.netrc_hosts.get() {
-            hints.push(format!("`{path}` can't be understood and was not used"));
+        if let Some(path) = self.netrc.broken() {
+            hints.push(format!("`{}` can't be understood and was not used", path.display()));
         }
-        TransportError::Denied { url: public(url), status, tried, hint: hints.join(". ") }
-    }
-
-    fn netrc_hosts(&self) -> &netrc::Hosts {
-        self.netrc_hosts.get_or_init(|| self.netrc.read())
+        TransportError::Denied { url: url.into(), status, tried, hint: hints.join(". ") }
     }
 }
 
@@ -177,36 +148,22 @@ impl Credential {
         match self {
             Self::Pair(pair) => Ok(request.basic_auth(&pair.id, Some(pair.secret.expose()))),
             Self::Token(token) if HeaderValue::from_str(token.expose()).is_err() => {
-                Err(TransportError::UnusableToken { url: public(url) })
+                Err(TransportError::UnusableToken { url: url.into() })
             }
             Self::Token(token) => Ok(request.bearer_auth(token.expose())),
         }
     }
 }
 
-impl GitLabRegistry {
-    fn new(variables: &Variables) -> Option<Self> {
-        let variable = |name| variables.get(name).filter(|value| !value.is_empty());
-        let host = host_and_port(&Url::parse(&format!("https://{}", variable("CI_REGISTRY")?)).ok()?);
-        let pair = |id: &str, secret: &str| AccessPair { id: id.to_owned(), secret: Secret::new(secret) };
-        let login = match (variable("CI_REGISTRY_USER"), variable("CI_REGISTRY_PASSWORD"), variable("CI_JOB_TOKEN")) {
-            (Some(user), Some(password), _) => {
-                let source = Source::Variables("`CI_REGISTRY_USER` and `CI_REGISTRY_PASSWORD`");
-                Sourced { credential: pair(user, password), source }
-            }
-            (_, _, Some(token)) => {
-                Sourced { credential: pair("gitlab-ci-token", token), source: Source::Variables("`CI_JOB_TOKEN`") }
-            }
-            _ => return None,
-        };
-        Some(Self { host, login })
-    }
-}
-
-/// `host`, or `host:port` where the port is not the usual one: how registries are named everywhere.
-fn host_and_port(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+fn gitlab_registry(variables: &Variables) -> Option<(String, Sourced<Login>)> {
+    let variable = |name| variables.get(name).filter(|value| !value.is_empty());
+    let host = host_and_port(&Url::parse(&format!("https://{}", variable("CI_REGISTRY")?)).ok()?);
+    let (id, secret, names) = match variable("CI_REGISTRY_USER").zip(variable("CI_REGISTRY_PASSWORD")) {
+        Some((user, password)) => (user, password, "`CI_REGISTRY_USER` and `CI_REGISTRY_PASSWORD`"),
+        None => ("gitlab-ci-token", variable("CI_JOB_TOKEN")?, "`CI_JOB_TOKEN`"),
+    };
+    let credential = Login::Pair(AccessPair { id: id.to_owned(), secret: Secret::new(secret) });
+    Some((host, Sourced { credential, source: Source::Variables(names) }))
 }
 
 impl fmt::Display for Source {

@@ -1,45 +1,51 @@
 //! Blobs, fetched well: by several connections at once, in stretches, from one mirror or several, and from where an earlier
 //! attempt or an earlier run stopped.
 //!
-//! `slots` says how many connections there may be and who may open the next one, `work` which bytes it fetches, `partial`
-//! keeps them and computes the digest, `worker` is one connection. This file brings them together for one blob:
+//! `permits` says how many connections there may be and which blob may open the next one, `ranges` which bytes it fetches,
+//! `partial` keeps them and computes the digest on the thread of `writer`, `connection` is one connection, and `scheduler`
+//! looks after all connections of one blob. This file says which mirrors are asked:
 //!
-//! 1. The first connection asks for a stretch. If the answer is one (206), others may help as soon as there are free slots; if
-//!    it is the whole file (200), it stays alone.
+//! 1. The first connection asks for a stretch. If the answer is one (206), others may help as soon as there are free permits;
+//!    if it is the whole file (200), it stays alone.
 //! 2. A connection that breaks gives the rest of its stretch back. What arrived is not asked for again.
 //! 3. When all bytes are there, the digest decides. A mirror whose bytes were wrong is not asked for this blob again in this
 //!    run; if there is another one, that one is.
 
+mod attempt;
 mod bandwidth;
-mod crew;
+mod connection;
 mod partial;
-mod slots;
-mod work;
-mod worker;
+mod permits;
+mod progress;
+mod ranges;
+mod scheduler;
+mod writer;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use url::Url;
 
-pub(super) use bandwidth::Bandwidth;
-pub use partial::Partial;
-pub(crate) use partial::journal_of;
-pub use slots::Slot;
-pub(super) use slots::Slots;
+pub use self::partial::Partial;
+pub(crate) use self::partial::journal_of;
+pub use self::permits::Permit;
 
-use self::crew::Crew;
+use self::attempt::Attempt;
+use self::bandwidth::Bandwidth;
+use self::connection::Source;
 use self::partial::GrowingBlob;
-use self::slots::Purpose;
-use self::work::{MIN_STRETCH, Work};
-use super::error::{TransportError, public};
-use super::{Location, Transport, body, file, retry};
+use self::permits::{Permits, Priority};
+use self::progress::Progress;
+use self::ranges::{MIN_STRETCH, Ranges};
+use super::error::TransportError;
+use super::file;
+use super::location::Location;
+use super::servers::Servers;
 use crate::verified::{BlobError, Expected, Mismatch, Size, VerifiedBlob};
 
-/// A blob smaller than this is asked for by one plain request: what could be lost of it is not worth a journal.
+/// A blob smaller than this is asked for as a whole: what could be lost of it is not worth a journal.
 const SMALL: u64 = 256 << 10;
 
 /// How many portions wait for the disk, at most: bounds the memory of a download on a fast line.
@@ -47,7 +53,7 @@ const PORTIONS_IN_FLIGHT: usize = 4;
 
 /// A blob to fetch.
 #[derive(Debug)]
-pub struct Order {
+pub struct FetchRequest {
     /// Where it can be had, the best first. At least one.
     pub sources: Vec<Location>,
     /// What its metadata promises.
@@ -56,89 +62,74 @@ pub struct Order {
     pub partial: Partial,
 }
 
-/// What all connections of one blob share.
-struct Shared {
-    transport: Arc<Transport>,
-    expected: Expected,
-    work: Mutex<Work>,
-    portions: mpsc::Sender<Portion>,
-    events: mpsc::UnboundedSender<Event>,
+/// Downloads of blobs, within limits that they share.
+#[derive(Clone, Debug)]
+pub(super) struct Downloads {
+    servers: Arc<Servers>,
+    permits: Arc<Permits>,
+    bandwidth: Option<Arc<Bandwidth>>,
+    /// Mirrors that gave wrong bytes, by the URL of the blob: not asked for it again in this run.
+    wrong_sources: Arc<Mutex<HashSet<Url>>>,
+    /// The most bytes of a blob.
+    limit: u64,
 }
 
-/// What the thread that writes is told.
-enum Portion {
-    /// Bytes that belong at an offset.
-    Bytes(u64, Vec<Bytes>),
-    /// The file begins again.
-    StartOver,
-}
-
-/// What the one who waits for the blob is told.
-enum Event {
-    /// Bytes arrived.
-    Advanced(u64),
-    /// Those that arrived so far are fetched again.
-    StartOver,
-    /// Others may help from now on.
-    Divisible,
-}
-
-/// Why a blob did not come about.
-enum Failure {
-    /// The bytes are wrong.
-    Wrong { mismatch: Mismatch, origin: Origin },
-    /// Anything else.
-    Other(TransportError),
-}
-
-/// Whose bytes were wrong.
-#[derive(Clone, Copy, PartialEq)]
-enum Origin {
-    /// Those of the one mirror that was asked.
-    OneMirror,
-    /// Those of an earlier run, perhaps, or of one of several mirrors.
-    Unclear,
-}
-
-/// Mirrors that gave wrong bytes, by the URL of the blob: not asked for it again in this run.
-pub(super) type WrongSources = Mutex<HashSet<String>>;
-
-impl Transport {
-    /// Wait until a blob from there may be started on.
-    pub async fn slot(&self, at: &Location) -> Slot {
-        self.slots.acquire(&host_of(at), Purpose::Start).await
+impl Downloads {
+    pub(super) fn new(servers: Arc<Servers>, limit: u64) -> Self {
+        let permits = Permits::new(servers.settings.connections);
+        let bandwidth = servers.settings.bandwidth.map(|rate| Arc::new(Bandwidth::new(rate)));
+        Self { servers, permits, bandwidth, wrong_sources: Arc::default(), limit }
     }
 
-    /// Go on with a slot if it is for the server that is asked next, else wait for one.
-    pub async fn slot_from(&self, slot: Option<Slot>, at: &Location) -> Slot {
-        match slot.filter(|slot| slot.is_for(&host_of(at))) {
-            Some(slot) => slot,
-            None => self.slot(at).await,
+    pub(super) fn share_limits_of(&mut self, other: &Self) {
+        (self.permits, self.bandwidth) = (Arc::clone(&other.permits), other.bandwidth.clone());
+    }
+
+    /// The permit that is there if it is for this server, else another one, when its turn has come.
+    pub(super) async fn permit(&self, held: Option<Permit>, at: &Location) -> Permit {
+        let server = at.server();
+        match held.filter(|permit| permit.is_for(&server)) {
+            Some(permit) => permit,
+            None => self.permits.acquire(&server, Priority::Start).await,
         }
     }
 
-    /// Fetch a blob. `progress` is told of every piece that arrives, and of what is taken back (a negative number).
-    pub async fn blob(
-        self: &Arc<Self>,
-        slot: Slot,
-        order: &Order,
+    /// Fetch a blob, in a task of its own: where one blocks, the others go on.
+    pub(super) async fn blob(
+        &self,
+        permit: Permit,
+        request: FetchRequest,
         progress: &(dyn Fn(i64) + Sync),
     ) -> Result<VerifiedBlob, TransportError> {
-        let expected = order.expected.capped(self.limits.blob_bytes);
-        let mut slot = Some(slot);
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let downloads = self.clone();
+        // Dropped with this future, it ends the task.
+        let mut task = JoinSet::new();
+        task.spawn(async move { downloads.ask_in_turn(permit, &request, &Progress::new(tell)).await });
+        while let Some(change) = told.recv().await {
+            progress(change);
+        }
+        task.join_all().await.remove(0)
+    }
+
+    /// Ask one mirror after the other, until one has the blob.
+    async fn ask_in_turn(
+        &self,
+        permit: Permit,
+        request: &FetchRequest,
+        progress: &Progress,
+    ) -> Result<VerifiedBlob, TransportError> {
+        let expected = request.expected.capped(self.limit);
+        let mut permit = Some(permit);
         let mut first_error = None;
-        let asked = self.remote_together(order, expected);
-        let alone = order.sources.iter().map(|source| vec![source]);
-        // Together first, if there are several to begin with; then one by one, so that the one that is wrong is known.
-        let together = Some(asked).filter(|asked| asked.len() > 1).into_iter();
-        for sources in together.chain(alone) {
+        // Together first, if several share the work; then one by one, so that the one that is wrong is known.
+        let together = self.sharing(request, expected);
+        let alone = request.sources.iter().map(|source| vec![source]);
+        for sources in together.into_iter().chain(alone) {
             let sources: Vec<&Location> = sources.into_iter().filter(|source| !self.is_known_wrong(source)).collect();
             let Some(first) = sources.first() else { continue };
-            let slot = match slot.take() {
-                Some(slot) => slot,
-                None => self.slot(first).await,
-            };
-            match self.blob_from(slot, &sources, order, expected, progress).await {
+            let permit = self.permit(permit.take(), first).await;
+            match self.ask(permit, &sources, request, expected, progress).await {
                 Ok(blob) => return Ok(blob),
                 Err(error @ TransportError::Disk { .. }) => return Err(error),
                 Err(error) => {
@@ -147,275 +138,118 @@ impl Transport {
                 }
             }
         }
-        let missing = || TransportError::BlobMissing {
-            url: order.sources.first().map_or_else(String::new, |at| public(&at.url)),
-        };
-        Err(first_error.unwrap_or_else(missing))
+        let url = request.sources.first().map(Location::public).unwrap_or_default();
+        Err(first_error.unwrap_or(TransportError::BlobMissing { url }))
     }
 
-    /// The mirrors that share the work of a large blob.
-    fn remote_together<'a>(&self, order: &'a Order, expected: Expected) -> Vec<&'a Location> {
+    /// The mirrors that share the work of a large blob, if that is wanted and there are several.
+    fn sharing<'a>(&self, request: &'a FetchRequest, expected: Expected) -> Option<Vec<&'a Location>> {
         let is_large = matches!(expected.size, Size::Exactly(size) if size >= 4 * MIN_STRETCH);
-        let is_remote = |source: &&Location| source.url.scheme() != "file";
-        match order.sources.first() {
-            Some(first) if is_remote(&first) && is_large && self.settings.several_mirrors => {
-                order.sources.iter().filter(is_remote).collect()
-            }
-            first => first.into_iter().collect(),
-        }
+        let is_wanted = self.servers.settings.several_mirrors && is_large && !request.sources.first()?.is_file();
+        let remote: Vec<_> = request.sources.iter().filter(|source| !source.is_file()).collect();
+        (is_wanted && remote.len() > 1).then_some(remote)
     }
 
-    async fn blob_from(
-        self: &Arc<Self>,
-        slot: Slot,
+    /// Fetch the blob from these mirrors together.
+    async fn ask(
+        &self,
+        permit: Permit,
         sources: &[&Location],
-        order: &Order,
+        request: &FetchRequest,
         expected: Expected,
-        progress: &(dyn Fn(i64) + Sync),
+        progress: &Progress,
     ) -> Result<VerifiedBlob, TransportError> {
         let first = sources[0];
-        if first.url.scheme() == "file" {
-            return self.copy(first, order, expected, progress).await;
+        let folder = request.partial.folder();
+        let fetched = if first.is_file() {
+            let advance = |bytes| progress.advance(bytes as u64);
+            self.servers.counters.request();
+            let copied = blocking(|| file::blob(&first.url, expected, folder, &advance)).await;
+            drop(permit);
+            copied
+        } else if matches!(expected.size, Size::Exactly(size) if size < SMALL) {
+            self.grow(permit, sources, &Partial::Scratch(folder.to_owned()), expected, progress).await
+        } else {
+            self.grow(permit, sources, &request.partial, expected, progress).await
+        };
+        if let (Err(error), [source]) = (&fetched, sources) {
+            self.remember(source, error);
         }
-        if matches!(expected.size, Size::Exactly(size) if size < SMALL) {
-            let blob = self.small_blob(slot, first, order, expected, progress).await;
-            return blob.inspect_err(|error| self.remember(first, error));
-        }
-        // At most twice: bytes of an earlier run that are wrong say nothing of the mirror.
-        let mut slot = Some(slot);
-        loop {
-            let slot = match slot.take() {
-                Some(slot) => slot,
-                None => self.slot(first).await,
-            };
-            match self.grow(slot, sources, order, expected, progress).await {
-                Ok(blob) => return Ok(blob),
-                Err(Failure::Wrong { origin: Origin::Unclear, .. }) if sources.len() == 1 => {
-                    tracing::info!("what an earlier run left of `{}` is wrong; it is fetched anew", public(&first.url));
-                }
-                Err(Failure::Wrong { mismatch, .. }) => {
-                    let error = TransportError::Mismatch { url: public(&first.url), mismatch };
-                    if sources.len() == 1 {
-                        self.remember(first, &error);
-                    }
-                    return Err(error);
-                }
-                Err(Failure::Other(error)) => {
-                    if sources.len() == 1 {
-                        self.remember(first, &error);
-                    }
-                    return Err(error);
-                }
-            }
-        }
+        fetched.inspect_err(|_| progress.take_back())
     }
 
-    /// Fetch by as many connections as there are free.
+    /// Fetch by as many connections as there are free, and once more if what an earlier run left was wrong: that says nothing
+    /// of the mirror.
     async fn grow(
-        self: &Arc<Self>,
-        slot: Slot,
+        &self,
+        permit: Permit,
         sources: &[&Location],
-        order: &Order,
+        partial: &Partial,
         expected: Expected,
-        progress: &(dyn Fn(i64) + Sync),
-    ) -> Result<VerifiedBlob, Failure> {
-        let url = &sources[0].url;
-        let staging = match &order.partial {
-            Partial::Kept(path) | Partial::Scratch(path) => path.clone(),
-        };
-        let disk = |source| Failure::Other(TransportError::Disk { url: public(url), staging: staging.clone(), source });
-        let opened = || GrowingBlob::open(&order.partial, expected).map(|mut blob| (blob.whole(), blob));
-        let (whole, blob) = tokio::task::block_in_place(opened).map_err(disk)?;
-        let resumed = blob.resumed();
-        self.counters.resumed(resumed);
-        let size = match expected.size {
-            Size::Exactly(size) => Some(size),
-            Size::AtMost(_) => whole,
-        };
-        let work = Work::new(size, expected.size.limit(), blob.arrived(), self.settings.connections);
+        progress: &Progress,
+    ) -> Result<VerifiedBlob, TransportError> {
+        let failed = |error| TransportError::of_blob(error, &sources[0].url, partial.path());
+        let open = || GrowingBlob::open(partial, expected).map_err(|error| failed(error.into()));
+        let blob = blocking(open).await?;
+        let goes_on = blob.resumed() > 0;
+        match self.grow_once(permit, sources, blob, expected, progress, failed).await {
+            Err(TransportError::Mismatch { mismatch: Mismatch::WrongDigest { .. }, url })
+                if goes_on && sources.len() == 1 =>
+            {
+                tracing::info!("what an earlier run left of `{url}` is wrong; it is fetched anew");
+                progress.take_back();
+                let permit = self.permit(None, sources[0]).await;
+                self.grow_once(permit, sources, blocking(open).await?, expected, progress, failed).await
+            }
+            grown => grown,
+        }
+    }
+
+    async fn grow_once(
+        &self,
+        permit: Permit,
+        sources: &[&Location],
+        blob: GrowingBlob,
+        expected: Expected,
+        progress: &Progress,
+        failed: impl Fn(BlobError) -> TransportError,
+    ) -> Result<VerifiedBlob, TransportError> {
+        self.servers.counters.resumed_bytes.add(blob.resumed());
+        progress.advance(blob.resumed());
+        let connections = self.servers.settings.connections;
+        let ranges = Mutex::new(Ranges::new(blob.size(), expected.size.limit(), blob.arrived(), connections));
         let (portions, waiting) = mpsc::channel(PORTIONS_IN_FLIGHT);
-        let (events, mut heard) = mpsc::unbounded_channel();
-        let mut counted = 0;
-        let mut count = |change: Event| {
-            let change = match change {
-                Event::Advanced(bytes) => i64::try_from(bytes).unwrap_or(0),
-                Event::StartOver => -counted,
-                Event::Divisible => 0,
-            };
-            counted += change;
-            progress(change);
-        };
-        count(Event::Advanced(resumed));
-        let writer = tokio::task::spawn_blocking(move || write(blob, waiting));
-        let transport = Arc::clone(self);
-        let shared = Arc::new(Shared { transport, expected, work: Mutex::new(work), portions, events });
-        let mut crew = Crew::new(&shared, sources);
-        crew.start(0, slot);
-        let ended = crew.work(&mut heard, &mut count).await;
-        let origin = if resumed == 0 && crew.contributors() <= 1 { Origin::OneMirror } else { Origin::Unclear };
-        drop(crew);
-        let size = shared.work().size();
-        // Hangs up on the writer, which then ends.
-        drop(shared);
-        while let Ok(event) = heard.try_recv() {
-            count(event);
-        }
-        let finished = finish(writer, ended, size).await;
-        finished.map_err(|error| {
-            count(Event::StartOver);
-            match error {
-                Unfinished::Transport(error) => Failure::Other(error),
-                Unfinished::Blob(BlobError::Io(source)) => disk(source),
-                Unfinished::Blob(BlobError::Mismatch(mismatch)) => Failure::Wrong { mismatch, origin },
-            }
-        })
-    }
-
-    async fn copy(
-        &self,
-        at: &Location,
-        order: &Order,
-        expected: Expected,
-        progress: &(dyn Fn(i64) + Sync),
-    ) -> Result<VerifiedBlob, TransportError> {
-        self.counters.request();
-        let counted = AtomicU64::new(0);
-        let blob = file::blob(&at.url, expected, order.partial.folder(), &advance(&counted, progress)).await;
-        blob.inspect_err(|error| {
-            take_back(&counted, progress);
-            self.remember(at, error);
-        })
-    }
-
-    /// One request, repeated where that may help. One that is refused for being one too many waits for its turn again, which
-    /// is no failure: the slot that it is given then is one of fewer.
-    async fn small_blob(
-        &self,
-        mut slot: Slot,
-        at: &Location,
-        order: &Order,
-        expected: Expected,
-        progress: &(dyn Fn(i64) + Sync),
-    ) -> Result<VerifiedBlob, TransportError> {
-        loop {
-            let attempt = || async {
-                self.counters.request();
-                let counted = AtomicU64::new(0);
-                let verified = async {
-                    let body = self.open(at, None, super::Purpose::Blob).await?;
-                    let body = body.ok_or_else(|| TransportError::BlobMissing { url: public(&at.url) })?;
-                    let folder = order.partial.folder();
-                    body::verify(&self.settings, &at.url, body, expected, folder, &advance(&counted, progress)).await
-                };
-                match body::within_total(self.settings.total_timeout, &at.url, verified).await {
-                    Ok(blob) => {
-                        if let Some(bandwidth) = &self.bandwidth {
-                            // All at once is as good as piece by piece for what is so small.
-                            bandwidth.wait_for(usize::try_from(blob.verified().bytes()).unwrap_or(0)).await;
-                        }
-                        Ok(Some(blob))
-                    }
-                    Err(error) => {
-                        take_back(&counted, progress);
-                        if error.is_overload() && slot.is_one_too_many() { Ok(None) } else { Err(error) }
-                    }
-                }
-            };
-            if let Some(blob) = retry::retry(&self.settings, attempt).await? {
-                return Ok(blob);
-            }
-            drop(slot);
-            slot = self.slot(at).await;
-        }
+        let writer = tokio::task::spawn_blocking(move || writer::write(blob, waiting));
+        let (servers, bandwidth, is_divisible) = (&*self.servers, self.bandwidth.as_deref(), Notify::new());
+        let attempt = Attempt { servers, bandwidth, expected, portions, progress, is_divisible, ranges };
+        let sources: Vec<Source> = sources.iter().copied().map(Source::new).collect();
+        let ended = scheduler::run(&attempt, &sources, &self.permits, permit).await;
+        let size = attempt.ranges().size().unwrap_or_default();
+        // Hangs up on the writer, which then ends, and has the last word.
+        drop(attempt);
+        let written = writer.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic).into()));
+        let mut blob = written.map_err(&failed)?;
+        ended?;
+        // Apart from the end, so that a task that is aborted meanwhile leaves the blob to the next run.
+        blocking(|| blob.hash_what_arrived()).await.map_err(&failed)?;
+        blob.finish(size).map_err(failed)
     }
 
     fn remember(&self, source: &Location, error: &TransportError) {
         if let TransportError::Mismatch { .. } | TransportError::WrongSize { .. } = error {
-            self.wrong_sources.lock().unwrap_or_else(PoisonError::into_inner).insert(source.url.to_string());
+            self.wrong_sources.lock().unwrap_or_else(PoisonError::into_inner).insert(source.url.clone());
         }
     }
 
     fn is_known_wrong(&self, source: &Location) -> bool {
-        self.wrong_sources.lock().unwrap_or_else(PoisonError::into_inner).contains(source.url.as_str())
+        self.wrong_sources.lock().unwrap_or_else(PoisonError::into_inner).contains(&source.url)
     }
 }
 
-impl Partial {
-    /// A folder for files without a future.
-    pub(super) fn folder(&self) -> &std::path::Path {
-        match self {
-            Self::Scratch(folder) => folder,
-            Self::Kept(path) => path.parent().unwrap_or(path),
-        }
-    }
-}
-
-impl Shared {
-    fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-enum Unfinished {
-    Transport(TransportError),
-    Blob(BlobError),
-}
-
-/// Wait for the writer, which has the last word.
-async fn finish(
-    writer: JoinHandle<Result<GrowingBlob, BlobError>>,
-    ended: Result<(), Option<TransportError>>,
-    size: Option<u64>,
-) -> Result<VerifiedBlob, Unfinished> {
-    let written = writer.await.unwrap_or_else(|panic| Err(BlobError::Io(std::io::Error::other(panic))));
-    match (ended, written) {
-        (_, Err(error)) => Err(Unfinished::Blob(error)),
-        (Err(Some(error)), _) => Err(Unfinished::Transport(error)),
-        (_, Ok(blob)) => {
-            let size = size.unwrap_or_default();
-            tokio::task::block_in_place(|| blob.finish(size)).map_err(Unfinished::Blob)
-        }
-    }
-}
-
-/// Write and hash, on a thread that may block.
-fn write(mut blob: GrowingBlob, mut portions: mpsc::Receiver<Portion>) -> Result<GrowingBlob, BlobError> {
-    let mut is_behind = false;
-    loop {
-        // What waits comes first, so that no connection stands still for what can be hashed later.
-        let portion = match portions.try_recv() {
-            Ok(portion) => Some(portion),
-            Err(_) if is_behind => {
-                is_behind = blob.catch_up()?;
-                continue;
-            }
-            Err(_) => portions.blocking_recv(),
-        };
-        match portion {
-            None => return Ok(blob),
-            Some(Portion::StartOver) => blob.start_over()?,
-            Some(Portion::Bytes(offset, pieces)) => {
-                blob.take(offset, &pieces)?;
-                is_behind = true;
-            }
-        }
-    }
-}
-
-/// Tells of pieces, and counts them.
-fn advance<'a>(counted: &'a AtomicU64, progress: &'a (dyn Fn(i64) + Sync)) -> impl Fn(usize) + Sync + 'a {
-    move |bytes| {
-        counted.fetch_add(bytes as u64, Ordering::Relaxed);
-        progress(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-}
-
-/// What was told was too early.
-fn take_back(counted: &AtomicU64, progress: &(dyn Fn(i64) + Sync)) {
-    progress(-i64::try_from(counted.load(Ordering::Relaxed)).unwrap_or(0));
-}
-
-/// What slots are shared by: a server, or a bucket.
-fn host_of(at: &Location) -> String {
-    at.url[..url::Position::BeforePath].to_owned()
+/// Do something that blocks. A task that was aborted meanwhile ends here: it must not go on to set a timer in a runtime that
+/// shuts down.
+async fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    let done = tokio::task::block_in_place(work);
+    tokio::task::yield_now().await;
+    done
 }

@@ -5,7 +5,7 @@
 //! that memory does not grow with the blob.
 //!
 //! Beside a file that the next run may go on with lies a *journal*: for each stretch written, 16 bytes, its start and its end,
-//! little-endian. It is written after the bytes that it speaks of. Nothing believes it: it only saves asking for bytes
+//! little-endian. It is written after the bytes that it speaks of. It is never believed: it only saves asking for bytes
 //! again, and if the digest is wrong in the end, both files go.
 
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -13,18 +13,16 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use fs_err as fs;
 use rangemap::RangeSet;
-use tempfile::TempPath;
+use tempfile::{NamedTempFile, TempPath};
 
-use crate::fs::{Kind, kind};
 use crate::verified::{BlobError, Expected, Mismatch, Size, VerifiedBlob, Verifier};
 
 /// Where a blob grows.
 #[derive(Clone, Debug)]
 pub enum Partial {
     /// In a file of this name, which may hold what an earlier run fetched, and stays if this one is interrupted. The caller
-    /// sees to it that nobody else writes there.
+    /// sees to it that no other process writes there.
     Kept(PathBuf),
     /// In a file without a future, in this folder.
     Scratch(PathBuf),
@@ -33,16 +31,20 @@ pub enum Partial {
 /// How much of the file is read back at once.
 const PIECE: usize = 1 << 20;
 
-/// Stops a journal that somebody put there from filling the memory: a blob of 64 GiB has 4 MiB of it.
+/// What is hashed and then written in one go: more would have left the processor's own cache before it is written, which takes a
+/// third longer.
+const HOT: usize = 128 << 10;
+
+/// Stops a journal that was put there by another hand from filling the memory: a blob of 64 GiB has 4 MiB of it.
 const MAX_JOURNAL: u64 = 64 << 20;
 
-/// A blob that is growing.
+/// A blob that is growing. Dropped before it is finished, it leaves its files for the next run if there is something in them
+/// that is worth it.
 #[derive(Debug)]
 pub(super) struct GrowingBlob {
-    file: std::fs::File,
-    journal: Option<std::fs::File>,
-    place: Place,
-    position: u64,
+    file: NamedTempFile,
+    journal: Option<NamedTempFile>,
+    size: Option<u64>,
     arrived: RangeSet<u64>,
     resumed: u64,
     hashed: u64,
@@ -50,73 +52,65 @@ pub(super) struct GrowingBlob {
     expected: Expected,
 }
 
-/// The files, which are removed in the end unless there is something worth keeping.
-#[derive(Debug)]
-struct Place {
-    file: Option<TempPath>,
-    journal: Option<PathBuf>,
-    is_worth_keeping: bool,
-}
+impl Partial {
+    /// The file or folder, for messages.
+    pub(super) fn path(&self) -> &Path {
+        let (Self::Kept(path) | Self::Scratch(path)) = self;
+        path
+    }
 
-/// What is hashed and then written in one go: more would have left the processor's own cache before it is written, which takes a
-/// third longer.
-const HOT: usize = 128 << 10;
+    /// A folder for files without a future.
+    pub(super) fn folder(&self) -> &Path {
+        match self {
+            Self::Scratch(folder) => folder,
+            Self::Kept(path) => path.parent().unwrap_or(path),
+        }
+    }
+}
 
 impl GrowingBlob {
     /// Start, or go on where an earlier run stopped.
     pub(super) fn open(partial: &Partial, expected: Expected) -> io::Result<Self> {
-        match partial {
-            Partial::Scratch(folder) => {
-                let (file, path) = crate::fs::temporary_file(folder)?.into_parts();
-                let place = Place { file: Some(path), journal: None, is_worth_keeping: false };
-                Ok(Self::with(file, None, place, RangeSet::new(), expected))
-            }
+        let (file, journal, arrived) = match partial {
+            Partial::Scratch(folder) => (crate::fs::temporary_file(folder)?, None, RangeSet::new()),
             Partial::Kept(path) => {
-                let journal_path = journal_of(path);
-                let file = crate::fs::open_own_file(path)?;
-                let mut journal = crate::fs::open_own_file(&journal_path)?;
-                let length = file.metadata()?.len().min(expected.size.limit());
-                let arrived = read_journal(&mut journal, length)?.unwrap_or_default();
+                let file = own_file(path)?;
+                let mut journal = own_file(&journal_of(path))?;
+                let length = file.as_file().metadata()?.len().min(expected.size.limit());
+                let arrived = read_journal(journal.as_file(), length)?.unwrap_or_default();
                 if arrived.is_empty() {
-                    // Whatever lies there is nothing to go on with.
-                    file.set_len(0)?;
+                    // What lies there is nothing to go on with.
+                    file.as_file().set_len(0)?;
                 }
                 // What a torn write left behind would shift all that follows.
-                journal.set_len(0)?;
-                journal.rewind()?;
-                arrived.iter().try_for_each(|range| journal.write_all(&entry(range)))?;
-                let place = Place {
-                    file: Some(TempPath::try_from_path(path)?),
-                    journal: Some(journal_path),
-                    is_worth_keeping: true,
-                };
-                Ok(Self::with(file, Some(journal), place, arrived, expected))
+                clear(journal.as_file_mut())?;
+                arrived.iter().try_for_each(|range| journal.as_file_mut().write_all(&entry(range)))?;
+                (file, Some(journal), arrived)
             }
-        }
-    }
-
-    fn with(
-        file: std::fs::File,
-        journal: Option<std::fs::File>,
-        place: Place,
-        arrived: RangeSet<u64>,
-        expected: Expected,
-    ) -> Self {
+        };
         let resumed = arrived.iter().map(|range| range.end - range.start).sum();
         let verifier = Verifier::new(expected);
-        Self { file, journal, place, position: 0, arrived, resumed, hashed: 0, verifier, expected }
+        let mut blob = Self { file, journal, size: None, arrived, resumed, hashed: 0, verifier, expected };
+        blob.keep_if_worth_it();
+        blob.size = match expected.size {
+            Size::Exactly(size) => Some(size),
+            Size::AtMost(_) => blob.whole(),
+        };
+        Ok(blob)
     }
 
-    /// Its size, where nobody stated it and all of it is here already: a run ended just before it could give the blob its name.
+    /// Its size, where none was stated and all of it is here already: a run ended just before it could give the blob its name.
     /// To ask a server for what comes after the last byte would be no answer.
-    pub(super) fn whole(&mut self) -> Option<u64> {
-        if self.resumed == 0 || matches!(self.expected.size, Size::Exactly(_)) {
-            return None;
-        }
+    fn whole(&mut self) -> Option<u64> {
         // What can't be read is found out again, and told, on the way.
-        while self.catch_up().unwrap_or(false) {}
+        self.hash_what_arrived().ok()?;
         let end = self.arrived.iter().map(|range| range.end).max();
         end.filter(|end| *end == self.hashed && self.verifier.is_satisfied())
+    }
+
+    /// Its size, where that is known already.
+    pub(super) fn size(&self) -> Option<u64> {
+        self.size
     }
 
     /// What has arrived.
@@ -132,6 +126,7 @@ impl GrowingBlob {
     /// Take bytes that belong at `offset`.
     pub(super) fn take(&mut self, offset: u64, pieces: &[Bytes]) -> Result<(), BlobError> {
         let mut at = offset;
+        self.seek(at)?;
         for piece in pieces.iter().flat_map(|piece| piece.chunks(HOT)) {
             let end = at.saturating_add(piece.len() as u64);
             let limit = self.expected.size.limit();
@@ -143,16 +138,15 @@ impl GrowingBlob {
                 self.verifier.update(piece)?;
                 self.hashed = end;
             }
-            self.seek(at)?;
-            self.file.write_all(piece).map_err(|error| self.named(&error))?;
-            self.position = end;
+            self.file.as_file_mut().write_all(piece).map_err(|error| self.named(&error))?;
             at = end;
         }
         if at > offset {
             self.arrived.insert(offset..at);
             if let Some(journal) = &mut self.journal {
-                journal.write_all(&entry(&(offset..at)))?;
+                journal.as_file_mut().write_all(&entry(&(offset..at)))?;
             }
+            self.keep_if_worth_it();
         }
         Ok(())
     }
@@ -163,60 +157,67 @@ impl GrowingBlob {
         let length = usize::try_from(ready.end - self.hashed).unwrap_or(PIECE).min(PIECE);
         let mut bytes = vec![0; length];
         self.seek(self.hashed)?;
-        self.file.read_exact(&mut bytes)?;
+        self.file.as_file_mut().read_exact(&mut bytes)?;
         self.verifier.update(&bytes)?;
         self.hashed += length as u64;
-        self.position = self.hashed;
         Ok(self.arrived.contains(&self.hashed))
+    }
+
+    pub(super) fn hash_what_arrived(&mut self) -> Result<(), BlobError> {
+        while self.catch_up()? {}
+        Ok(())
     }
 
     /// Forget everything: a server sends the file from its beginning.
     pub(super) fn start_over(&mut self) -> io::Result<()> {
         (self.arrived, self.resumed, self.hashed) = (RangeSet::new(), 0, 0);
         self.verifier = Verifier::new(self.expected);
+        self.keep_if_worth_it();
         if let Some(journal) = &mut self.journal {
-            journal.set_len(0)?;
-            journal.rewind()?;
+            clear(journal.as_file_mut())?;
         }
-        self.file.set_len(0)
+        self.file.as_file().set_len(0)
     }
 
     /// Decide, now that everything arrived that will. Where the bytes are wrong, nothing is left of them.
     pub(super) fn finish(mut self, size: u64) -> Result<VerifiedBlob, BlobError> {
-        while self.catch_up()? {}
+        self.hash_what_arrived()?;
         if self.hashed < size {
             return Err(Mismatch::TooShort { expected: size, found: self.hashed }.into());
         }
-        self.place.is_worth_keeping = false;
-        let Some(file) = self.place.file.take() else {
-            return Err(io::Error::other("the file is gone").into());
-        };
-        Ok(self.verifier.seal(file)?)
+        self.arrived.clear();
+        self.keep_if_worth_it();
+        Ok(self.verifier.seal(self.file.into_temp_path())?)
     }
 
     fn seek(&mut self, to: u64) -> io::Result<()> {
-        if self.position != to {
-            self.position = self.file.seek(SeekFrom::Start(to))?;
-        }
-        Ok(())
+        self.file.as_file_mut().seek(SeekFrom::Start(to)).map(|_| ())
     }
 
     fn named(&self, error: &io::Error) -> io::Error {
-        let path = self.place.file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-        io::Error::new(error.kind(), format!("{path}: {error}"))
+        io::Error::new(error.kind(), format!("{}: {error}", self.file.path().display()))
+    }
+
+    /// Have files that hold something stay when they are dropped, and others go.
+    fn keep_if_worth_it(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            let is_worth_it = !self.arrived.is_empty();
+            journal.disable_cleanup(is_worth_it);
+            self.file.disable_cleanup(is_worth_it);
+        }
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let holds_something = || self.journal.as_ref().is_some_and(|path| matches!(kind(path), Ok(Kind::File(1..))));
-        if self.is_worth_keeping && holds_something() {
-            // Without this, dropping the path would remove the file.
-            let _ = self.file.take().map(TempPath::keep);
-        } else if let Some(journal) = &self.journal {
-            let _ = fs::remove_file(journal);
-        }
-    }
+/// A file of the cache, which stays when it is dropped until [`GrowingBlob::keep_if_worth_it`] says otherwise.
+fn own_file(path: &Path) -> io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::from_parts(crate::fs::open_own_file(path)?, TempPath::try_from_path(path)?);
+    file.disable_cleanup(true);
+    Ok(file)
+}
+
+fn clear(file: &mut std::fs::File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()
 }
 
 /// Where the journal of a partial file lies.
@@ -232,7 +233,7 @@ fn entry(range: &Range<u64>) -> [u8; 16] {
 }
 
 /// What an earlier run says it wrote to a file of this length; nothing where that can't be right.
-fn read_journal(journal: &mut std::fs::File, length: u64) -> io::Result<Option<RangeSet<u64>>> {
+fn read_journal(journal: &std::fs::File, length: u64) -> io::Result<Option<RangeSet<u64>>> {
     let mut bytes = Vec::new();
     journal.take(MAX_JOURNAL).read_to_end(&mut bytes)?;
     let mut arrived = RangeSet::new();
@@ -253,6 +254,7 @@ fn read_journal(journal: &mut std::fs::File, length: u64) -> io::Result<Option<R
 mod tests {
     use super::*;
     use crate::types::Sha256Digest;
+    use fs_err as fs;
     use sha2::{Digest as _, Sha256};
 
     const BLOB: &[u8] = b"0123456789abcdef";
@@ -322,15 +324,15 @@ mod tests {
         let fixture = fixture();
         let expected = Expected { size: Size::AtMost(1000), ..expected() };
         let mut blob = GrowingBlob::open(&fixture.partial, expected).unwrap();
-        assert_eq!(blob.whole(), None);
+        assert_eq!(blob.size(), None);
         take(&mut blob, 0..12);
         drop(blob);
         let mut blob = GrowingBlob::open(&fixture.partial, expected).unwrap();
-        assert_eq!(blob.whole(), None);
+        assert_eq!(blob.size(), None);
         take(&mut blob, 12..16);
         drop(blob);
-        let mut blob = GrowingBlob::open(&fixture.partial, expected).unwrap();
-        assert_eq!(blob.whole(), Some(16));
+        let blob = GrowingBlob::open(&fixture.partial, expected).unwrap();
+        assert_eq!(blob.size(), Some(16));
         assert_eq!(fs::read(blob.finish(16).unwrap().into_file()).unwrap(), BLOB);
     }
 

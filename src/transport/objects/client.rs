@@ -4,9 +4,9 @@
 //! Everything goes through here, requests for credentials included. So this is also where it is decided that nothing leaves
 //! this machine without TLS, save for the metadata services of the clouds, which only exist without it.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
@@ -16,10 +16,10 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
 use url::{Host, Origin, Url};
 
+use super::error::{Asking, WithoutTls};
 use super::refusal::Refusal;
-use crate::transport::error::TransportError;
-use crate::transport::http::retry_after;
 use crate::transport::limits::NetworkSettings;
+use crate::transport::retry::retry_after;
 use crate::types::{PlainHttp, Variables, is_loopback};
 
 /// Where a stand-in for a metadata service may be named, such as the agent of a pod.
@@ -32,31 +32,19 @@ pub(super) const METADATA_PATIENCE: Duration = Duration::from_secs(1);
 /// The most bytes of an error message that are read: stops a server that answers an error without end.
 const MAX_REFUSAL_BYTES: usize = 64 << 10;
 
-/// Makes one [`Client`] for stores and one for metadata services, when first needed.
-#[derive(Debug, Default)]
-pub(super) struct Clients {
-    outward: OnceLock<Client>,
-    metadata: OnceLock<Client>,
-}
-
-/// The connection of one store.
+/// What all stores are asked through.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     outward: Client,
     metadata: Client,
     /// What variables name as a metadata service on this machine. No proxy may see what it is asked and what it tells.
     local_metadata: Vec<Origin>,
+    idle_timeout: Duration,
     plain_http: PlainHttp,
-    settings: NetworkSettings,
 }
 
-impl Clients {
-    pub(super) fn connection(
-        &self,
-        settings: &NetworkSettings,
-        plain_http: PlainHttp,
-        variables: &Variables,
-    ) -> Result<Connection, TransportError> {
+impl Connection {
+    pub fn new(settings: &NetworkSettings, variables: &Variables) -> Result<Self, reqwest::Error> {
         // An error only says that another thread installed it first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         // HTTP/2 would put all downloads on one connection.
@@ -66,21 +54,18 @@ impl Clients {
                 .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
                 .redirect(Policy::none())
         };
-        let make = |slot: &OnceLock<Client>, builder: reqwest::ClientBuilder| -> Result<Client, TransportError> {
-            if let Some(client) = slot.get() {
-                return Ok(client.clone());
-            }
-            let client = builder.build().map_err(|source| TransportError::Setup { source })?;
-            Ok(slot.get_or_init(|| client).clone())
-        };
-        Ok(Connection {
-            outward: make(&self.outward, builder().connect_timeout(settings.connect_timeout))?,
-            // A proxy would ask the metadata service of its own machine, whose rights are not ours.
-            metadata: make(&self.metadata, builder().no_proxy().connect_timeout(METADATA_PATIENCE))?,
+        Ok(Self {
+            outward: builder().connect_timeout(settings.connect_timeout).build()?,
+            // A proxy would ask the metadata service of its own machine, whose rights are not this machine's.
+            metadata: builder().no_proxy().connect_timeout(METADATA_PATIENCE).build()?,
             local_metadata: LOCAL_METADATA.into_iter().filter_map(|name| local_origin(variables.get(name)?)).collect(),
-            plain_http,
-            settings: settings.clone(),
+            idle_timeout: settings.idle_timeout,
+            plain_http: PlainHttp::LoopbackOnly,
         })
+    }
+
+    pub fn allowing(&self, plain_http: PlainHttp) -> Self {
+        Self { plain_http, ..self.clone() }
     }
 }
 
@@ -90,47 +75,24 @@ impl HttpConnector for Connection {
     }
 }
 
-/// What a request without TLS is refused with.
-#[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not protected by TLS")]
-pub(super) struct WithoutTls(pub String);
-
-/// A request that came to nothing, and which server it was for: variables and profiles may have named it.
-#[derive(Debug, thiserror::Error)]
-#[error("asking `{origin}`")]
-pub(super) struct Asking {
-    pub origin: String,
-    source: HttpError,
-}
-
-/// A server that did not answer.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer within {} s", .0.as_secs_f64())]
-pub(super) struct NoAnswer(Duration);
-
 #[async_trait::async_trait]
 impl HttpService for Connection {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let url = request.uri().to_string().parse::<Url>();
         let url = url.map_err(|error| HttpError::new(HttpErrorKind::Unknown, error))?;
+        let origin = url.origin().ascii_serialization();
         let is_metadata = is_metadata_service(&url) || self.local_metadata.contains(&url.origin());
-        let is_plain = url.scheme() != "https" && !is_metadata && !is_loopback(&url);
-        if is_plain && self.plain_http == PlainHttp::LoopbackOnly {
-            let origin = url.origin().ascii_serialization();
+        if !is_metadata && !self.plain_http.allows(&url) {
             return Err(HttpError::new(HttpErrorKind::Unknown, WithoutTls(origin)));
         }
-        // A body takes as long as the line does; an answer without one begins soon or never.
-        let sends = !matches!(*request.method(), http::Method::GET | http::Method::HEAD);
-        let patience = if sends { self.settings.total_timeout } else { self.settings.idle_timeout };
         let method = request.method().clone();
         let client = if is_metadata { &self.metadata } else { &self.outward };
-        let response = tokio::time::timeout(patience, HttpService::call(client, request)).await;
-        let response = response.unwrap_or_else(|_| Err(HttpError::new(HttpErrorKind::Timeout, NoAnswer(patience))));
-        let response = response.map_err(|source| {
-            HttpError::new(source.kind(), Asking { origin: url.origin().ascii_serialization(), source })
-        })?;
+        let response = match HttpService::call(client, request).await {
+            Ok(response) => response,
+            Err(source) => return Err(HttpError::new(source.kind(), Asking { origin, source })),
+        };
         // Without its query: that of some requests is a credential.
-        tracing::debug!("{} {method} {}{}", response.status(), url.origin().ascii_serialization(), url.path());
+        tracing::debug!("{} {method} {origin}{}", response.status(), url.path());
         if response.status().is_success() {
             return Ok(response);
         }
@@ -139,21 +101,19 @@ impl HttpService for Connection {
 }
 
 impl Connection {
-    /// What the server says, as far as it says something. A body that breaks or stalls says no more.
+    /// The refusal in an answer. A body that breaks or stalls counts as far as it came.
     async fn refusal(&self, response: HttpResponse) -> Refusal {
         let (parts, body) = response.into_parts();
         let mut text = Vec::new();
         let mut pieces = body.bytes_stream();
         let read = async {
-            use futures::StreamExt as _;
-            while let Some(Ok(piece)) = pieces.next().await {
-                text.extend_from_slice(&piece[..piece.len().min(MAX_REFUSAL_BYTES - text.len())]);
-                if text.len() == MAX_REFUSAL_BYTES {
-                    break;
-                }
+            while text.len() < MAX_REFUSAL_BYTES
+                && let Some(Ok(piece)) = pieces.next().await
+            {
+                text.extend_from_slice(&piece);
             }
         };
-        let _ = tokio::time::timeout(self.settings.idle_timeout, read).await;
+        let _ = tokio::time::timeout(self.idle_timeout, read).await;
         let pause = parts.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
         Refusal::new(parts.status, &parts.headers, &text, pause)
     }

@@ -5,11 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use miette::Diagnostic;
+use object_store::client::HttpError;
 use thiserror::Error;
 
-use super::client::{Asking, WithoutTls};
 use super::refusal::Refusal;
-use crate::transport::error::is_certificate_trouble;
+use crate::transport::certificate::is_certificate_trouble;
+use crate::types::PublicUrl;
 
 /// A failed request to an object store, or none at all for want of a setting.
 #[derive(Debug, Error, Diagnostic)]
@@ -18,11 +19,11 @@ pub enum ObjectError {
     #[error("there is no bucket `{bucket}` at `{url}`")]
     #[diagnostic(help(
         "check its name, the account, and the endpoint (`AWS_ENDPOINT_URL`, `endpoint-url`); a bucket that is not public looks \
-         the same to somebody unknown. A missing bucket is not taken for a mirror without binaries"
+         the same without credentials. A missing bucket is not taken for a mirror without binaries"
     ))]
     NoBucket {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// The bucket.
         bucket: String,
     },
@@ -31,7 +32,7 @@ pub enum ObjectError {
     #[diagnostic(help("{}", refusal.hint()))]
     Refused {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// What the store said.
         refusal: Refusal,
     },
@@ -40,7 +41,7 @@ pub enum ObjectError {
     #[diagnostic(help("{}", refusal.hint()))]
     NoCredentials {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// What the service said.
         refusal: Refusal,
     },
@@ -53,7 +54,7 @@ pub enum ObjectError {
     ))]
     Unreachable {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// Why.
         #[source]
         source: Cause,
@@ -66,7 +67,7 @@ pub enum ObjectError {
     ))]
     Insecure {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// The endpoint.
         endpoint: String,
     },
@@ -75,7 +76,7 @@ pub enum ObjectError {
     #[diagnostic(help("{hint}"))]
     Settings {
         /// What was asked for.
-        url: String,
+        url: PublicUrl,
         /// What is wrong.
         reason: String,
         /// The next step.
@@ -84,69 +85,59 @@ pub enum ObjectError {
 }
 
 impl ObjectError {
-    /// Whether trying again may help.
-    pub fn is_transient(&self) -> bool {
+    fn refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Refused { refusal, .. } | Self::NoCredentials { refusal, .. } => refusal.is_transient(),
-            Self::Unreachable { source, .. } => source.is_transient(),
-            _ => false,
-        }
-    }
-
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused { refusal, .. } | Self::NoCredentials { refusal, .. } => refusal.retry_after,
+            Self::Refused { refusal, .. } | Self::NoCredentials { refusal, .. } => Some(refusal),
             _ => None,
         }
     }
 
-    /// From what `object_store` says, which wraps ours and repeats it.
-    pub(super) fn from_store(url: String, error: object_store::Error, about: About) -> Self {
-        if let Some(refusal) = find::<Refusal>(&error) {
-            let refusal = refusal.clone();
-            return match about {
-                About::Store => Self::Refused { url, refusal },
-                About::Credentials => Self::NoCredentials { url, refusal },
-            };
+    /// Whether trying again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            // Without an error of the client it is one of form: an answer that makes no sense, a token file that is not there.
+            Self::Unreachable { source, .. } => source.client().is_some_and(|error| !is_certificate_trouble(error)),
+            _ => self.refusal().is_some_and(Refusal::is_transient),
         }
-        if let Some(WithoutTls(endpoint)) = find(&error) {
-            return Self::Insecure { url, endpoint: endpoint.clone() };
-        }
-        Self::Unreachable { url, source: Cause(error) }
+    }
+
+    /// Whether the library can't use what the server answered.
+    pub(super) fn is_nonsense(&self) -> bool {
+        matches!(self, Self::Unreachable { source, .. } if source.client().is_none())
+    }
+
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.refusal()?.retry_after
     }
 }
 
-/// What a request was about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    /// An object.
-    Store,
-    /// The credentials to ask for one.
-    Credentials,
+/// What a request without TLS is refused with.
+#[derive(Debug, Error)]
+#[error("`{0}` is not protected by TLS")]
+pub(super) struct WithoutTls(pub String);
+
+/// A request that came to nothing, and which server it was for: variables and profiles may have named it.
+#[derive(Debug, Error)]
+#[error("asking `{origin}`")]
+pub(super) struct Asking {
+    pub origin: String,
+    pub source: HttpError,
 }
 
 /// An error of `object_store` without the layers that repeat what is below them: what the HTTP client said.
 #[derive(Debug)]
-pub struct Cause(object_store::Error);
+pub struct Cause(pub(super) object_store::Error);
 
 impl Cause {
     fn client(&self) -> Option<&reqwest::Error> {
         find(&self.0)
     }
-
-    fn is_transient(&self) -> bool {
-        // Without an error of the client it is one of form: an answer that makes no sense, a token file that is not there.
-        self.client()
-            .map_or_else(|| find::<super::client::NoAnswer>(&self.0).is_some(), |error| !is_certificate_trouble(error))
-    }
 }
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let error: &dyn Error = match self.client() {
-            Some(error) => error,
-            None => innermost(&self.0),
-        };
+        let innermost = || causes(&self.0).last().unwrap_or(&self.0);
+        let error = self.client().map_or_else(innermost, |error| error as &dyn Error);
         match find::<Asking>(&self.0) {
             Some(Asking { origin, .. }) => write!(f, "`{origin}`: {error}"),
             None => fmt::Display::fmt(error, f),
@@ -162,19 +153,9 @@ impl Error for Cause {
 
 /// The first error of this type among the causes.
 pub(super) fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        cause = error.source();
-    }
-    None
+    causes(error).find_map(<dyn Error>::downcast_ref)
 }
 
-fn innermost<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ini::{Ini, ParseOption};
 
+use super::settings::Problem;
 use crate::types::{AccessPair, Secret, Variables};
 
 /// What a profile says.
@@ -27,55 +28,22 @@ pub(super) enum ProfileCredentials {
     WebIdentity { role: String, token_file: String, session: Option<String> },
 }
 
-/// What is wrong with a profile, and the next step.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct ProfileProblem {
-    pub reason: String,
-    pub hint: String,
-}
-
-/// Where the two files are.
-#[derive(Debug)]
-struct Files {
-    credentials: Option<PathBuf>,
-    config: Option<PathBuf>,
-}
-
-impl Files {
-    fn of(variables: &Variables) -> Self {
-        let home = variables.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-        let place = |variable: &str, file: &str| {
-            let named = variables.get(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
-            named.or_else(|| Some(home.as_ref()?.join(".aws").join(file)))
-        };
-        Self {
-            credentials: place("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
-            config: place("AWS_CONFIG_FILE", "config"),
-        }
-    }
-}
-
-/// The profile that was asked for by name, or the default one where there is any. `Ok(None)`: nobody asked, and there is none.
-pub(super) fn read(asked: Option<&str>, variables: &Variables) -> Result<Option<Profile>, ProfileProblem> {
-    let files = Files::of(variables);
+/// The profile that was asked for by name, or the default one where there is any. `Ok(None)`: none was asked for, and there is none.
+pub(super) fn read(asked: Option<&str>, variables: &Variables) -> Result<Option<Profile>, Problem> {
     let asked = asked.or_else(|| variables.get("AWS_PROFILE").filter(|name| !name.is_empty()));
     let name = asked.unwrap_or("default");
-    let credentials = load(files.credentials.as_deref())?;
-    let config = load(files.config.as_deref())?;
+    let credentials = path(variables, "AWS_SHARED_CREDENTIALS_FILE", "credentials");
+    let config = path(variables, "AWS_CONFIG_FILE", "config");
     let in_config = if name == "default" { "default".to_owned() } else { format!("profile {name}") };
-    let sections = [credentials.section(Some(name)), config.section(Some(in_config.as_str()))];
+    let files = (load(credentials.as_deref())?, load(config.as_deref())?);
+    let sections = [files.0.section(Some(name)), files.1.section(Some(in_config.as_str()))];
     if sections.iter().all(Option::is_none) {
-        return match asked {
-            None => Ok(None),
-            Some(name) => Err(ProfileProblem {
-                reason: format!("there is no AWS profile `{name}`"),
-                hint: format!(
-                    "looked for `[{name}]` in `{}` and for `[{in_config}]` in `{}`",
-                    shown(files.credentials.as_deref()),
-                    shown(files.config.as_deref())
-                ),
-            }),
-        };
+        let Some(name) = asked else { return Ok(None) };
+        let shown = |path: Option<PathBuf>| path.map_or_else(|| "~/.aws".to_owned(), |path| path.display().to_string());
+        return Err(Problem::new(
+            format!("there is no AWS profile `{name}`"),
+            format!("looked for `[{name}]` in `{}` and for `[{in_config}]` in `{}`", shown(credentials), shown(config)),
+        ));
     }
     let value = |key: &str| {
         sections.iter().flatten().find_map(|section| section.get(key)).map(str::trim).filter(|text| !text.is_empty())
@@ -86,48 +54,48 @@ pub(super) fn read(asked: Option<&str>, variables: &Variables) -> Result<Option<
             pair: AccessPair { id: id.to_owned(), secret: Secret::new(secret) },
             token: value("aws_session_token").map(Secret::new),
         }),
-        (Some(_), None) | (None, Some(_)) => {
-            return Err(ProfileProblem {
-                reason: format!("the AWS profile `{name}` has one half of an access key"),
-                hint: "it takes `aws_access_key_id` and `aws_secret_access_key`".to_owned(),
-            });
+        (None, None) => owned("role_arn").zip(owned("web_identity_token_file")).map(|(role, token_file)| {
+            ProfileCredentials::WebIdentity { role, token_file, session: owned("role_session_name") }
+        }),
+        _ => {
+            return Err(Problem::new(
+                format!("the AWS profile `{name}` has one half of an access key"),
+                "it takes `aws_access_key_id` and `aws_secret_access_key`",
+            ));
         }
-        (None, None) => match (value("role_arn"), value("web_identity_token_file")) {
-            (Some(role), Some(token_file)) => Some(ProfileCredentials::WebIdentity {
-                role: role.to_owned(),
-                token_file: token_file.to_owned(),
-                session: owned("role_session_name"),
-            }),
-            _ => None,
-        },
     };
     let needs_more =
         ["sso_session", "sso_start_url", "credential_process", "source_profile", "credential_source", "login_session"];
     if credentials.is_none()
         && let Some(key) = needs_more.into_iter().find(|key| value(key).is_some())
     {
-        return Err(ProfileProblem {
-            reason: format!("the AWS profile `{name}` signs in by `{key}`, which larder can't do"),
-            hint: format!(
+        return Err(Problem::new(
+            format!("the AWS profile `{name}` signs in by `{key}`, which larder can't do"),
+            format!(
                 "let the AWS tools sign in and hand over what they got: `eval \"$(aws configure export-credentials --profile \
                  {name} --format env)\"`"
             ),
-        });
+        ));
     }
     Ok(Some(Profile { credentials, region: owned("region"), endpoint: owned("endpoint_url") }))
 }
 
-fn load(path: Option<&Path>) -> Result<Ini, ProfileProblem> {
+/// A file that a variable names, or the one in the home folder.
+fn path(variables: &Variables, variable: &str, name: &str) -> Option<PathBuf> {
+    let set = |name: &str| variables.get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    set(variable).or_else(|| Some(set("HOME")?.join(".aws").join(name)))
+}
+
+fn load(path: Option<&Path>) -> Result<Ini, Problem> {
     let Some(path) = path else { return Ok(Ini::new()) };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Ini::new()),
         Err(error) => {
-            return Err(ProfileProblem {
-                reason: format!("can't read `{}`: {error}", path.display()),
-                hint: "may this user read it? `AWS_SHARED_CREDENTIALS_FILE` and `AWS_CONFIG_FILE` name other files"
-                    .to_owned(),
-            });
+            return Err(Problem::new(
+                format!("can't read `{}`: {error}", path.display()),
+                "may this user read it? `AWS_SHARED_CREDENTIALS_FILE` and `AWS_CONFIG_FILE` name other files",
+            ));
         }
     };
     // A secret may hold any character: neither quotes nor backslashes mean anything in these files.
@@ -138,15 +106,13 @@ fn load(path: Option<&Path>) -> Result<Ini, ProfileProblem> {
         enabled_preserve_key_leading_whitespace: true,
         ..ParseOption::default()
     };
-    Ini::load_from_str_opt(&text, plain).map_err(|error| ProfileProblem {
-        // What the parser says may quote the line, and the line may be a secret.
-        reason: format!("`{}` is not an INI file: line {} makes no sense", path.display(), error.line),
-        hint: "the file has `[sections]` with lines `key = value`".to_owned(),
+    Ini::load_from_str_opt(&text, plain).map_err(|error| {
+        Problem::new(
+            // What the parser says may quote the line, and the line may be a secret.
+            format!("`{}` is not an INI file: line {} makes no sense", path.display(), error.line),
+            "the file has `[sections]` with lines `key = value`",
+        )
     })
-}
-
-fn shown(path: Option<&Path>) -> String {
-    path.map_or_else(|| "~/.aws".to_owned(), |path| path.display().to_string())
 }
 
 #[cfg(test)]
@@ -206,7 +172,7 @@ mod tests {
         assert!(problem("half").reason.contains("one half"));
         assert!(problem("none").reason.contains("no AWS profile `none`"));
         std::fs::write(home.path().join(".aws/credentials"), "[x]\nhunter2\n").unwrap();
-        let ProfileProblem { reason, hint } = problem("x");
+        let Problem { reason, hint } = problem("x");
         assert!(reason.contains("makes no sense") && !format!("{reason}{hint}").contains("hunter2"), "{reason}");
     }
 

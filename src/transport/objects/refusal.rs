@@ -25,10 +25,10 @@ pub struct Refusal {
     pub is_web_page: bool,
 }
 
-/// What a refusal means for the one who asked for an object.
+/// What a refusal means for a request for an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// There is no such object, or the reader may not know.
+    /// There is no such object, or these credentials may not learn whether there is.
     Missing,
     /// There is no such bucket.
     NoBucket,
@@ -46,13 +46,7 @@ struct Xml {
     #[serde(rename = "Code")]
     code: Option<String>,
     #[serde(rename = "Error")]
-    error: Option<Inner>,
-}
-
-#[derive(Deserialize)]
-struct Inner {
-    #[serde(rename = "Code")]
-    code: Option<String>,
+    error: Option<Box<Self>>,
 }
 
 impl Refusal {
@@ -76,7 +70,7 @@ impl Refusal {
             (_, Some("NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted" | "ContainerDisabled")) => {
                 Meaning::NoBucket
             }
-            // Azure's answer to somebody unknown who asks for a container that is not public.
+            // Azure's answer to a request without a signature for a container that is not public.
             (404, Some("ResourceNotFound")) => Meaning::NoBucket,
             (404 | 410, _) if !self.is_web_page => Meaning::Missing,
             // Stores answer so for a missing key where the reader may not list the bucket.
@@ -109,7 +103,7 @@ impl Refusal {
             )
     }
 
-    /// What the person who reads the log can do.
+    /// What can be done about it.
     pub(super) fn hint(&self) -> &'static str {
         match (self.code.as_deref().unwrap_or_default(), self.status.as_u16()) {
             ("InvalidAccessKeyId" | "NotSignedUp" | "InvalidClientId", _) => {
@@ -175,7 +169,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Printed, and written by somebody else: nothing that could be more than a word.
+/// A word and nothing else: the server chooses the text, and it is printed.
 fn is_word(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }

@@ -1,187 +1,113 @@
-//! Stores that speak S3: where they are, and who we are there.
+//! Stores that speak S3: where they are, and with which credentials they are asked.
 
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey as Key};
 use url::Url;
 
-use super::client::Connection;
-use super::profile::{self, Profile, ProfileCredentials, ProfileProblem};
-use super::{Place, no_retries};
+use super::profile::{self, Profile, ProfileCredentials};
+use super::settings::{Identity, Problem, Settings, Target, is_true};
 use crate::types::{AccessPair, Secret};
 
-/// Who we are, as far as that is known without asking anybody.
-#[derive(Clone, Debug)]
-enum Identity {
-    Key {
-        pair: AccessPair,
-        token: Option<Secret>,
-    },
-    /// Taken on with a web identity: a token in a file.
-    Role {
-        role: String,
-        token_file: String,
-        session: Option<String>,
-    },
-    /// A container's own, as ECS and EKS give it.
-    Container,
-    /// Whoever the metadata service of this machine says, if there is one.
-    Instance,
-    Nobody,
+/// In the order in which Amazon's own tools look, with what the mirror's entry says before all else. `region` is where the
+/// store said that the bucket is.
+pub(super) fn settings(target: &Target<'_>, region: Option<&str>) -> Result<Settings<AmazonS3Builder>, Problem> {
+    let access = target.access;
+    let variable = |name| target.variable(name);
+    let has_key = variable("AWS_ACCESS_KEY_ID").is_some();
+    if has_key != variable("AWS_SECRET_ACCESS_KEY").is_some() {
+        return Err(Problem::new(
+            "one half of an access key is set",
+            "set both `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; a protected CI variable is not set on a branch that is \
+             not protected",
+        ));
+    }
+    let is_anonymous = target.is_anonymous("AWS") && access.pair.is_none();
+    // A profile counts where it was asked for, or where the variables name no credentials.
+    let asked = access.profile.as_deref();
+    let profile = if access.pair.is_some() || is_anonymous {
+        Profile::default()
+    } else {
+        match profile::read(asked, target.variables) {
+            Err(_) if asked.is_none() && has_key => Profile::default(),
+            profile => profile?.unwrap_or_default(),
+        }
+    };
+    let credentials = match &access.pair {
+        Some(pair) => Some(ProfileCredentials::Key { pair: pair.clone(), token: None }),
+        None if is_anonymous => None,
+        None if asked.is_some() => profile.credentials.or_else(|| in_variables(target)),
+        None => in_variables(target).or(profile.credentials),
+    };
+    let endpoint =
+        target.endpoint(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL"]).or(profile.endpoint);
+    // A container's own role, as ECS and EKS give it.
+    let has_container = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").is_some()
+        || (variable("AWS_CONTAINER_CREDENTIALS_FULL_URI").is_some()
+            && variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").is_some());
+    let is_instance_ruled_out = variable("AWS_EC2_METADATA_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"))
+        // The rights of an instance of Amazon's mean nothing to a store that is not Amazon's.
+        || !endpoint.as_deref().is_none_or(is_amazon);
+    let identity = match (&credentials, is_anonymous) {
+        (Some(_), _) => Identity::Named,
+        (None, true) => Identity::Anonymous,
+        (None, false) if has_container => Identity::Named,
+        (None, false) if is_instance_ruled_out => Identity::Anonymous,
+        (None, false) => Identity::Instance,
+    };
+
+    // Other S3 servers mostly have one host name and no wildcard certificate; Amazon wants the bucket in the host name, where
+    // it can be a part of one.
+    let virtual_hosted = variable("AWS_VIRTUAL_HOSTED_STYLE_REQUEST")
+        .map_or(endpoint.is_none() && !target.bucket.contains(['.', '_']), is_true);
+    let address = endpoint.clone().map(|endpoint| match below(&endpoint, target.bucket) {
+        Some(with_bucket) if virtual_hosted => with_bucket,
+        _ => endpoint,
+    });
+    let region = region.or_else(|| target.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])).map(str::to_owned);
+    // The library takes a key before a role, a role before a container's, and that before an instance's.
+    let named = |name| variable(name).map(str::to_owned);
+    let mut values = vec![
+        (Key::Endpoint, address),
+        (Key::Region, region.or(profile.region)),
+        (Key::StsEndpoint, named("AWS_ENDPOINT_URL_STS")),
+        (Key::ContainerCredentialsRelativeUri, named("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")),
+        (Key::ContainerCredentialsFullUri, named("AWS_CONTAINER_CREDENTIALS_FULL_URI")),
+        (Key::ContainerAuthorizationTokenFile, named("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")),
+        (
+            Key::MetadataEndpoint,
+            variable("AWS_EC2_METADATA_SERVICE_ENDPOINT").map(|text| text.trim_end_matches('/').to_owned()),
+        ),
+    ];
+    match credentials {
+        Some(ProfileCredentials::Key { pair, token }) => values.extend([
+            (Key::AccessKeyId, Some(pair.id)),
+            (Key::SecretAccessKey, Some(pair.secret.expose().to_owned())),
+            (Key::Token, token.map(|token| token.expose().to_owned())),
+        ]),
+        Some(ProfileCredentials::WebIdentity { role, token_file, session }) => values.extend([
+            (Key::RoleArn, Some(role)),
+            (Key::WebIdentityTokenFile, Some(token_file)),
+            (Key::RoleSessionName, Some(session.unwrap_or_else(|| "larder".to_owned()))),
+        ]),
+        None => {}
+    }
+    let builder =
+        AmazonS3Builder::new().with_bucket_name(target.bucket).with_virtual_hosted_style_request(virtual_hosted);
+    let values = values.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    let builder = values.fold(builder, |builder, (key, value)| builder.with_config(key, value));
+    Ok(Settings { builder, endpoint, identity })
 }
 
-/// Everything that is to be known of a store before the first request.
-#[derive(Debug)]
-pub(super) struct Settings<'a> {
-    place: &'a Place<'a>,
-    identity: Identity,
-    endpoint: Option<String>,
-    region: Option<String>,
-}
-
-impl<'a> Settings<'a> {
-    /// In the order in which Amazon's own tools look, with what the mirror's entry says before all else. `region` is where the
-    /// store said that the bucket is.
-    pub fn find(place: &'a Place<'a>, region: Option<String>) -> Result<Self, ProfileProblem> {
-        let access = place.access;
-        let variable = |name: &str| place.variable(name);
-        let key = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"));
-        if let (Some(_), None) | (None, Some(_)) = key {
-            return Err(ProfileProblem {
-                reason: "one half of an access key is set".to_owned(),
-                hint: "set both `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; a protected CI variable is not set on a branch \
-                       that is not protected"
-                    .to_owned(),
-            });
-        }
-        // A profile counts where it was asked for, or where the variables say nothing of who we are.
-        let asked = access.profile.as_deref();
-        let profile = if access.pair.is_some() || place.is_anonymous("AWS") {
-            Profile::default()
-        } else {
-            match profile::read(asked, place.variables) {
-                Err(_) if asked.is_none() && key.0.is_some() => Profile::default(),
-                profile => profile?.unwrap_or_default(),
-            }
-        };
-        let endpoint =
-            access.endpoint.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()).or_else(|| {
-                let names = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL"];
-                names.into_iter().find_map(variable).map(str::to_owned).or_else(|| profile.endpoint.clone())
-            });
-        let region = region
-            .or_else(|| ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(variable).map(str::to_owned))
-            .or(profile.region);
-        let identity = if place.is_anonymous("AWS") && access.pair.is_none() {
-            Identity::Nobody
-        } else if let Some(pair) = &access.pair {
-            Identity::Key { pair: pair.clone(), token: None }
-        } else if let (Some(credentials), true) = (&profile.credentials, asked.is_some()) {
-            credentials.clone().into()
-        } else if let (Some(id), Some(secret)) = key {
-            let pair = AccessPair { id: id.to_owned(), secret: Secret::new(secret) };
-            Identity::Key { pair, token: variable("AWS_SESSION_TOKEN").map(Secret::new) }
-        } else if let (Some(role), Some(file)) = (variable("AWS_ROLE_ARN"), variable("AWS_WEB_IDENTITY_TOKEN_FILE")) {
-            let session = variable("AWS_ROLE_SESSION_NAME").map(str::to_owned);
-            Identity::Role { role: role.to_owned(), token_file: file.to_owned(), session }
-        } else if let Some(credentials) = profile.credentials {
-            credentials.into()
-        } else if variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").is_some()
-            || (variable("AWS_CONTAINER_CREDENTIALS_FULL_URI").is_some()
-                && variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").is_some())
-        {
-            Identity::Container
-        } else if variable("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-            || !endpoint.as_deref().is_none_or(is_amazon)
-        {
-            // The rights of an instance of Amazon's mean nothing to a store that is not Amazon's.
-            Identity::Nobody
-        } else {
-            Identity::Instance
-        };
-        Ok(Self { place, identity, endpoint, region })
+fn in_variables(target: &Target<'_>) -> Option<ProfileCredentials> {
+    let variable = |name| target.variable(name);
+    if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
+        let pair = AccessPair { id: id.to_owned(), secret: Secret::new(secret) };
+        return Some(ProfileCredentials::Key { pair, token: variable("AWS_SESSION_TOKEN").map(Secret::new) });
     }
-
-    /// Whether requests are made without a signature.
-    pub fn is_anonymous(&self) -> bool {
-        matches!(self.identity, Identity::Nobody)
-    }
-
-    /// Whether it takes a request to learn whether there are credentials at all.
-    pub fn must_be_probed(&self) -> bool {
-        matches!(self.identity, Identity::Instance)
-    }
-
-    /// The same without credentials.
-    pub fn anonymous(self) -> Self {
-        Self { identity: Identity::Nobody, ..self }
-    }
-
-    pub fn endpoint(&self) -> Option<&str> {
-        self.endpoint.as_deref()
-    }
-
-    pub fn build(&self, connection: Connection) -> object_store::Result<AmazonS3> {
-        let bucket = self.place.bucket;
-        let mut builder =
-            AmazonS3Builder::new().with_bucket_name(bucket).with_retry(no_retries()).with_http_connector(connection);
-        if let Some(region) = &self.region {
-            builder = builder.with_region(region);
-        }
-        let virtual_hosted = self.place.variable("AWS_VIRTUAL_HOSTED_STYLE_REQUEST").map(is_true);
-        // Imitations mostly have one name and no wildcard certificate; Amazon wants the bucket in the name, where it can be a
-        // part of one.
-        let virtual_hosted = virtual_hosted.unwrap_or(self.endpoint.is_none() && !bucket.contains(['.', '_']));
-        builder = builder.with_virtual_hosted_style_request(virtual_hosted);
-        if let Some(endpoint) = &self.endpoint {
-            let with_bucket = if virtual_hosted { below(endpoint, bucket) } else { None };
-            builder = builder.with_endpoint(with_bucket.unwrap_or_else(|| endpoint.clone()));
-        }
-        let mut configured = |key, value: Option<&str>| {
-            if let Some(value) = value {
-                builder = std::mem::take(&mut builder).with_config(key, value);
-            }
-        };
-        match &self.identity {
-            Identity::Key { pair, token } => {
-                configured(AmazonS3ConfigKey::AccessKeyId, Some(&pair.id));
-                configured(AmazonS3ConfigKey::SecretAccessKey, Some(pair.secret.expose()));
-                configured(AmazonS3ConfigKey::Token, token.as_ref().map(Secret::expose));
-            }
-            Identity::Role { role, token_file, session } => {
-                configured(AmazonS3ConfigKey::RoleArn, Some(role));
-                configured(AmazonS3ConfigKey::WebIdentityTokenFile, Some(token_file));
-                configured(AmazonS3ConfigKey::RoleSessionName, Some(session.as_deref().unwrap_or("larder")));
-                configured(AmazonS3ConfigKey::StsEndpoint, self.place.variable("AWS_ENDPOINT_URL_STS"));
-            }
-            Identity::Container => {
-                for (key, variable) in [
-                    (AmazonS3ConfigKey::ContainerCredentialsRelativeUri, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
-                    (AmazonS3ConfigKey::ContainerCredentialsFullUri, "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-                    (AmazonS3ConfigKey::ContainerAuthorizationTokenFile, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
-                ] {
-                    configured(key, self.place.variable(variable));
-                }
-            }
-            Identity::Instance => {
-                let endpoint = self.place.variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-                configured(AmazonS3ConfigKey::MetadataEndpoint, endpoint.map(|text| text.trim_end_matches('/')));
-            }
-            Identity::Nobody => configured(AmazonS3ConfigKey::SkipSignature, Some("true")),
-        }
-        builder.build()
-    }
-}
-
-impl From<ProfileCredentials> for Identity {
-    fn from(credentials: ProfileCredentials) -> Self {
-        match credentials {
-            ProfileCredentials::Key { pair, token } => Self::Key { pair, token },
-            ProfileCredentials::WebIdentity { role, token_file, session } => Self::Role { role, token_file, session },
-        }
-    }
-}
-
-fn is_true(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
+    Some(ProfileCredentials::WebIdentity {
+        role: variable("AWS_ROLE_ARN")?.to_owned(),
+        token_file: variable("AWS_WEB_IDENTITY_TOKEN_FILE")?.to_owned(),
+        session: variable("AWS_ROLE_SESSION_NAME").map(str::to_owned),
+    })
 }
 
 fn is_amazon(endpoint: &str) -> bool {

@@ -4,17 +4,21 @@
 //! they are hashed on their way from the disk, and the last step, which makes the object visible, is taken after that.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
-use super::{About, Location, Meaning, ObjectError, Objects, Refusal, TransportError, find, key, public, trouble};
+use super::refusal::Meaning;
+use super::store::{Objects, refusal};
+use crate::transport::error::TransportError;
 use crate::transport::limits::PART_BYTES;
-use crate::transport::retry;
-use crate::verified::{Expected, Verifier};
+use crate::transport::location::Location;
+use crate::transport::retry::retry;
+use crate::verified::{BlobError, Expected, Verifier};
 
 /// An object of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +50,8 @@ pub enum UploadError {
     Transport(#[from] TransportError),
     /// The file on the disk is not what its name says, or can't be read.
     #[error(transparent)]
-    Blob(#[from] crate::verified::BlobError),
-    /// Somebody asked to stop, or the time is over.
+    Blob(#[from] BlobError),
+    /// The caller asked to stop, or the time is over.
     #[error("stopped half-way; nothing of it is visible")]
     Stopped,
 }
@@ -65,18 +69,16 @@ impl Objects {
         let mut next = || next_part(&mut file, &mut verifier);
         let first = next()?;
         if first.len() < PART_BYTES {
-            verifier.finish().map_err(crate::verified::BlobError::from)?;
+            verifier.finish().map_err(BlobError::from)?;
             return Ok(self.put(at, first).await?);
         }
-        // A conditional end of an upload in parts is not everywhere: ask first. Two writers at once write the same bytes.
+        // A conditional end of an upload in parts is not everywhere: ask first. Two jobs at once write the same bytes.
         if self.stat(at).await?.is_some() {
             return Ok(Written::Existed);
         }
-        let cell = self.cell(at);
-        let store = self.ready(&cell, at).await?;
-        let path = key(&at.url)?;
-        let failed = |error| write_trouble(at, error);
-        let mut upload = store.objects.put_multipart(&path).await.map_err(failed)?;
+        let begin =
+            move |store: Arc<dyn ObjectStore>, path| async move { self.transfer(at, store.put_multipart(&path)).await };
+        let mut upload = self.ask(at, begin).await?;
         let sent = async {
             let mut part = first;
             while !part.is_empty() {
@@ -84,135 +86,94 @@ impl Objects {
                     return Err(UploadError::Stopped);
                 }
                 // Not tried again by itself: the blob stays on the disk, and the next job that fetches it tries.
-                upload.put_part(PutPayload::from(part)).await.map_err(failed)?;
+                self.transfer(at, upload.put_part(PutPayload::from(part))).await?;
                 part = next_part(&mut file, &mut verifier)?;
             }
-            verifier.finish().map_err(crate::verified::BlobError::from)?;
-            Ok(())
+            verifier.finish().map_err(BlobError::from)?;
+            self.transfer(at, upload.complete()).await?;
+            Ok(Written::New)
         };
         let sent = sent.await;
-        finish(upload.as_mut(), sent).await?.map_err(failed)?;
-        Ok(Written::New)
+        // Parts of an upload that is never completed are billed until they are removed.
+        if sent.is_err()
+            && let Err(abort) = upload.abort().await
+        {
+            tracing::info!("can't take an upload back: {abort}");
+        }
+        sent
     }
 
     /// Write a small object, unless there is one of this name.
     pub(in crate::transport) async fn put(&self, at: &Location, bytes: Bytes) -> Result<Written, TransportError> {
-        let path = key(&at.url)?;
-        retry::retry(&self.settings, || async {
-            let cell = self.cell(at);
-            let store = self.ready(&cell, at).await?;
-            let put = |mode: PutMode| store.objects.put_opts(&path, bytes.clone().into(), PutOptions::from(mode));
-            let result = match put(PutMode::Create).await {
-                // Older imitations know no conditions: the bytes are the same whoever writes them.
-                Err(error) if find::<Refusal>(&error).is_some_and(|refusal| refusal.status.as_u16() == 501) => {
-                    put(PutMode::Overwrite).await
+        let put = |store: Arc<dyn ObjectStore>, path| {
+            let payload = PutPayload::from(bytes.clone());
+            async move {
+                let put = |mode: PutMode| self.transfer(at, store.put_opts(&path, payload.clone(), mode.into()));
+                match put(PutMode::Create).await {
+                    // Older S3-compatible servers know no conditions: all that is written under this name is the same bytes.
+                    Err(error) if has_status(&error, 501) => put(PutMode::Overwrite).await,
+                    result => result,
                 }
-                result => result,
-            };
-            match result {
-                Ok(_) => Ok(Written::New),
-                Err(error) if find::<Refusal>(&error).is_some_and(|refusal| refusal.meaning() == Meaning::Changed) => {
-                    Ok(Written::Existed)
-                }
-                Err(error) => Err(write_trouble(at, error)),
             }
-        })
-        .await
+        };
+        match retry(&self.settings, || self.ask(at, put)).await {
+            Ok(_) => Ok(Written::New),
+            Err(error) if refusal(&error).is_some_and(|refusal| refusal.meaning() == Meaning::Changed) => {
+                Ok(Written::Existed)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// What a store says of an object without sending it, or `None` where there is none.
     pub(in crate::transport) async fn stat(&self, at: &Location) -> Result<Option<Listed>, TransportError> {
-        let path = key(&at.url)?;
-        retry::retry(&self.settings, || async {
-            let cell = self.cell(at);
-            let store = self.ready(&cell, at).await?;
-            match store.objects.head(&path).await {
-                Ok(meta) => Ok(Some(listed(&meta))),
-                // An answer without a body has no code: whether it is the bucket that is missing shows with the next request.
-                Err(error) if find::<Refusal>(&error).is_some_and(|refusal| refusal.status.as_u16() == 404) => Ok(None),
-                Err(error) => Err(trouble(public(&at.url), error, About::Store)),
-            }
-        })
-        .await
+        let head = move |store: Arc<dyn ObjectStore>, path| async move { self.answer(at, store.head(&path)).await };
+        match retry(&self.settings, || self.ask(at, head)).await {
+            Ok(meta) => Ok(Some(listed(&meta))),
+            // An answer without a body has no code: whether it is the bucket that is missing shows with the next request.
+            Err(error) if has_status(&error, 404) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Every object below a place.
     pub(in crate::transport) async fn list(&self, at: &Location) -> Result<Vec<Listed>, TransportError> {
-        let prefix = key(&at.url)?;
-        let below = if prefix.as_ref().is_empty() { String::new() } else { format!("{prefix}/") };
-        retry::retry(&self.settings, || async {
-            let cell = self.cell(at);
-            let store = self.ready(&cell, at).await?;
-            let found: Result<Vec<_>, _> =
-                store.objects.list(Some(&prefix)).map_ok(|meta| listed(&meta)).try_collect().await;
-            let mut found = found.map_err(|error| write_trouble(at, error))?;
-            found.retain(|object| object.key.starts_with(&below));
+        let list = move |store: Arc<dyn ObjectStore>, prefix: Path| async move {
+            let below = if prefix.as_ref().is_empty() { String::new() } else { format!("{prefix}/") };
+            let mut objects = store.list(Some(&prefix));
+            let mut found = Vec::new();
+            while let Some(meta) = self.answer(at, objects.try_next()).await? {
+                found.extend(Some(listed(&meta)).filter(|object| object.key.starts_with(&below)));
+            }
             Ok(found)
-        })
-        .await
+        };
+        retry(&self.settings, || self.ask(at, list)).await
     }
 
     /// Remove objects. What is gone already is as good as removed.
     pub(in crate::transport) async fn delete(&self, at: &Location) -> Result<(), TransportError> {
-        let path = key(&at.url)?;
-        retry::retry(&self.settings, || async {
-            let cell = self.cell(at);
-            let store = self.ready(&cell, at).await?;
-            match ObjectStore::delete_stream(&*store.objects, one(path.clone())).next().await {
-                Some(Err(error)) if find::<Refusal>(&error).is_none_or(|refusal| refusal.status.as_u16() != 404) => {
-                    Err(write_trouble(at, error))
-                }
-                _ => Ok(()),
-            }
-        })
-        .await
+        let delete =
+            move |store: Arc<dyn ObjectStore>, path| async move { self.transfer(at, store.delete(&path)).await };
+        match retry(&self.settings, || self.ask(at, delete)).await {
+            Err(error) if !has_status(&error, 404) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
-fn one(path: Path) -> futures::stream::BoxStream<'static, object_store::Result<Path>> {
-    futures::stream::once(std::future::ready(Ok(path))).boxed()
+fn has_status(error: &TransportError, status: u16) -> bool {
+    refusal(error).is_some_and(|refusal| refusal.status.as_u16() == status)
 }
 
 /// Read as much as one part takes, and hash it. The last one is shorter, or empty.
-fn next_part(file: &mut impl Read, verifier: &mut Verifier) -> Result<Bytes, crate::verified::BlobError> {
+fn next_part(file: &mut impl Read, verifier: &mut Verifier) -> Result<Bytes, BlobError> {
     let mut part = Vec::with_capacity(PART_BYTES);
     file.by_ref().take(PART_BYTES as u64).read_to_end(&mut part)?;
     verifier.update(&part)?;
     Ok(part.into())
 }
 
-/// Make an upload visible, or take it back: parts that nobody completes are billed until somebody removes them.
-async fn finish(
-    upload: &mut dyn MultipartUpload,
-    sent: Result<(), UploadError>,
-) -> Result<Result<(), object_store::Error>, UploadError> {
-    match sent {
-        Ok(()) => match upload.complete().await {
-            Ok(_) => Ok(Ok(())),
-            Err(error) => {
-                let _ = upload.abort().await;
-                Ok(Err(error))
-            }
-        },
-        Err(error) => {
-            if let Err(abort) = upload.abort().await {
-                tracing::info!("can't take an upload back: {abort}");
-            }
-            Err(error)
-        }
-    }
-}
-
 fn listed(meta: &object_store::ObjectMeta) -> Listed {
     let modified = Timestamp::from_second(meta.last_modified.timestamp()).unwrap_or_default();
     Listed { key: meta.location.to_string(), bytes: meta.size, modified, tag: meta.e_tag.clone() }
-}
-
-/// The bucket is named where it is the bucket that is missing.
-fn write_trouble(at: &Location, error: object_store::Error) -> TransportError {
-    let url = public(&at.url);
-    match find::<Refusal>(&error).map(Refusal::meaning) {
-        Some(Meaning::NoBucket) => ObjectError::NoBucket { url, bucket: super::bucket(&at.url).to_owned() }.into(),
-        _ => trouble(url, error, About::Store),
-    }
 }

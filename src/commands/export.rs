@@ -1,0 +1,170 @@
+//! `larder export`: a mirror of whole environments in a folder, for a site without a network.
+//!
+//! What the folder holds already, and is right, is not asked of any cache or mirror. The rest comes from the caches, into which
+//! it is downloaded first where they lack it, and is copied and hashed once more on the way. The order in which files appear is
+//! in [`crate::export`].
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use crate::config::BuildDeps;
+use crate::export::{self, Contents, Copy, ExportFolder, Exported};
+use crate::job::JobFolder;
+use crate::mirror::{Document, Published};
+use crate::pipeline::environments::InstallTrees;
+use crate::pipeline::materialize::materialize;
+use crate::pipeline::needed::{BlobNeed, CachedBlob, Obtained};
+use crate::pipeline::reporting::report;
+use crate::pipeline::resolve::{Documents, Located, Resolution, Scope};
+use crate::pipeline::run::Run;
+use crate::pipeline::{RunError, Session, Wanted, parallel};
+use crate::plan::Need;
+use crate::report::{ExportReport, Report, Status};
+use crate::reporter::Phase;
+use crate::store::StoredBlob;
+use crate::types::{Sha256Digest, SpecId};
+
+/// Write the environments and their binaries to a folder, or add to it what is missing.
+pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Result<Report, RunError> {
+    // A plain `spack install`, which is what follows at the other site, wants all build dependencies.
+    let build_deps = wanted.build_deps.or(session.config.build_deps).unwrap_or(BuildDeps::All);
+    let wanted = Wanted { build_deps: Some(build_deps), ..wanted.clone() };
+    let run = Run::open(session, &wanted, InstallTrees::Named)?;
+    let job = JobFolder::of(&session.config.root);
+    let own = session.config.caches.iter().map(|entry| entry.path.clone());
+    ExportFolder::check(output, own.chain([job.root().to_owned()]))?;
+    let (job, _lock) = run.enter()?;
+    let staging = job.partial();
+    let resolution = run.resolve(&wanted, Scope::WholeEnvironments, Documents::Keep(&staging)).await?;
+
+    let mut folder = ExportFolder::enter(output)?;
+    let specs = Exported::all(&mut folder.record, documented(&resolution));
+    folder.write_record()?;
+    let warn = |text: &str| session.warn(text);
+    let keys = async { Ok(export::keys(&specs, &run.transport, &warn).await?) };
+    let keys = session.unless_interrupted(keys).await?;
+    let copies = export::copies(&specs);
+    let there = tokio::task::block_in_place(|| look(session, &folder, &copies))?;
+    let missing: Vec<&Copy> = copies.iter().filter(|copy| !there.contains(&copy.path.to_string())).collect();
+    let digests: HashSet<Sha256Digest> = missing.iter().map(|copy| copy.blob.expected.digest).collect();
+    let mut needs = run.needs(&resolution)?;
+    needs.retain(|need: &BlobNeed| digests.contains(&need.blob.expected.digest));
+
+    let copy = |obtained: &Obtained| tokio::task::block_in_place(|| copy_all(session, &folder, &missing, obtained));
+    let (obtained, ()) = materialize(&run, &needs, &staging, copy).await?;
+    let fingerprints = export::write_keys(&folder, &specs, keys).await?;
+    export::write_metadata(&folder, &specs)?;
+    export::write_environments(&mut folder, &session.config.environments, &warn)?;
+    let missing_specs = resolution.specs.iter().filter(|spec| matches!(spec.need, Need::Build(_) | Need::Unknown));
+    let hashes = wanted.selection.hashes.iter().map(|hash| format!("/{hash}"));
+    let contents = Contents {
+        keys: fingerprints.clone(),
+        specs: specs.len(),
+        missing: missing_specs.map(|spec| spec.id.to_string()).collect(),
+        selection: wanted.selection.specs.iter().cloned().chain(hashes).collect(),
+    };
+    export::write_texts(&folder, build_deps, &contents)?;
+
+    let mut report = report(&run, "export", &resolution, &obtained)?;
+    report.export = Some(describe(&mut report, &folder, &resolution, &copies, &there, fingerprints));
+    folder.leave()?;
+    let report = session.conclude(report);
+    job.write_report(&report)?;
+    Ok(report)
+}
+
+/// What was found, in a stable order. `resolve` kept the documents, as it was asked to.
+fn documented(resolution: &Resolution) -> impl Iterator<Item = (&SpecId, &Published, &Document)> {
+    let mut found: Vec<&Located> = resolution.found.values().collect();
+    found.sort_by(|a, b| (&a.spec.name, a.spec.hash).cmp(&(&b.spec.name, b.spec.hash)));
+    found.into_iter().filter_map(|found| Some((&found.spec, &found.published, found.document.as_ref()?)))
+}
+
+/// What the folder holds already, by path. Read to the end: it may have come from anywhere.
+fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result<HashSet<String>, RunError> {
+    let present = copies.iter().filter_map(|copy| Some((copy, folder.size_of(&copy.path)?, ())));
+    let check = |copy: &Copy, (): &(), advance: &dyn Fn(usize)| {
+        let held = folder.holds(&copy.path, copy.blob.expected, advance);
+        if held.is_none() {
+            session.warn(&format!("the export held a bad copy of {}; it is replaced", copy.name));
+        }
+        Ok(held.map(|_| copy.path.to_string()))
+    };
+    Ok(each(session, Phase::Validate, present, &check)?.into_iter().flatten().collect())
+}
+
+fn copy_all(
+    session: &Session<'_>,
+    folder: &ExportFolder,
+    missing: &[&Copy],
+    obtained: &Obtained,
+) -> Result<(), RunError> {
+    let present = missing.iter().filter_map(|copy| {
+        let CachedBlob { blob, .. } = obtained.blobs.get(&copy.blob.expected.digest)?;
+        Some((*copy, blob.bytes(), blob))
+    });
+    let copy = |copy: &Copy, blob: &&StoredBlob, advance: &dyn Fn(usize)| {
+        Ok(folder.copy(blob, copy.blob.expected, &copy.path, advance)?)
+    };
+    each(session, Phase::Export, present, &copy).map(drop)
+}
+
+/// Do something with each of these, which have so many bytes, on all processors.
+fn each<'a, T: Sync, R: Send>(
+    session: &Session<'_>,
+    phase: Phase,
+    items: impl Iterator<Item = (&'a Copy, u64, T)>,
+    work: &(dyn Fn(&Copy, &T, &dyn Fn(usize)) -> Result<R, RunError> + Sync),
+) -> Result<Vec<R>, RunError> {
+    let items: Vec<(&Copy, u64, T)> = items.collect();
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let reporter = session.reporter;
+    reporter.phase_started(phase, items.len() as u64, Some(items.iter().map(|(_, bytes, _)| bytes).sum()));
+    let one = |position: usize| -> Result<R, RunError> {
+        session.stop_if_asked()?;
+        let ((copy, bytes, extra), item) = (&items[position], position as u64);
+        reporter.item_started(phase, item, &copy.name, Some(*bytes));
+        let advance = |bytes| reporter.item_advanced(phase, item, i64::try_from(bytes).unwrap_or(0));
+        let done = work(copy, extra, &advance);
+        reporter.item_finished(phase, item);
+        done
+    };
+    let results = parallel::in_parallel(items.len(), &one);
+    reporter.phase_finished(phase);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// What the export holds, and what was there before: no command had to look for that.
+fn describe(
+    report: &mut Report,
+    folder: &ExportFolder,
+    resolution: &Resolution,
+    copies: &[Copy],
+    there: &HashSet<String>,
+    keys: Vec<String>,
+) -> ExportReport {
+    let size = |copy: &Copy| folder.size_of(&copy.path).unwrap_or(0);
+    let sizes: HashMap<Sha256Digest, u64> = copies.iter().map(|copy| (copy.blob.expected.digest, size(copy))).collect();
+    for spec in &mut report.specs {
+        let binary = spec.build_spec.unwrap_or(spec.hash);
+        if let (Some(found), Status::Cached | Status::Fetched) = (resolution.found.get(&binary), spec.status) {
+            let sizes = found.published.blobs.iter().filter_map(|blob| sizes.get(&blob.expected.digest));
+            spec.bytes = Some(sizes.sum());
+        }
+    }
+    // Sums are of digests: what two mirrors of the export have in common was needed once.
+    report.totals.bytes_needed = sizes.values().sum();
+    report.totals.bytes_reused = report.totals.bytes_needed.saturating_sub(report.totals.bytes_fetched);
+    let added = copies.iter().filter(|copy| !there.contains(&copy.path.to_string()));
+    ExportReport {
+        path: folder.root().display().to_string(),
+        environments: folder.record.environments.clone(),
+        blobs: copies.len() as u64,
+        bytes: copies.iter().map(size).sum(),
+        added: added.clone().count() as u64,
+        added_bytes: added.map(size).sum(),
+        keys,
+    }
+}

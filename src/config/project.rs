@@ -1,0 +1,79 @@
+//! The configuration as commands use it.
+
+use std::path::{Path, PathBuf};
+
+use bytesize::ByteSize;
+
+use super::build_deps::BuildDeps;
+use super::built_entry::BuiltEntry;
+use super::cache_entry::CacheEntry;
+use super::jobs::JobRule;
+use super::remote_cache::RemoteCacheEntry;
+use crate::transport::NetworkSettings;
+use crate::types::{Mirror, MirrorUrl};
+
+/// Object stores take no more than 5 GB in one request, and the runner sends an archive in one.
+const MAX_ARCHIVE_SIZE: ByteSize = ByteSize::gb(5);
+
+/// The configuration of a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The folder of the configuration file, or the current folder without one; absolute. `.larder` is here.
+    pub root: PathBuf,
+    /// The configuration file, if there is one, as it is named in messages.
+    pub file: Option<PathBuf>,
+    /// The environments, absolute: folders with `spack.yaml` and `spack.lock`, or lockfiles. At least one.
+    pub environments: Vec<PathBuf>,
+    /// The mirrors, in the order in which they are asked; `None`: those that Spack would use.
+    pub mirrors: Option<Vec<Mirror>>,
+    /// The folder that collects what the pipeline built; asked after all mirrors.
+    pub collect: Option<BuiltEntry>,
+    /// The caches that are folders, in the order in which they are tried. At least one.
+    pub caches: Vec<CacheEntry>,
+    /// The caches in object stores, in the order in which they are tried.
+    pub remote_caches: Vec<RemoteCacheEntry>,
+    /// What the jobs need, in the order in which their patterns are tried.
+    pub jobs: Vec<JobRule>,
+    /// Which build dependencies are needed, where a job does not say so.
+    pub build_deps: Option<BuildDeps>,
+    /// Patience and parallelism.
+    pub network: NetworkSettings,
+    /// Above this size, the archive of a cache is warned of.
+    pub max_archive_size: ByteSize,
+}
+
+impl Config {
+    /// The configuration of a project without a configuration file.
+    pub fn without_file(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            file: None,
+            environments: vec![root.to_owned()],
+            mirrors: None,
+            collect: None,
+            caches: vec![CacheEntry::shared(root)],
+            remote_caches: Vec::new(),
+            jobs: Vec::new(),
+            build_deps: None,
+            network: NetworkSettings::default(),
+            max_archive_size: MAX_ARCHIVE_SIZE,
+        }
+    }
+
+    /// What the job of this name needs: the first rule that matches.
+    pub fn job_rule(&self, ci_job_name: &str) -> Option<&JobRule> {
+        self.jobs.iter().find(|rule| rule.matches(ci_job_name))
+    }
+
+    /// Where there is a remote cache, and mirrors that no folder is for, add a folder for their binaries that is not kept.
+    pub fn provide_scratch(&mut self) {
+        if !self.remote_caches.is_empty() && self.caches.iter().all(|cache| !cache.prefixes.is_empty()) {
+            self.caches.push(CacheEntry::scratch(&self.root));
+        }
+    }
+
+    /// The cache for binaries of this mirror: the first that matches.
+    pub fn cache_for(&self, mirror: &MirrorUrl) -> Option<&CacheEntry> {
+        self.caches.iter().find(|cache| cache.matches(mirror))
+    }
+}

@@ -1,0 +1,98 @@
+//! What a lockfile says, whatever its format: specs, and how they depend on each other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::types::{DagHash, PackageName, SpecId};
+
+/// A lockfile: parsed, complete, without cycles.
+#[derive(Clone, Debug)]
+pub struct Lockfile {
+    pub(super) path: PathBuf,
+    pub(super) roots: Vec<Root>,
+    pub(super) specs: BTreeMap<DagHash, ConcreteSpec>,
+}
+
+/// What the environment asks for.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// The spec that answers it.
+    pub hash: DagHash,
+    /// The request as `spack.yaml` has it, such as `app@3: +shared`.
+    pub request: String,
+}
+
+/// One node of the graph.
+#[derive(Clone, Debug)]
+pub struct ConcreteSpec {
+    /// Its identity.
+    pub id: SpecId,
+    /// Where its installation comes from.
+    pub origin: Origin,
+    /// For a spliced spec, the spec whose binary Spack installs and relinks.
+    pub build_spec: Option<DagHash>,
+    /// What it depends on.
+    pub dependencies: Vec<Dependency>,
+}
+
+/// Where the installation of a spec comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A mirror, or a build from released source.
+    Package,
+    /// A development build (`spack develop`): built from a folder of the user, never on a mirror.
+    Development,
+    /// Installed outside of Spack, which only points to it.
+    External,
+}
+
+/// An edge of the graph.
+#[derive(Clone, Debug)]
+pub struct Dependency {
+    /// Its name, for messages.
+    pub name: PackageName,
+    /// The spec depended on.
+    pub hash: DagHash,
+    /// What for.
+    pub types: DependencyTypes,
+    /// The virtual packages it provides on this edge, such as `c` or `mpi`.
+    pub virtuals: Vec<String>,
+}
+
+/// What a dependency is for. Test dependencies are not kept: `spack install` asks for them only with `--test`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DependencyTypes {
+    /// Needed to build, not to use.
+    pub build: bool,
+    /// Needed to use: linked or run.
+    pub link_or_run: bool,
+}
+
+impl Lockfile {
+    /// The file it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The roots, of included environments too.
+    pub fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    /// All specs, in the order of their hashes.
+    pub fn specs(&self) -> impl Iterator<Item = &ConcreteSpec> {
+        self.specs.values()
+    }
+
+    /// The spec with this hash.
+    pub fn spec(&self, hash: DagHash) -> Option<&ConcreteSpec> {
+        self.specs.get(&hash)
+    }
+}
+
+impl ConcreteSpec {
+    /// The hash under which mirrors keep this spec's binary: its own, or for a spliced spec that of its build spec.
+    pub fn binary_hash(&self) -> DagHash {
+        self.build_spec.unwrap_or(self.id.hash)
+    }
+}

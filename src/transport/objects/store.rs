@@ -1,0 +1,252 @@
+//! The buckets of a run, and how each is reached: made when first needed, one for every bucket and way of access.
+//!
+//! Where no credentials are named, the metadata service of the machine is asked, for a second at most; where there is none,
+//! requests go without a signature, which is how public buckets are read.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::TryFutureExt as _;
+use object_store::path::Path;
+use object_store::{CredentialProvider, ObjectStore, RetryConfig};
+use tokio::sync::OnceCell;
+use url::Url;
+
+use super::client::{Connection, METADATA_PATIENCE};
+use super::error::{Cause, ObjectError, WithoutTls, find};
+use super::refusal::{Meaning, Refusal};
+use super::settings::{Identity, Problem, Settings, Target};
+use super::{azure, google, s3};
+use crate::transport::body::{within_idle, within_total};
+use crate::transport::error::TransportError;
+use crate::transport::limits::NetworkSettings;
+use crate::transport::location::Location;
+use crate::types::{Access, PlainHttp, PublicUrl, Variables};
+
+/// All object stores of a run.
+#[derive(Debug)]
+pub(in crate::transport) struct Objects {
+    pub(super) settings: NetworkSettings,
+    variables: Variables,
+    connection: OnceCell<Connection>,
+    buckets: Mutex<Vec<Arc<Bucket>>>,
+}
+
+/// A bucket, and one way of access to it.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    /// `s3://bucket`.
+    name: String,
+    access: Arc<Access>,
+    plain_http: PlainHttp,
+    /// Where it is, if the store said that it is elsewhere than where it was asked for.
+    region: Option<String>,
+    store: OnceCell<Store>,
+    /// Whether the log says already that it denies something to requests without a signature.
+    has_warned: AtomicBool,
+}
+
+/// A store that is ready for requests.
+#[derive(Debug)]
+struct Store {
+    objects: Arc<dyn ObjectStore>,
+    /// `None` where requests go without a signature.
+    credentials: Option<Box<dyn Credentials>>,
+}
+
+/// Gets credentials before a request needs them, so that their errors are not taken for the store's. They are kept until they
+/// expire.
+#[async_trait::async_trait]
+trait Credentials: std::fmt::Debug + Send + Sync {
+    async fn get(&self) -> object_store::Result<()>;
+}
+
+#[async_trait::async_trait]
+impl<C: Send + Sync + 'static> Credentials for Arc<dyn CredentialProvider<Credential = C>> {
+    async fn get(&self) -> object_store::Result<()> {
+        self.get_credential().await.map(drop)
+    }
+}
+
+impl Objects {
+    pub(in crate::transport) fn new(settings: &NetworkSettings, variables: &Variables) -> Self {
+        let (connection, buckets) = Default::default();
+        Self { settings: settings.clone(), variables: variables.clone(), connection, buckets }
+    }
+
+    /// Ask the store of a bucket. Where it says that the bucket is in another region than the one that was asked, ask there
+    /// from now on, as Amazon's own tools do.
+    pub(super) async fn ask<T, F: Future<Output = Result<T, TransportError>>>(
+        &self,
+        at: &Location,
+        request: impl Fn(Arc<dyn ObjectStore>, Path) -> F,
+    ) -> Result<T, TransportError> {
+        let path = Path::from_url_path(at.url.path())
+            .map_err(|error| unusable(at, Problem::new(error.to_string(), "the prefix must be a plain path")))?;
+        let bucket = self.bucket(at);
+        match request(self.ready(&bucket, at).await?, path.clone()).await {
+            Err(error) if self.learn_region(&bucket, &error) => {
+                request(self.ready(&self.bucket(at), at).await?, path).await
+            }
+            result => result,
+        }
+    }
+
+    /// A request whose answer begins soon or never.
+    pub(super) async fn answer<T>(
+        &self,
+        at: &Location,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, TransportError> {
+        within_idle(&self.settings, &at.url, request).await?.map_err(|error| trouble(at, error))
+    }
+
+    /// A request that takes as long as the line does.
+    pub(super) async fn transfer<T>(
+        &self,
+        at: &Location,
+        request: impl Future<Output = object_store::Result<T>>,
+    ) -> Result<T, TransportError> {
+        within_total(self.settings.total_timeout, &at.url, request.map_err(|error| trouble(at, error))).await
+    }
+
+    async fn ready(&self, bucket: &Bucket, at: &Location) -> Result<Arc<dyn ObjectStore>, TransportError> {
+        let store = bucket.store.get_or_try_init(|| self.make(bucket, at)).await?;
+        if let Some(credentials) = &store.credentials {
+            self.answer(at, credentials.get()).await.map_err(|error| match refusal(&error) {
+                Some(refusal) => ObjectError::NoCredentials { url: at.public(), refusal: refusal.clone() }.into(),
+                None => error,
+            })?;
+        }
+        Ok(Arc::clone(&store.objects))
+    }
+
+    pub(super) fn bucket(&self, at: &Location) -> Arc<Bucket> {
+        let name = format!("{}://{}", at.url.scheme(), bucket_name(&at.url));
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = buckets
+            .iter()
+            .find(|known| known.name == name && known.access == at.access && known.plain_http == at.plain_http);
+        if let Some(known) = known {
+            return Arc::clone(known);
+        }
+        let bucket = Arc::new(Bucket::new(name, Arc::clone(&at.access), at.plain_http, None));
+        buckets.push(Arc::clone(&bucket));
+        bucket
+    }
+
+    fn learn_region(&self, asked: &Arc<Bucket>, error: &TransportError) -> bool {
+        let Some(region) = refusal(error).and_then(|refusal| refusal.region.as_ref()) else { return false };
+        if asked.region.as_ref() == Some(region) {
+            return false;
+        }
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        // Many requests learn it at once; the first makes room for another store.
+        if let Some(known) = buckets.iter_mut().find(|known| Arc::ptr_eq(known, asked)) {
+            tracing::debug!("`{}` is in region {region}", asked.name);
+            let Bucket { name, access, plain_http, .. } = &**asked;
+            *known = Arc::new(Bucket::new(name.clone(), Arc::clone(access), *plain_http, Some(region.clone())));
+        }
+        true
+    }
+
+    async fn make(&self, bucket: &Bucket, at: &Location) -> Result<Store, TransportError> {
+        let target = Target { bucket: bucket_name(&at.url), access: &bucket.access, variables: &self.variables };
+        let connect = || async { Connection::new(&self.settings, &self.variables) };
+        let connection = self.connection.get_or_try_init(connect).await;
+        let connection = connection.map_err(|source| TransportError::Setup { source })?;
+        let connection = connection.allowing(bucket.plain_http);
+        // What the library makes of settings. Its texts name keys and files, not values.
+        let unbuildable = |error: object_store::Error| {
+            let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            unusable(at, Problem::new(reason, "docs/object-stores.md lists the variables and files that count"))
+        };
+        // The three are alike but in their types.
+        macro_rules! store {
+            ($settings:expr) => {{
+                let Settings { builder, endpoint, identity } = $settings.map_err(|problem| unusable(at, problem))?;
+                endpoint.map_or(Ok(()), |endpoint| check_endpoint(&endpoint, at))?;
+                // Repeating is [`retry`]'s: its pauses are those of the configuration.
+                let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+                let builder = builder.with_retry(retry).with_http_connector(connection);
+                if identity != Identity::Anonymous {
+                    let store = builder.clone().build().map_err(unbuildable)?;
+                    let credentials = Arc::clone(store.credentials());
+                    let probe = async || tokio::time::timeout(METADATA_PATIENCE, credentials.get_credential()).await;
+                    if identity == Identity::Named || matches!(probe().await, Ok(Ok(_))) {
+                        return Ok(Store { objects: Arc::new(store), credentials: Some(Box::new(credentials)) });
+                    }
+                }
+                Arc::new(builder.with_skip_signature(true).build().map_err(unbuildable)?)
+            }};
+        }
+        let objects: Arc<dyn ObjectStore> = match at.url.scheme() {
+            "gs" => store!(google::settings(&target)),
+            "az" => store!(azure::settings(&target)),
+            _ => store!(s3::settings(&target, bucket.region.as_deref())),
+        };
+        tracing::info!("no credentials for `{}`: asking without", bucket.name);
+        Ok(Store { objects, credentials: None })
+    }
+}
+
+impl Bucket {
+    fn new(name: String, access: Arc<Access>, plain_http: PlainHttp, region: Option<String>) -> Self {
+        let (store, has_warned) = Default::default();
+        Self { name, access, plain_http, region, store, has_warned }
+    }
+
+    /// A public bucket denies what it does not have, and a private one denies everything: the log tells which it may be.
+    pub(super) fn warn_of_denial(&self, url: &Url) {
+        let is_anonymous = self.store.get().is_some_and(|store| store.credentials.is_none());
+        if is_anonymous && !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "`{}` denies `{}` to requests without credentials, and none were found: taken for \"does not have it\"",
+                self.name,
+                url.path()
+            );
+        }
+    }
+}
+
+fn bucket_name(url: &Url) -> &str {
+    url.host_str().unwrap_or_default()
+}
+
+/// An endpoint without TLS is refused before anything is sent there, a request for credentials included.
+fn check_endpoint(endpoint: &str, at: &Location) -> Result<(), ObjectError> {
+    let is_web = |parsed: &Url| matches!(parsed.scheme(), "https" | "http") && parsed.has_host();
+    match endpoint.parse().ok().filter(is_web) {
+        Some(parsed) if at.plain_http.allows(&parsed) => Ok(()),
+        Some(parsed) => Err(ObjectError::Insecure { url: at.public(), endpoint: PublicUrl::from(&parsed).into() }),
+        None => {
+            let hint = "an endpoint is an address such as `https://s3.example.org`";
+            Err(unusable(at, Problem::new("its endpoint is not a URL", hint)))
+        }
+    }
+}
+
+fn unusable(at: &Location, Problem { reason, hint }: Problem) -> ObjectError {
+    ObjectError::Settings { url: at.public(), reason, hint }
+}
+
+/// Our error in one of `object_store`'s, which wraps it. The bucket is named where it is the bucket that is missing.
+pub(super) fn trouble(at: &Location, error: object_store::Error) -> TransportError {
+    let url = at.public();
+    let error = match (find::<Refusal>(&error), find::<WithoutTls>(&error)) {
+        (Some(refusal), _) if refusal.meaning() == Meaning::NoBucket => {
+            ObjectError::NoBucket { url, bucket: bucket_name(&at.url).to_owned() }
+        }
+        (Some(refusal), _) => ObjectError::Refused { url, refusal: refusal.clone() },
+        (_, Some(WithoutTls(endpoint))) => ObjectError::Insecure { url, endpoint: endpoint.clone() },
+        (None, None) => ObjectError::Unreachable { url, source: Cause(error) },
+    };
+    error.into()
+}
+
+/// What a store answered instead of what it was asked for.
+pub(super) fn refusal(error: &TransportError) -> Option<&Refusal> {
+    let TransportError::Object(error) = error else { return None };
+    let ObjectError::Refused { refusal, .. } = &**error else { return None };
+    Some(refusal)
+}

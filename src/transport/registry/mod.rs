@@ -1,0 +1,244 @@
+//! Container registries, as far as mirrors need them: manifests and blobs, and the login that guards them.
+//!
+//! A URL `oci://HOST/v2/REPOSITORY/…` (`oci+http://` without TLS) is asked over HTTP. A registry that wants a login says so
+//! with 401 and a challenge: `Basic`, or `Bearer` with the address that hands out tokens. That address may be on another
+//! host, and is sent the credentials all the same: the registry's word for it is what Docker and Podman trust as well. It
+//! counts only if the registry itself said it, not a server that a redirect led to, and only over TLS.
+//!
+//! Blobs are often redirected to an object store. No token goes there (see [`super::credentials`]).
+
+mod challenge;
+mod tokens;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::StreamExt as _;
+use reqwest::header::ACCEPT;
+use reqwest::{Method, Response, StatusCode};
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use self::challenge::Challenge;
+use self::tokens::TokenServer;
+use super::body::{Body, Extent, Part, collect};
+use super::credentials::{Credential, Login, Source, Sourced};
+use super::error::TransportError;
+use super::http::{Http, asking_for, is_same_server, read, refusal};
+use super::location::Location;
+use super::purpose::Purpose;
+use crate::types::{Access, PublicUrl, Sha256Digest};
+use crate::verified::Mismatch;
+
+/// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
+const MANIFESTS: &str =
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// The most bytes of a manifest: the bound that registries have. Stops an endless answer from filling the memory.
+const MAX_MANIFEST: u64 = 4 << 20;
+
+/// Registries, and what they granted so far.
+#[derive(Debug)]
+pub(super) struct Registry {
+    http: Arc<Http>,
+    grants: Mutex<Vec<(Repository, SharedGrant)>>,
+}
+
+/// A repository of a registry, asked with these credentials: mirrors with others don't share what was granted.
+#[derive(Debug, PartialEq, Eq)]
+struct Repository {
+    origin: url::Origin,
+    path: String,
+    access: Arc<Access>,
+}
+
+/// What a repository granted. Locked while a request finds that out, so that many requests at once log in once.
+type SharedGrant = Arc<tokio::sync::Mutex<Option<Grant>>>;
+
+/// How requests to a repository are answered.
+#[derive(Clone, Debug)]
+struct Grant {
+    /// What is sent with them, if anything.
+    credential: Option<Credential>,
+    /// Where the login that it came from was found.
+    source: Option<Source>,
+    /// Counts the logins, to tell a grant that was refused from one that has come since.
+    number: u64,
+}
+
+/// A manifest or a blob to be asked for.
+struct Asked<'a> {
+    at: &'a Location,
+    url: Url,
+    repository: &'a str,
+    part: Option<&'a Part>,
+    purpose: Purpose,
+}
+
+impl Registry {
+    pub(super) fn new(http: Arc<Http>) -> Self {
+        Self { http, grants: Mutex::default() }
+    }
+
+    /// A manifest or a blob, or `None` where the registry says that there is none.
+    pub(super) async fn open(
+        &self,
+        at: &Location,
+        part: Option<&Part>,
+        purpose: Purpose,
+    ) -> Result<Option<Body>, TransportError> {
+        let url = over_http(&at.url)?;
+        let asked = Asked { at, repository: repository(&at.url), part, purpose, url };
+        let response = self.ask(&asked).await?;
+        let promised = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
+        let promised = promised.and_then(|text| text.strip_prefix("sha256:")?.parse::<Sha256Digest>().ok());
+        let Some(body) = read(&asked.url, response, part)? else { return Ok(None) };
+        if asked.is_manifest() { self.manifest(&asked.url, body, promised).await.map(Some) } else { Ok(Some(body)) }
+    }
+
+    /// All of a manifest. A registry states its digest, which tells a document that was cut short or mixed up on the way.
+    async fn manifest(&self, url: &Url, body: Body, promised: Option<Sha256Digest>) -> Result<Body, TransportError> {
+        let bytes = collect(&self.http.settings, url, body, MAX_MANIFEST).await?;
+        let found = Sha256Digest::from_bytes(Sha256::digest(&bytes).into());
+        if let Some(expected) = promised.filter(|promised| *promised != found) {
+            let mismatch = Mismatch::WrongDigest { expected, found };
+            return Err(TransportError::Mismatch { url: url.into(), mismatch });
+        }
+        let extent = Extent::Whole { length: Some(bytes.len() as u64) };
+        let pieces = futures::stream::once(std::future::ready(Ok(bytes.into()))).boxed();
+        Ok(Body { extent, tag: None, content_type: None, pieces })
+    }
+
+    /// The answer to a request, after a login where the registry wants one. A token expires; then there is one more login.
+    async fn ask(&self, asked: &Asked<'_>) -> Result<Response, TransportError> {
+        let shared = self.shared_grant(asked);
+        let mut known = shared.lock().await;
+        // The first request finds out what the registry wants, while all others wait for the answer.
+        let is_first = known.is_none();
+        let grant = known.get_or_insert_with(|| Grant::first(&asked.at.access)).clone();
+        let waited_for = is_first.then_some(known);
+        let response = self.send(asked, &grant).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return self.accept(asked, response, &grant);
+        }
+        let mut known = match waited_for {
+            Some(known) => known,
+            None => shared.lock().await,
+        };
+        let grant = match &*known {
+            // Another request has logged in anew meanwhile.
+            Some(newer) if newer.number != grant.number => newer.clone(),
+            _ => known.insert(self.log_in(asked, &response, &grant).await?).clone(),
+        };
+        drop(known);
+        let response = self.send(asked, &grant).await?;
+        self.accept(asked, response, &grant)
+    }
+
+    async fn send(&self, asked: &Asked<'_>, grant: &Grant) -> Result<Response, TransportError> {
+        let request = self.http.request(Method::GET, &asked.url, asked.at.plain_http, asked.purpose)?;
+        let mut request = asking_for(asked.part, request);
+        if asked.is_manifest() {
+            request = request.header(ACCEPT, MANIFESTS);
+        }
+        if let Some(credential) = &grant.credential {
+            request = credential.apply(request, &asked.url)?;
+        }
+        self.http.send(&asked.url, request).await
+    }
+
+    /// A response that is no longer about the login, or the error.
+    fn accept(&self, asked: &Asked<'_>, response: Response, grant: &Grant) -> Result<Response, TransportError> {
+        let is_denied = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if is_denied && is_same_server(response.url(), &asked.url) {
+            let (url, status) = (response.url(), response.status());
+            return Err(self.http.credentials.denied(url, status, &asked.at.access, grant.source.as_ref()));
+        }
+        Ok(response)
+    }
+
+    /// Do what a challenge asks for.
+    async fn log_in(&self, asked: &Asked<'_>, response: &Response, before: &Grant) -> Result<Grant, TransportError> {
+        let denied = |sent| self.http.credentials.denied(&asked.url, response.status(), &asked.at.access, sent);
+        // A server that a redirect led to must not choose where credentials go.
+        if !is_same_server(response.url(), &asked.url) {
+            return Err(refusal(response));
+        }
+        // A token of the mirror's entry is all there is: it can't be exchanged for another.
+        if before.source == Some(Source::EntryToken) {
+            return Err(denied(before.source.as_ref()));
+        }
+        let challenge = Challenge::of(response).ok_or_else(|| TransportError::Login {
+            url: PublicUrl::from(&asked.url),
+            reason: "it asks for none of the logins that there are for registries".to_owned(),
+            hint: "is this the address of a container registry?",
+        })?;
+        let login = self.login(asked).await;
+        let source = login.as_ref().map(|login| login.source.clone());
+        let credential = match challenge {
+            Challenge::Bearer { realm, service, scope } => {
+                let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", asked.repository));
+                let server = TokenServer { realm: &realm, service: service.as_deref(), scope: &scope };
+                server.token(&self.http, &asked.url, asked.at, login).await?
+            }
+            Challenge::Basic => match login {
+                // The same pair again would be refused again.
+                Some(Sourced { credential: Login::Pair(pair), .. }) if before.credential.is_none() => {
+                    Credential::Pair(pair)
+                }
+                _ => return Err(denied(source.as_ref())),
+            },
+        };
+        Ok(Grant { credential: Some(credential), source, number: before.number + 1 })
+    }
+
+    /// Find a login, on a thread that may block: a credential helper is a program of its own.
+    async fn login(&self, asked: &Asked<'_>) -> Option<Sourced<Login>> {
+        let (http, url, access) = (Arc::clone(&self.http), asked.url.clone(), Arc::clone(&asked.at.access));
+        let looked = tokio::task::spawn_blocking(move || http.credentials.for_registry(&url, &access)).await;
+        looked.unwrap_or_default()
+    }
+
+    fn shared_grant(&self, asked: &Asked<'_>) -> SharedGrant {
+        let (origin, path, access) = (asked.url.origin(), asked.repository.to_owned(), Arc::clone(&asked.at.access));
+        let repository = Repository { origin, path, access };
+        let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, shared)) = grants.iter().find(|(known, _)| *known == repository) {
+            return Arc::clone(shared);
+        }
+        let shared = SharedGrant::default();
+        grants.push((repository, Arc::clone(&shared)));
+        shared
+    }
+}
+
+impl Grant {
+    /// What is sent before the registry asked for anything.
+    fn first(access: &Access) -> Self {
+        let credential = access.token.clone().map(Credential::Token);
+        let source = credential.as_ref().map(|_| Source::EntryToken);
+        Self { credential, source, number: 0 }
+    }
+}
+
+impl Asked<'_> {
+    fn is_manifest(&self) -> bool {
+        self.at.url.path().rsplit('/').nth(1) == Some("manifests")
+    }
+}
+
+/// The URL that is asked in the end.
+fn over_http(url: &Url) -> Result<Url, TransportError> {
+    let scheme = if url.scheme() == "oci" { "https" } else { "http" };
+    let text = format!("{scheme}{}", url.as_str().strip_prefix(url.scheme()).unwrap_or_default());
+    text.parse().map_err(|_| TransportError::Login {
+        url: url.into(),
+        reason: "it has no name that can be looked up".to_owned(),
+        hint: "expected `oci://host/repository`",
+    })
+}
+
+/// The repository in `/v2/REPOSITORY/manifests/…` or `/v2/REPOSITORY/blobs/…`.
+fn repository(url: &Url) -> &str {
+    let path = url.path().strip_prefix("/v2/").unwrap_or_default();
+    path.rsplitn(3, '/').nth(2).unwrap_or_default()
+}

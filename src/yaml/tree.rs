@@ -1,0 +1,235 @@
+//! From a text to a bounded tree of values that know their places.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
+
+use super::place::Place;
+use super::problem::Problem;
+
+/// The most that a text may come to once its aliases are replaced by what they stand for, with eight bytes for each value:
+/// stops aliases of aliases of aliases, and thousands of aliases of one long list.
+const EXPANDED: usize = 16 << 20;
+
+/// How deep values may nest, because each level is a level of recursion here and in everything that walks a tree.
+const DEPTH: usize = 128;
+
+/// A value, and where it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) value: Value,
+    pub(crate) place: Place,
+}
+
+/// A value of YAML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    Scalar(Scalar),
+    List(Vec<Node>),
+    /// Entries in the order of the text. Keys may repeat, and `<<` is a key like others: what that means is the reader's to say.
+    Map(Vec<Entry>),
+    /// Something with a tag (`!name`) that is not one of YAML's own.
+    Tagged,
+}
+
+/// A text, a number, a flag or nothing, as it is spelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scalar {
+    pub(crate) text: String,
+    /// Written without quotes, so that it may be a number, a flag or nothing.
+    pub(crate) is_plain: bool,
+}
+
+/// An entry of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_place: Place,
+    pub(crate) value: Node,
+}
+
+impl Scalar {
+    /// Whether it says nothing: empty, `~` or `null`.
+    pub(crate) fn is_null(&self) -> bool {
+        self.is_plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
+    }
+}
+
+/// The tree of a text. One without a document is nothing (`~`).
+pub(crate) fn parse(text: &str) -> Result<Node, Problem> {
+    Builder { parser: Parser::new_from_str(text), anchors: HashMap::new(), left: EXPANDED }.document()
+}
+
+struct Builder<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    /// What each anchor stands for, and what that costs.
+    anchors: HashMap<usize, (Node, usize)>,
+    /// What is left of [`EXPANDED`].
+    left: usize,
+}
+
+impl<'a> Builder<'a> {
+    fn next(&mut self) -> Result<(Event<'a>, Place), Problem> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => Ok((event, span.start.into())),
+            Some(Err(error)) => Err(Problem::new(error.info()).at((*error.marker()).into())),
+            None => Ok((Event::StreamEnd, Marker::new(0, 1, 0).into())),
+        }
+    }
+
+    fn document(mut self) -> Result<Node, Problem> {
+        self.next()?;
+        if let (Event::StreamEnd, place) = self.next()? {
+            let nothing = Scalar { text: String::new(), is_plain: true };
+            return Ok(Node { value: Value::Scalar(nothing), place });
+        }
+        let (event, place) = self.next()?;
+        let root = self.node(event, place, 0)?;
+        self.next()?;
+        match self.next()? {
+            (Event::StreamEnd, _) => Ok(root),
+            (_, place) => Err(Problem::new("the file holds more than one YAML document (`---`)").at(place)),
+        }
+    }
+
+    /// The value that begins with an event.
+    fn node(&mut self, event: Event<'a>, place: Place, depth: usize) -> Result<Node, Problem> {
+        if depth > DEPTH {
+            return Err(Problem::new(format!("values nest deeper than {DEPTH} levels")).at(place));
+        }
+        let left = self.left;
+        self.spend(8, place)?;
+        let (value, anchor, tag) = match event {
+            Event::Alias(anchor) => {
+                let Some(cost) = self.anchors.get(&anchor).map(|(_, cost)| *cost) else {
+                    return Err(Problem::new("the alias is part of what it stands for").at(place));
+                };
+                self.spend(cost, place)?;
+                (self.anchors[&anchor].0.value.clone(), 0, None)
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.spend(text.len(), place)?;
+                let is_plain = style == ScalarStyle::Plain && tag.is_none();
+                (Value::Scalar(Scalar { text: text.into_owned(), is_plain }), anchor, tag)
+            }
+            Event::SequenceStart(anchor, tag) => (Value::List(self.list(depth)?), anchor, tag),
+            Event::MappingStart(anchor, tag) => (Value::Map(self.map(depth)?), anchor, tag),
+            _ => return Err(Problem::new("a value is missing").at(place)),
+        };
+        let foreign = tag.is_some_and(|tag| !tag.is_yaml_core_schema() && tag.suffix != "!");
+        let node = Node { value: if foreign { Value::Tagged } else { value }, place };
+        if anchor > 0 {
+            let cost = left - self.left;
+            self.spend(cost, place)?;
+            self.anchors.insert(anchor, (node.clone(), cost));
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Vec<Node>, Problem> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(items),
+                (event, place) => items.push(self.node(event, place, depth + 1)?),
+            }
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Vec<Entry>, Problem> {
+        let mut entries = Vec::new();
+        loop {
+            let (event, key_place) = self.next()?;
+            if event == Event::MappingEnd {
+                return Ok(entries);
+            }
+            let Value::Scalar(Scalar { text: key, .. }) = self.node(event, key_place, depth + 1)?.value else {
+                return Err(Problem::new("a key must be a text").at(key_place));
+            };
+            let (event, place) = self.next()?;
+            entries.push(Entry { key, key_place, value: self.node(event, place, depth + 1)? });
+        }
+    }
+
+    fn spend(&mut self, bytes: usize, place: Place) -> Result<(), Problem> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+            Problem::new(format!("the file is too large once its aliases are replaced ({EXPANDED} bytes)"))
+                .help("write out what the aliases (`*name`) stand for, or use fewer of them")
+                .at(place)
+        })?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(yaml: &str) -> String {
+        parse(yaml).unwrap_err().message
+    }
+
+    #[test]
+    fn a_value_is_its_spelling_and_knows_its_place() {
+        let node = parse("\u{feff}a: 1\nlist:\n  - x\n  - { b: [p, 'é', 2024.10] }\n").unwrap();
+        let Value::Map(entries) = node.value else { panic!() };
+        let Value::List(list) = &entries[1].value.value else { panic!() };
+        let Value::Map(inner) = &list[1].value else { panic!() };
+        let Value::List(texts) = &inner[0].value.value else { panic!() };
+        let shown = |node: &Node| match &node.value {
+            Value::Scalar(scalar) => {
+                format!("{} {} {}:{}", scalar.text, scalar.is_plain, node.place.line, node.place.column)
+            }
+            other => format!("{other:?}"),
+        };
+        assert_eq!(entries[1].key_place, Place { line: 2, column: 1 });
+        assert_eq!(shown(&list[0]), "x true 3:5");
+        assert_eq!(shown(&texts[1]), "é false 4:14");
+        assert_eq!(shown(&texts[2]), "2024.10 true 4:19");
+    }
+
+    #[test]
+    fn nothing_is_spelled_in_several_ways() {
+        for yaml in ["", "# x\n", "---\n", "~", "null"] {
+            assert!(matches!(parse(yaml).unwrap().value, Value::Scalar(scalar) if scalar.is_null()), "{yaml}");
+        }
+        assert!(matches!(parse("''").unwrap().value, Value::Scalar(scalar) if !scalar.is_null()));
+    }
+
+    #[test]
+    fn aliases_stand_for_what_they_name() {
+        let Value::Map(entries) = parse("a: &a [x, y]\nb: *a\nc: [*a, *a]\n").unwrap().value else { panic!() };
+        assert_eq!(entries[0].value.value, entries[1].value.value);
+        assert_eq!(entries[1].value.place, Place { line: 2, column: 4 });
+        assert!(matches!(&entries[2].value.value, Value::List(items) if items[1].value == entries[0].value.value));
+    }
+
+    #[test]
+    fn aliases_of_aliases_are_bounded() {
+        let level = |level: usize| format!("a{level}: &a{level} [{}]\n", format!("*a{},", level - 1).repeat(10));
+        let yaml: String = std::iter::once("a0: &a0 [x]\n".to_owned()).chain((1..20).map(level)).collect();
+        assert!(refused(&yaml).contains("too large"));
+        assert!(refused("a: &a [*a]").contains("part of what it stands for"));
+        let yaml = format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(4096), "*a,".repeat(4096));
+        assert!(refused(&yaml).contains("too large"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        for yaml in ["[".repeat(1 << 20), "{a: ".repeat(1 << 18), "- ".repeat(1 << 19), "? ".repeat(1 << 19)] {
+            assert!(parse(&yaml).is_err());
+        }
+        parse(&"- [a, {b: c}]\n".repeat(1000)).unwrap();
+    }
+
+    #[test]
+    fn a_tag_is_told_from_yamls_own() {
+        assert_eq!(parse("!reference [x]").unwrap().value, Value::Tagged);
+        for yaml in ["!!str 5", "! 5", "'5'"] {
+            let scalar = Scalar { text: "5".to_owned(), is_plain: false };
+            assert_eq!(parse(yaml).unwrap().value, Value::Scalar(scalar), "{yaml}");
+        }
+        assert!(refused("a: 1\n---\nb: 1\n").contains("more than one"));
+        assert!(refused("{[a]: b}").contains("must be a text"));
+    }
+}
