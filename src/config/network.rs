@@ -63,7 +63,6 @@ impl NetworkSchema {
             connections: self.connections.map_or(default.connections, |set| set.0),
             metadata_connections: self.metadata_connections.map_or(default.metadata_connections, |set| set.0),
             bandwidth: self.bandwidth.map(|set| set.0),
-            ..default
         }
     }
 }

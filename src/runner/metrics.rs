@@ -60,7 +60,9 @@ pub(crate) fn write(
 
 /// The text of `larder.env`. Every value is a number, and there are fewer than 20, which is all that GitLab takes.
 fn dotenv(prepared: Option<&Prepared>, finished: Option<&Report>) -> String {
-    figures(prepared, finished).map(|((variable, ..), value)| format!("{variable}={value}\n")).collect()
+    let lines: Vec<String> =
+        figures(prepared, finished).map(|((variable, ..), value)| format!("{variable}={value}\n")).collect();
+    lines.concat()
 }
 
 /// The text of `metrics.txt`.

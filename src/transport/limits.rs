@@ -49,8 +49,6 @@ pub struct NetworkSettings {
     pub metadata_connections: usize,
     /// The most bytes of blobs a second, all connections together.
     pub bandwidth: Option<u64>,
-    /// Whether a large blob is fetched from all mirrors that have it, and not only from the first.
-    pub several_mirrors: bool,
 }
 
 impl Default for NetworkSettings {
@@ -64,7 +62,6 @@ impl Default for NetworkSettings {
             connections: 8,
             metadata_connections: 32,
             bandwidth: None,
-            several_mirrors: false,
         }
     }
 }

@@ -38,7 +38,7 @@ use self::connection::Source;
 use self::partial::GrowingBlob;
 use self::permits::{Permits, Priority};
 use self::progress::Progress;
-use self::ranges::{MIN_STRETCH, Ranges};
+use self::ranges::Ranges;
 use super::error::TransportError;
 use super::file;
 use super::location::Location;
@@ -122,14 +122,9 @@ impl Downloads {
         let expected = request.expected.capped(self.limit);
         let mut permit = Some(permit);
         let mut first_error = None;
-        // Together first, if several share the work; then one by one, so that the one that is wrong is known.
-        let together = self.sharing(request, expected);
-        let alone = request.sources.iter().map(|source| vec![source]);
-        for sources in together.into_iter().chain(alone) {
-            let sources: Vec<&Location> = sources.into_iter().filter(|source| !self.is_known_wrong(source)).collect();
-            let Some(first) = sources.first() else { continue };
-            let permit = self.permit(permit.take(), first).await;
-            match self.ask(permit, &sources, request, expected, progress).await {
+        for source in request.sources.iter().filter(|source| !self.is_known_wrong(source)) {
+            let permit = self.permit(permit.take(), source).await;
+            match self.ask(permit, source, request, expected, progress).await {
                 Ok(blob) => return Ok(blob),
                 Err(error @ TransportError::Disk { .. }) => return Err(error),
                 Err(error) => {
@@ -142,40 +137,31 @@ impl Downloads {
         Err(first_error.unwrap_or(TransportError::BlobMissing { url }))
     }
 
-    /// The mirrors that share the work of a large blob, if that is wanted and there are several.
-    fn sharing<'a>(&self, request: &'a FetchRequest, expected: Expected) -> Option<Vec<&'a Location>> {
-        let is_large = matches!(expected.size, Size::Exactly(size) if size >= 4 * MIN_STRETCH);
-        let is_wanted = self.servers.settings.several_mirrors && is_large && !request.sources.first()?.is_file();
-        let remote: Vec<_> = request.sources.iter().filter(|source| !source.is_file()).collect();
-        (is_wanted && remote.len() > 1).then_some(remote)
-    }
-
-    /// Fetch the blob from these mirrors together.
+    /// Fetch the blob from this mirror.
     async fn ask(
         &self,
         permit: Permit,
-        sources: &[&Location],
+        source: &Location,
         request: &FetchRequest,
         expected: Expected,
         progress: &Progress,
     ) -> Result<VerifiedBlob, TransportError> {
-        let first = sources[0];
         let folder = request.partial.folder();
-        let fetched = if first.is_file() {
+        let fetched = if source.is_file() {
             let advance = |bytes| progress.advance(bytes as u64);
             self.servers.counters.request();
-            let copied = blocking(|| file::blob(&first.url, expected, folder, &advance)).await;
+            let copied = blocking(|| file::blob(&source.url, expected, folder, &advance)).await;
             drop(permit);
             copied
         } else if matches!(expected.size, Size::Exactly(size) if size < SMALL) {
-            self.grow(permit, sources, &Partial::Scratch(folder.to_owned()), expected, progress).await
+            self.grow(permit, source, &Partial::Scratch(folder.to_owned()), expected, progress).await
         } else {
-            self.grow(permit, sources, &request.partial, expected, progress).await
+            self.grow(permit, source, &request.partial, expected, progress).await
         };
-        if let (Err(error), [source]) = (&fetched, sources) {
+        fetched.inspect_err(|error| {
             self.remember(source, error);
-        }
-        fetched.inspect_err(|_| progress.take_back())
+            progress.take_back();
+        })
     }
 
     /// Fetch by as many connections as there are free, and once more if what an earlier run left was wrong: that says nothing
@@ -183,23 +169,21 @@ impl Downloads {
     async fn grow(
         &self,
         permit: Permit,
-        sources: &[&Location],
+        source: &Location,
         partial: &Partial,
         expected: Expected,
         progress: &Progress,
     ) -> Result<VerifiedBlob, TransportError> {
-        let failed = |error| TransportError::of_blob(error, &sources[0].url, partial.path());
+        let failed = |error| TransportError::of_blob(error, &source.url, partial.path());
         let open = || GrowingBlob::open(partial, expected).map_err(|error| failed(error.into()));
         let blob = blocking(open).await?;
         let goes_on = blob.resumed() > 0;
-        match self.grow_once(permit, sources, blob, expected, progress, failed).await {
-            Err(TransportError::Mismatch { mismatch: Mismatch::WrongDigest { .. }, url })
-                if goes_on && sources.len() == 1 =>
-            {
+        match self.grow_once(permit, source, blob, expected, progress, failed).await {
+            Err(TransportError::Mismatch { mismatch: Mismatch::WrongDigest { .. }, url }) if goes_on => {
                 tracing::info!("what an earlier run left of `{url}` is wrong; it is fetched anew");
                 progress.take_back();
-                let permit = self.permit(None, sources[0]).await;
-                self.grow_once(permit, sources, blocking(open).await?, expected, progress, failed).await
+                let permit = self.permit(None, source).await;
+                self.grow_once(permit, source, blocking(open).await?, expected, progress, failed).await
             }
             grown => grown,
         }
@@ -208,7 +192,7 @@ impl Downloads {
     async fn grow_once(
         &self,
         permit: Permit,
-        sources: &[&Location],
+        source: &Location,
         blob: GrowingBlob,
         expected: Expected,
         progress: &Progress,
@@ -222,8 +206,7 @@ impl Downloads {
         let writer = tokio::task::spawn_blocking(move || writer::write(blob, waiting));
         let (servers, bandwidth, is_divisible) = (&*self.servers, self.bandwidth.as_deref(), Notify::new());
         let attempt = Attempt { servers, bandwidth, expected, portions, progress, is_divisible, ranges };
-        let sources: Vec<Source> = sources.iter().copied().map(Source::new).collect();
-        let ended = scheduler::run(&attempt, &sources, &self.permits, permit).await;
+        let ended = scheduler::run(&attempt, &Source::new(source), &self.permits, permit).await;
         let size = attempt.ranges().size().unwrap_or_default();
         // Hangs up on the writer, which then ends, and has the last word.
         drop(attempt);

@@ -14,44 +14,38 @@ use crate::transport::error::TransportError;
 /// How often it is looked at whether a slow connection needs help.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Go on until the blob is there, no source is left to ask (the first error is returned), or the writer has ended, which has an
-/// error of its own.
+/// Go on until the blob is there, the source is not worth asking again (its first error is returned), or the writer has ended,
+/// which has an error of its own.
 pub(super) async fn run(
     attempt: &Attempt<'_>,
-    sources: &[Source],
+    source: &Source,
     permits: &Arc<Permits>,
     permit: Permit,
 ) -> Result<(), TransportError> {
-    let connect = |source: usize, permit| async move {
-        (source, Connection { attempt, source: &sources[source], permit }.run().await)
-    };
-    let acquire = |source: usize, priority| async move {
-        (source, permits.acquire(&sources[source].location.server(), priority).await)
-    };
+    let server = source.location.server();
+    let connect = |permit| Connection { attempt, source, permit }.run();
+    let acquire = |priority| permits.acquire(&server, priority);
     let is_worth_help = || attempt.ranges().is_worth_help(Instant::now());
-    let mut connections = FuturesUnordered::from_iter([connect(0, permit)]);
+    let mut connections = FuturesUnordered::from_iter([connect(permit)]);
     let mut applications = FuturesUnordered::new();
     let mut look = tokio::time::interval(LOOK);
     let mut is_divisible = false;
-    let mut failed = vec![false; sources.len()];
-    let mut first_error = None;
+    let mut failed = None;
     loop {
-        if is_divisible && applications.is_empty() && is_worth_help() {
-            let left = (0..sources.len()).filter(|source| !failed[*source]);
-            applications.extend(left.map(|source| acquire(source, Priority::Help)));
+        if is_divisible && applications.is_empty() && failed.is_none() && is_worth_help() {
+            applications.push(acquire(Priority::Help));
         }
         tokio::select! {
             () = attempt.is_divisible.notified() => is_divisible = true,
-            Some((source, permit)) = applications.next() => {
-                if is_worth_help() && !failed[source] {
-                    connections.push(connect(source, permit));
-                    applications.push(acquire(source, Priority::Help));
+            Some(permit) = applications.next() => {
+                if is_worth_help() && failed.is_none() {
+                    connections.push(connect(permit));
+                    applications.push(acquire(Priority::Help));
                 }
             }
-            Some((source, ended)) = connections.next() => {
+            Some(ended) = connections.next() => {
                 if let Err(error) = ended {
-                    failed[source] = true;
-                    first_error.get_or_insert(error);
+                    failed.get_or_insert(error);
                 }
             }
             _ = look.tick() => {}
@@ -60,10 +54,12 @@ pub(super) async fn run(
             return Ok(());
         }
         if connections.is_empty() {
-            let Some(next) = failed.iter().position(|failed| !failed) else { return first_error.map_or(Ok(()), Err) };
+            if let Some(error) = failed {
+                return Err(error);
+            }
             applications.clear();
-            let (source, permit) = acquire(next, Priority::Start).await;
-            connections.push(connect(source, permit));
+            let permit = acquire(Priority::Start).await;
+            connections.push(connect(permit));
         }
     }
 }
