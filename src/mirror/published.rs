@@ -9,8 +9,8 @@ use super::metadata::{Metadata, PublishedBlob};
 use super::rules::{Promises, Survey};
 use super::spec_file::SpecNodes;
 use super::{MirrorError, oci, v3};
-use crate::transport::{Location, Transport, public};
-use crate::types::{BlobRole, Mirror, MirrorPath, Signatures, SpecId};
+use crate::transport::{Location, Transport};
+use crate::types::{BlobRole, Mirror, MirrorPath, PublicUrl, Signatures, SpecId};
 
 /// What a mirror publishes for one spec.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Published {
     /// The nodes that the metadata describes. `locate` tells where a blob lies, verified, and its length.
     pub(crate) fn described(&self, document: &[u8], locate: Locate<'_>) -> Result<SpecNodes, String> {
         let spec_blob = self.blobs.iter().find(|blob| blob.role == BlobRole::Spec).and_then(locate);
-        let at = public(&self.mirror.url.join(&self.path));
+        let at = PublicUrl::from(&self.mirror.url.join(&self.path));
         self.layout.rules().nodes(Metadata { at: &at, document }, spec_blob)
     }
 
@@ -72,7 +72,7 @@ impl Mirror {
             transport.document(&location).await.map_err(failed)
         };
         if let Some(url) = oci::image_url(self, spec) {
-            let at = public(&url);
+            let at = PublicUrl::from(&url);
             let Some(image) = ask(self.located(url)).await? else { return Ok(Answer::Lacks) };
             let blobs = oci::promises(Metadata { at: &at, document: &image })?;
             let (path, document) = (v3::place_of_spec(spec), v3::spec_manifest(&blobs));
@@ -94,7 +94,7 @@ impl Mirror {
         path: MirrorPath,
         document: Vec<u8>,
     ) -> Result<Answer, MirrorError> {
-        let at = public(&self.url.join(&path));
+        let at = PublicUrl::from(&self.url.join(&path));
         let promises = layout.rules().promises(spec, &path, Metadata { at: &at, document: &document })?;
         Ok(self.answer(layout, path, document, promises))
     }
@@ -107,7 +107,7 @@ impl Mirror {
         document: &[u8],
         find: &dyn Fn(&str) -> Option<MirrorPath>,
     ) -> Result<Survey, String> {
-        let at = public(&self.url.join(&MirrorPath::new(path.iter().copied())));
+        let at = PublicUrl::from(&self.url.join(&MirrorPath::new(path.iter().copied())));
         layout.rules().survey(path, Metadata { at: &at, document }, find)
     }
 

@@ -33,8 +33,3 @@ impl Location {
         self.url.scheme() == "file"
     }
 }
-
-/// A URL as it may be printed.
-pub(crate) fn public(url: &Url) -> PublicUrl {
-    url.into()
-}

@@ -31,7 +31,6 @@ pub use self::download::{FetchRequest, Partial, Permit};
 pub use self::error::TransportError;
 pub use self::limits::{Limits, NetworkSettings};
 pub use self::location::Location;
-pub(crate) use self::location::public;
 pub use self::objects::{Listed, ObjectError, Refusal, UploadError, Written};
 
 use self::download::Downloads;
