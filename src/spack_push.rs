@@ -96,9 +96,8 @@ pub fn find(named: Option<&Path>, variables: &Variables) -> Result<PathBuf, Spac
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
-    let value = |name| variables.get(name).filter(|value| !value.is_empty());
-    let on_path = std::env::split_paths(value("PATH").unwrap_or_default()).map(|folder| folder.join("spack"));
-    let below_root = value("SPACK_ROOT").map(|root| Path::new(root).join("bin/spack"));
+    let on_path = std::env::split_paths(variables.set("PATH").unwrap_or_default()).map(|folder| folder.join("spack"));
+    let below_root = variables.set("SPACK_ROOT").map(|root| Path::new(root).join("bin/spack"));
     let mut candidates = on_path.filter(|file| file.is_absolute()).chain(below_root);
     candidates.find(|file| is_program(file)).ok_or(SpackError::NotFound)
 }

@@ -1,5 +1,4 @@
-//! `-v`: a log on standard error for those who look for a fault. What a run has to say to everybody goes through the
-//! reporter instead.
+//! `-v`: a log on standard error for finding faults. What every run has to say goes through the reporter instead.
 
 use std::io::{self, Write};
 
@@ -8,21 +7,22 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-use super::console::{Console, Palette, Verbosity};
+use super::console::{Console, Verbosity};
+use super::palette::Palette;
 use super::progress::Screen;
 
 /// `LARDER_LOG` makes no sense.
 #[derive(Debug, Error, Diagnostic)]
 #[error("`LARDER_LOG` is not a log filter: `{text}`")]
 #[diagnostic(help("expected something like `debug` or `larder::transport=trace`"))]
-pub struct InvalidLogFilter {
+pub(crate) struct InvalidLogFilter {
     text: String,
     #[source]
     source: ParseError,
 }
 
 /// Log to standard error, above the bars where `screen` draws some. `log_filter` is the value of `LARDER_LOG`.
-pub fn init(console: &Console, screen: &Screen, log_filter: Option<&str>) -> Result<(), InvalidLogFilter> {
+pub(crate) fn init(console: &Console, screen: &Screen, log_filter: Option<&str>) -> Result<(), InvalidLogFilter> {
     let screen = screen.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter(console.verbosity, log_filter)?)
@@ -41,7 +41,7 @@ fn filter(verbosity: Verbosity, log_filter: Option<&str>) -> Result<EnvFilter, I
         let invalid = |source| InvalidLogFilter { text: text.to_owned(), source };
         return EnvFilter::builder().parse(text).map_err(invalid);
     }
-    // Other crates speak up only where somebody asked for everything.
+    // Other crates are logged only where everything is asked for.
     Ok(EnvFilter::new(match verbosity {
         Verbosity::Quiet => "error",
         Verbosity::Normal | Verbosity::Verbose(0) => "warn",

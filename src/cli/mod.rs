@@ -1,33 +1,42 @@
-//! What people type and what they see. Nothing outside this folder prints.
+//! What is typed and what is shown. Nothing outside this folder prints.
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`args`] | the command line |
-//! | [`console`] | where text goes, in which colours, and how hostile text is made harmless |
-//! | [`progress`] | bars on a terminal, plain lines in a job log |
-//! | [`summary`] | what a run did, in a few sentences |
-//! | [`tables`] | `plan`, `list` and `verify`, for reading |
-//! | [`json`] | the same as data |
+//! | [`run`] | the program from its arguments to its exit code: the page to read first |
+//! | [`command_line`] [`global`] [`selection`] | the arguments: all of them, those of every command, those that say which specs |
+//! | [`commands`] | a file for each command: its arguments, its help, its call, what it shows |
+//! | [`needed`] [`cache_lines`] [`table`] | what several commands show: needed specs, pruned caches, tables |
+//! | [`invocation`] | what a command is given: configuration, session, and the way to show its report |
+//! | [`configuration`] | larder.yaml with the command line on top |
+//! | [`outcome`] | how a run ends: exit codes, and why it failed |
+//! | [`console`] [`palette`] [`printable`] [`units`] | where text goes, its colours, hostile text made harmless, sizes and times |
+//! | [`progress`] [`sections`] | bars on a terminal, plain lines in a job log, folded by GitLab |
 //! | [`diagnostics`] | an error: what failed, why, and what to do |
-//! | [`run`] | which use case a command line means, and how its report is shown |
-//! | [`sections`] | parts of a GitLab job log that fold |
-//! | [`signals`] | being told to stop |
-//! | [`logging`] | `-v`, for those who look for a fault |
+//! | [`logging`] [`signals`] | `-v`; SIGTERM and SIGINT |
 //!
-//! Every module but `console` and `logging` makes text from values, so that its tests need no terminal. Results go to
-//! standard output, everything else to standard error.
+//! What a command shows is made by functions from a report to text, so that their tests need no terminal; only
+//! `console`, `progress::screen` and `logging` write. Results go to standard output, everything else to standard error.
 
-pub mod args;
-pub mod console;
-pub mod diagnostics;
-pub mod json;
-pub mod logging;
-pub mod progress;
-pub mod run;
-pub mod sections;
-pub mod signals;
-pub mod summary;
-pub mod tables;
+mod cache_lines;
+mod command_line;
+mod commands;
+mod configuration;
+mod console;
+mod diagnostics;
+mod global;
+mod invocation;
+mod logging;
+mod needed;
+mod outcome;
+mod palette;
+mod printable;
+mod progress;
+pub(crate) mod run;
+mod sections;
+mod selection;
+mod signals;
+mod table;
+mod units;
 
 #[cfg(test)]
-mod samples;
+mod tests;

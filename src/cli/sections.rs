@@ -4,7 +4,6 @@
 //! how long it took. A warning in a folded section would not be seen, so the section is closed before it, and opened again
 //! only if there is more to say.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +11,7 @@ use super::console::tell;
 
 /// A log with sections. Clones write to the same one.
 #[derive(Clone)]
-pub struct Sections(Arc<Inner>);
+pub(crate) struct Sections(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
@@ -36,15 +35,9 @@ struct Current {
     name: Option<String>,
 }
 
-impl fmt::Debug for Sections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sections")
-    }
-}
-
 impl Sections {
     /// Sections on standard error.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         Self::with(clock, Box::new(tell))
     }
@@ -54,7 +47,7 @@ impl Sections {
     }
 
     /// Begin a section: `topic` is part of its name, `header` is what is seen while it is folded.
-    pub fn begin(&self, topic: &'static str, header: &str) {
+    pub(crate) fn begin(&self, topic: &'static str, header: &str) {
         self.change(|state, log| {
             log.close(state);
             state.current = Some(Current { topic, header: header.to_owned(), name: None });
@@ -63,7 +56,7 @@ impl Sections {
     }
 
     /// A line, in the section if one has begun.
-    pub fn line(&self, line: &str) {
+    pub(crate) fn line(&self, line: &str) {
         self.change(|state, log| {
             log.open(state);
             (log.sink)(&format!("{line}\n"));
@@ -71,7 +64,7 @@ impl Sections {
     }
 
     /// A line that must be seen.
-    pub fn line_outside(&self, line: &str) {
+    pub(crate) fn line_outside(&self, line: &str) {
         self.change(|state, log| {
             log.close(state);
             (log.sink)(&format!("{line}\n"));
@@ -79,7 +72,7 @@ impl Sections {
     }
 
     /// End the section, if one has begun.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.change(|state, log| {
             log.close(state);
             state.current = None;

@@ -12,7 +12,7 @@ use super::progress::Screen;
 
 /// From now on, have SIGTERM and SIGINT raise the interrupt.
 #[cfg(unix)]
-pub fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> {
+pub(crate) fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> {
     use std::time::Duration;
 
     use larder::interrupt::Signal;
@@ -30,7 +30,7 @@ pub fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> {
         interrupt.raise(signal);
         std::thread::sleep(GRACE);
         screen.write_line_outside(&format!(
-            "error: stopped by {signal} in the middle of something; the next run goes on from there"
+            "error: stopped by {signal} during a step that did not end in time; the next run resumes there"
         ));
         std::process::exit(signal.exit_code().into());
     })?;
@@ -39,6 +39,6 @@ pub fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> {
 
 /// Without signals there is nothing to pass on.
 #[cfg(not(unix))]
-pub fn pass_on(_: &Interrupt, _: &Screen) -> io::Result<()> {
+pub(crate) fn pass_on(_: &Interrupt, _: &Screen) -> io::Result<()> {
     Ok(())
 }

@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use miette::Diagnostic;
-use thiserror::Error;
 
-use super::CommandError;
+use super::error::{CollectError, CommandError};
 use crate::config::BuiltEntry;
 use crate::install_tree;
 use crate::job::{JobError, JobFolder, State};
@@ -23,7 +21,7 @@ use crate::pipeline::{Mode, RunError, Session, stores, uploads};
 use crate::plan::{Graph, Need, row};
 use crate::report::{CacheReport, Report, SpecReport};
 use crate::spack_config;
-use crate::spack_push::{self, Push, SpackError};
+use crate::spack_push::{self, Push};
 use crate::store::Store;
 use crate::store::built::{BuiltFolder, Depth, FoundSpec, Lookup};
 use crate::types::{DagHash, Signatures};
@@ -37,41 +35,6 @@ pub struct CollectOptions {
     pub install_trees: Vec<PathBuf>,
     /// How long Spack may take, all pushes together.
     pub patience: Option<Duration>,
-}
-
-/// Why nothing can be collected.
-#[derive(Debug, Error, Diagnostic)]
-pub enum CollectError {
-    /// No folder.
-    #[error("there is no folder to collect into")]
-    #[diagnostic(help("add `{{ name: built, path: .larder/built, collect: true }}` to `mirrors:` in larder.yaml"))]
-    NoFolder,
-    /// Spack would push without signatures, which no job would use.
-    #[error("mirror `{name}` is `signed: true`, and there is no key to sign with")]
-    #[diagnostic(help("give its entry in larder.yaml a `signing-key`; `larder prepare` needs none"))]
-    NoKey {
-        /// The mirror's name.
-        name: String,
-    },
-    /// Nothing says what is installed.
-    #[error("found no install tree, so there is no telling what this job built")]
-    #[diagnostic(help(
-        "Spack's configuration names none that has a database; name it with `--installed ROOT` (`spack find --format \
-         '{{prefix}}'` shows what is below it)"
-    ))]
-    NoInstallTree,
-    /// Spack did not push everything.
-    #[error("{} of {wanted} specs were not collected", wanted - pushed)]
-    Push {
-        /// How many were to be pushed.
-        wanted: usize,
-        /// How many arrived.
-        pushed: usize,
-        /// Why.
-        #[source]
-        #[diagnostic_source]
-        source: SpackError,
-    },
 }
 
 /// What one run pushed, or would push.

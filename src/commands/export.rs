@@ -90,7 +90,7 @@ fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result
         }
         Ok(held.map(|_| copy.path.to_string()))
     };
-    Ok(each(session, Phase::Validate, present, &check)?.into_iter().flatten().collect())
+    Ok(each(session, Phase::Validate, present, check)?.into_iter().flatten().collect())
 }
 
 fn copy_all(
@@ -106,7 +106,7 @@ fn copy_all(
     let copy = |copy: &Copy, blob: &&StoredBlob, advance: &dyn Fn(usize)| {
         Ok(folder.copy(blob, copy.blob.expected, &copy.path, advance)?)
     };
-    each(session, Phase::Export, present, &copy).map(drop)
+    each(session, Phase::Export, present, copy).map(drop)
 }
 
 /// Do something with each of these, which have so many bytes, on all processors.
@@ -114,7 +114,7 @@ fn each<'a, T: Sync, R: Send>(
     session: &Session<'_>,
     phase: Phase,
     items: impl Iterator<Item = (&'a Copy, u64, T)>,
-    work: &(dyn Fn(&Copy, &T, &dyn Fn(usize)) -> Result<R, RunError> + Sync),
+    work: impl Fn(&Copy, &T, &dyn Fn(usize)) -> Result<R, RunError> + Sync,
 ) -> Result<Vec<R>, RunError> {
     let items: Vec<(&Copy, u64, T)> = items.collect();
     if items.is_empty() {
@@ -136,7 +136,7 @@ fn each<'a, T: Sync, R: Send>(
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// What the export holds, and what was there before: no command had to look for that.
+/// What the export holds. Of what was there before, `materialize` knows nothing.
 fn describe(
     report: &mut Report,
     folder: &ExportFolder,

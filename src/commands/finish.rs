@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use miette::Diagnostic as _;
 
-use super::collect::{self, CollectError, CollectOptions};
-use super::error::CommandError;
+use super::collect::{self, CollectOptions};
+use super::error::{CollectError, CommandError};
 use crate::job::{JobFolder, State};
 use crate::pipeline::prune::Pruning;
 use crate::pipeline::remote::RemoteCaches;

@@ -19,17 +19,17 @@ mod verify;
 mod warm;
 
 pub use clean::clean;
-pub use collect::{CollectError, CollectOptions, collect};
-pub use error::CommandError;
+pub use collect::{CollectOptions, collect};
+pub use error::{CollectError, CommandError, InitError, PackError, UnpackError};
 pub use export::export;
 pub use finish::finish;
-pub use init::{FileOutcome, InitError, InitOptions, Initialised, TEMPLATE, WriteFiles, init};
+pub use init::{FileOutcome, InitOptions, Initialised, TEMPLATE, WriteFiles, init};
 pub use list::list;
-pub use pack::{Output, PackError, pack};
+pub use pack::{Output, pack};
 pub use plan::plan;
 pub use prepare::{Prepared, prepare};
 pub use prune::{PruneOptions, prune};
-pub use unpack::{UnpackError, unpack};
+pub use unpack::unpack;
 pub use verify::verify;
 pub use warm::warm;
 

@@ -8,10 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use miette::Diagnostic;
-use thiserror::Error;
 
-use super::CommandError;
+use super::error::{CommandError, PackError};
 use crate::archive::{ArchiveError, CompressionMethod, Metadata, Writer};
 use crate::config::Kept;
 use crate::fs::Exclusion;
@@ -20,7 +18,6 @@ use crate::report::{ArchiveReport, CacheReport, Report};
 use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, path_of, prefix_of};
 use crate::store::{Cache, FILE_NAME, FoundBlob, MAX_BYTES};
-use crate::types::Sha256Digest;
 use crate::verified::{BlobError, Expected, Size, Verifier, for_each_piece};
 
 /// Where the archive goes.
@@ -30,59 +27,6 @@ pub enum Output {
     New(PathBuf),
     /// A file that may be there: `--force`.
     Overwrite(PathBuf),
-}
-
-/// Caches that can't be packed, or not there.
-#[derive(Debug, Error, Diagnostic)]
-pub enum PackError {
-    /// There is a file already.
-    #[error("`{}` is there already", path.display())]
-    #[diagnostic(help("give another name to `--output`, or `--force` to overwrite it"))]
-    OutputExists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The archive would lie in a cache, and be uploaded with it.
-    #[error("`{}` lies in the folder of cache `{cache}`, which GitLab would then upload with it", path.display())]
-    #[diagnostic(help("write the archive somewhere else"))]
-    OutputInCache {
-        /// The file.
-        path: PathBuf,
-        /// The cache.
-        cache: String,
-    },
-    /// A cache that no relative path leads to.
-    #[error("cache `{cache}` at `{}` is outside of the project folder `{}`", path.display(), root.display())]
-    #[diagnostic(help(
-        "paths in an archive are relative to the project folder, as the runner writes them. Name the caches to pack, as in \
-         `larder pack shared -o cache.zip`, or move this one below the project folder"
-    ))]
-    OutsideProject {
-        /// The cache.
-        cache: String,
-        /// Its folder.
-        path: PathBuf,
-        /// The project folder.
-        root: PathBuf,
-    },
-    /// No blob anywhere.
-    #[error("there is nothing to pack: {} empty", names.join(", ") + if names.len() == 1 { " is" } else { " are" })]
-    #[diagnostic(help("`larder warm` fills caches"))]
-    Nothing {
-        /// The caches.
-        names: Vec<String>,
-    },
-    /// A blob that is not what its name says.
-    #[error("cache `{cache}` holds a bad blob {digest}: {reason}")]
-    #[diagnostic(help("no archive was written; `larder verify --delete` removes bad blobs"))]
-    Corrupt {
-        /// The cache.
-        cache: String,
-        /// The blob's name.
-        digest: Sha256Digest,
-        /// What is wrong with it.
-        reason: String,
-    },
 }
 
 /// What an entry of the archive is made of.

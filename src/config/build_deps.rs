@@ -3,11 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use thiserror::Error;
-
 use super::text::schema_of_text;
 use crate::types::{serde_as_text, shorten};
-use crate::yaml;
+use crate::yaml::{self, Problem};
 
 /// Which build dependencies a job needs: `build-deps:` in `larder.yaml`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,23 +20,18 @@ pub enum BuildDeps {
     None,
 }
 
-/// A text that is none of the three.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{found}` is not a choice of build dependencies; {hint}")]
-pub struct InvalidBuildDeps {
-    found: String,
-    hint: String,
-}
-
 impl FromStr for BuildDeps {
-    type Err = InvalidBuildDeps;
+    type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         match text {
             "missing" => Ok(Self::Missing),
             "all" => Ok(Self::All),
             "none" => Ok(Self::None),
-            _ => Err(InvalidBuildDeps { found: shorten(text), hint: yaml::hint(text, &["missing", "all", "none"]) }),
+            _ => {
+                let hint = yaml::hint(text, &["missing", "all", "none"]);
+                Err(Problem::new(format!("`{}` is not a choice of build dependencies; {hint}", shorten(text))))
+            }
         }
     }
 }

@@ -4,10 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use thiserror::Error;
-
 use super::text::schema_of_text;
 use crate::types::{serde_as_text, shorten};
+use crate::yaml::Problem;
 
 /// The name of a cache: `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
 ///
@@ -15,16 +14,6 @@ use crate::types::{serde_as_text, shorten};
 /// no case. It does not end in `.lock`, because the lock of the cache `a` is the file `.larder/a.lock`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CacheName(String);
-
-/// A text that is not the name of a cache.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error(
-    "`{found}` is not the name of a cache: expected lowercase letters, digits, `.`, `_` and `-`, a letter or digit first, \
-     at most 64 of them, and no `.lock` at the end"
-)]
-pub struct InvalidCacheName {
-    found: String,
-}
 
 impl CacheName {
     /// The name as text.
@@ -49,16 +38,20 @@ pub(super) fn is_lock(name: &Path) -> bool {
 }
 
 impl FromStr for CacheName {
-    type Err = InvalidCacheName;
+    type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, Problem> {
         let small = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let starts_well = text.bytes().next().is_some_and(small);
         let goes_on_well = text.bytes().all(|byte| small(byte) || matches!(byte, b'.' | b'_' | b'-'));
         if starts_well && goes_on_well && text.len() <= 64 && !is_lock(Path::new(text)) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidCacheName { found: shorten(text) })
+            Err(Problem::new(format!(
+                "`{}` is not the name of a cache: expected lowercase letters, digits, `.`, `_` and `-`, a letter or digit \
+                 first, at most 64 of them, and no `.lock` at the end",
+                shorten(text)
+            )))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, and on which line.
 
-use std::fmt;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -57,36 +57,16 @@ pub enum ConfigError {
         /// What is wrong.
         message: String,
         /// Where.
-        excerpt: Box<Excerpt>,
+        excerpt: String,
         /// What to do.
         #[help]
         help: Option<String>,
     },
 }
 
-/// A line of a file, shown as compilers do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Excerpt {
-    /// The file, as its reader knows it.
-    pub path: PathBuf,
-    /// The position; `None` where the parser tells none.
-    pub position: Option<Position>,
-}
-
-/// A position in a file, and the line it is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The line, counted from 1.
-    pub line: usize,
-    /// The column in characters, counted from 1.
-    pub column: usize,
-    /// The line, at most 160 characters of it, without passwords in URLs: job logs are public.
-    pub text: String,
-}
-
 impl ConfigError {
-    /// The place in the file, if the error is about one. Its `Display` is ready to be shown between message and help.
-    pub fn excerpt(&self) -> Option<&Excerpt> {
+    /// The place in the file, if the error is about one, ready to be shown between message and help.
+    pub fn excerpt(&self) -> Option<&str> {
         match self {
             Self::Invalid { excerpt, .. } => Some(excerpt),
             _ => None,
@@ -95,14 +75,22 @@ impl ConfigError {
 
     /// Something that was found wrong in a text.
     pub(super) fn new(path: &Path, yaml: &str, problem: Problem) -> Self {
-        let position = problem.place.map(|Place { line, column }| Position {
-            line,
-            column,
-            text: printable(yaml.lines().nth(line.saturating_sub(1)).unwrap_or_default()),
-        });
-        let excerpt = Box::new(Excerpt { path: path.to_owned(), position });
-        Self::Invalid { message: problem.message, excerpt, help: problem.help }
+        Self::Invalid { message: problem.message, excerpt: excerpt(path, yaml, problem.place), help: problem.help }
     }
+}
+
+/// A line of a file, shown as compilers do.
+fn excerpt(path: &Path, yaml: &str, place: Option<Place>) -> String {
+    let path = path.display();
+    let Some(Place { line, column }) = place else { return format!(" --> {path}") };
+    let text = printable(yaml.lines().nth(line.saturating_sub(1)).unwrap_or_default());
+    let mut excerpt = format!(" --> {path}:{line}:{column}\n {line} | {text}");
+    if column <= text.chars().count() {
+        let margin = line.to_string().len();
+        // Writing to a string can't fail.
+        let _ = write!(excerpt, "\n {:margin$} | {:>column$}", "", '^');
+    }
+    excerpt
 }
 
 /// A line as it may be shown: one line, not too long, and no password.
@@ -129,20 +117,6 @@ fn secret_value(line: &str) -> Option<usize> {
         let start = at + 1 + (value.len() - value.trim_start().len());
         (is_secret && start < line.len()).then_some(start)
     })
-}
-
-impl fmt::Display for Excerpt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        let Some(Position { line, column, text }) = &self.position else { return write!(f, " --> {path}") };
-        writeln!(f, " --> {path}:{line}:{column}")?;
-        write!(f, " {line} | {text}")?;
-        if *column <= text.chars().count() {
-            let margin = line.to_string().len();
-            write!(f, "\n {:margin$} | {:>column$}", "", '^')?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

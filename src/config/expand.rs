@@ -45,88 +45,60 @@ pub(super) fn expand_all(node: &mut Node, variables: &Variables) -> Result<(), P
     Ok(())
 }
 
-/// The text with its variables replaced. What a variable holds is taken as it is, not expanded again.
+/// The text with its variables replaced. What a variable holds is taken as it is, not expanded again, and a default that is
+/// not needed is only skipped: its variables need not be set.
 fn expand(text: &str, variables: &Variables) -> Result<String, Problem> {
-    let mut out = String::new();
-    let (end, _) = expand_until(text, false, DEPTH, variables, Some(&mut out))?;
-    debug_assert_eq!(end, text.len());
-    Ok(out)
-}
-
-/// Expand up to the end of the text or, in a default, up to the brace that closes it; tell where that is, and whether
-/// there was a brace. Without `out`, a default that is not needed is only skipped: its variables need not be set.
-fn expand_until(
-    text: &str,
-    in_default: bool,
-    depth: usize,
-    variables: &Variables,
-    mut out: Option<&mut String>,
-) -> Result<(usize, bool), Problem> {
-    let mut at = 0;
-    while let Some(next) = text[at..].chars().next() {
-        let rest = &text[at..];
-        if in_default && next == '}' {
-            return Ok((at, true));
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once("${") {
+        out.push_str(before);
+        if before.ends_with('$') {
+            out.push('{');
+            rest = after;
+            continue;
         }
-        if rest.starts_with("$${") {
-            push(&mut out, "${")?;
-            at += 3;
-        } else if let Some(variable) = rest.strip_prefix("${") {
-            at += 2 + expand_variable(variable, depth, variables, &mut out)?;
-        } else {
-            push(&mut out, &rest[..next.len_utf8()])?;
-            at += next.len_utf8();
+        let (variable, after) = until_brace(after)?;
+        let (name, default) = variable.split_once(":-").map_or((variable, None), |(name, text)| (name, Some(text)));
+        let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !is_name(name) {
+            return Err(malformed(variable));
         }
-    }
-    Ok((at, false))
-}
-
-/// Expand what follows a `${`; tell how long it is, closing brace included.
-fn expand_variable(
-    text: &str,
-    depth: usize,
-    variables: &Variables,
-    out: &mut Option<&mut String>,
-) -> Result<usize, Problem> {
-    let length = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
-    let (name, rest) = text.split_at(length);
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(malformed(text));
-    }
-    let value = variables.get(name);
-    if rest.starts_with('}') {
-        match value {
-            Some(value) => push(out, value)?,
-            None if out.is_some() => return Err(unset(name)),
-            None => {}
+        match default {
+            None => out.push_str(variables.get(name).ok_or_else(|| unset(name))?),
+            Some(default) => match variables.set(name) {
+                Some(value) => out.push_str(value),
+                None => out.push_str(&expand(default, variables)?),
+            },
         }
-        return Ok(length + 1);
-    }
-    let Some(default) = rest.strip_prefix(":-") else { return Err(malformed(text)) };
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err(Problem::new("defaults of variables nest too deep").help(format!("at most {DEPTH} levels")));
-    };
-    let used = match value {
-        Some(value) if !value.is_empty() => {
-            push(out, value)?;
-            None
-        }
-        _ => out.as_deref_mut(),
-    };
-    match expand_until(default, true, depth, variables, used)? {
-        (end, true) => Ok(length + 2 + end + 1),
-        (_, false) => Err(malformed(text)),
-    }
-}
-
-fn push(out: &mut Option<&mut String>, piece: &str) -> Result<(), Problem> {
-    if let Some(out) = out {
-        if out.len() + piece.len() > LONGEST {
+        rest = after;
+        if out.len() > LONGEST {
             return Err(Problem::new(format!("the text is longer than {LONGEST} bytes with its variables expanded")));
         }
-        out.push_str(piece);
     }
-    Ok(())
+    Ok(out + rest)
+}
+
+/// What is between a `${` and its brace, and what comes after that. Defaults may hold variables, and so braces.
+fn until_brace(text: &str) -> Result<(&str, &str), Problem> {
+    let mut open = 1;
+    let mut at = 0;
+    while let Some(next) = text[at..].find(['$', '}']).map(|next| at + next) {
+        let rest = &text[next..];
+        at = next + 1;
+        if rest.starts_with('}') {
+            open -= 1;
+        } else if rest.starts_with("$${") {
+            at += 2;
+        } else if rest.starts_with("${") {
+            open += 1;
+        }
+        if open == 0 {
+            return Ok((&text[..next], &text[at..]));
+        }
+        if open > DEPTH + 1 {
+            return Err(Problem::new("defaults of variables nest too deep").help(format!("at most {DEPTH} levels")));
+        }
+    }
+    Err(malformed(text))
 }
 
 fn unset(name: &str) -> Problem {

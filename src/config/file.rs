@@ -11,6 +11,7 @@ use super::error::ConfigError;
 use super::expand::expand_all;
 use super::jobs::JobRule;
 use super::mirrors::{Mirrors, Surroundings};
+use super::network::NetworkSchema;
 use super::project::Config;
 use super::schema::FileSchema;
 use super::text::{OneOrMany, PathText, Size};
@@ -102,7 +103,7 @@ fn read(yaml: &str, root: &Path, variables: &Variables) -> Result<Config, Proble
         remote_caches: caches.remotes,
         jobs: JobRule::read_all(schema.jobs.unwrap_or_default()),
         build_deps: schema.build_deps,
-        network: schema.network.map_or(default.network, |network| network.settings()),
+        network: schema.network.map_or(default.network, NetworkSchema::settings),
         max_archive_size: schema.max_archive_size.map_or(default.max_archive_size, |Size(size)| size),
         environments,
         ..Config::without_file(root)

@@ -1,7 +1,6 @@
 //! `jobs:`: what the jobs of a pipeline need.
 
 use std::fmt;
-use std::str::FromStr;
 
 use globset::Glob;
 use schemars::JsonSchema;
@@ -9,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::build_deps::BuildDeps;
-use super::text::{Line, OneOrMany, from_text, glob};
+use super::text::{Line, OneOrMany, from_text, glob, text_types};
 use crate::types::shorten;
 use crate::yaml::Problem;
 
@@ -94,24 +93,20 @@ impl<'de> Deserialize<'de> for JobsSchema {
     }
 }
 
-/// A DAG hash or its beginning, with or without the `/` that Spack writes before it.
-#[derive(Debug)]
-pub(super) struct SpecHash(String);
-
-impl FromStr for SpecHash {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        let hash = text.strip_prefix('/').unwrap_or(text);
-        if (1..=32).contains(&hash.len()) && hash.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7')) {
-            return Ok(Self(hash.to_owned()));
-        }
-        Err(Problem::new(format!("`{}` is not a DAG hash", shorten(text)))
-            .help("expected up to 32 characters out of a-z and 2-7, as `spack find --long` shows them"))
-    }
+text_types! {
+    /// A DAG hash or its beginning.
+    SpecHash(String) = hash => "string",
 }
 
-from_text!(SpecHash => "string");
+/// With or without the `/` that Spack writes before it.
+fn hash(text: &str) -> Result<String, Problem> {
+    let hash = text.strip_prefix('/').unwrap_or(text);
+    if (1..=32).contains(&hash.len()) && hash.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7')) {
+        return Ok(hash.to_owned());
+    }
+    Err(Problem::new(format!("`{}` is not a DAG hash", shorten(text)))
+        .help("expected up to 32 characters out of a-z and 2-7, as `spack find --long` shows them"))
+}
 
 #[cfg(test)]
 mod tests {
@@ -136,9 +131,9 @@ mod tests {
 
     #[test]
     fn a_hash_may_be_cut_short_and_have_spacks_slash() {
-        assert_eq!("/abc2".parse::<SpecHash>().unwrap().0, "abc2");
+        assert_eq!(hash("/abc2").unwrap(), "abc2");
         for bad in ["", "/", "ABC", "abc1", &"a".repeat(33)] {
-            assert!(bad.parse::<SpecHash>().is_err(), "{bad}");
+            assert!(hash(bad).is_err(), "{bad}");
         }
     }
 }

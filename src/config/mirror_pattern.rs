@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use globset::Glob;
 
-use super::text::{Line, from_text, glob};
+use super::text::{from_text, glob, line};
 use crate::types::MirrorUrl;
 use crate::yaml::Problem;
 
@@ -25,7 +25,7 @@ impl FromStr for MirrorPattern {
     /// A glob if there is any of `*`, `?`, `[`, `{` in the text, and else a prefix. An absolute path stands for the
     /// `file://` URL of that folder, as it does for a mirror.
     fn from_str(text: &str) -> Result<Self, Problem> {
-        let Line(mut text) = text.parse()?;
+        let mut text = line(text)?;
         if text.starts_with('/') {
             text.insert_str(0, "file://");
         }

@@ -1,11 +1,9 @@
 //! `network:`: patience and parallelism.
 
-use std::str::FromStr;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::text::{Bandwidth, Delay, Timeout, from_text};
+use super::text::{Bandwidth, Delay, Timeout, from_text, text_types};
 use crate::transport::NetworkSettings;
 use crate::types::shorten;
 use crate::yaml::Problem;
@@ -32,41 +30,39 @@ pub(super) struct NetworkSchema {
     bandwidth: Option<Bandwidth>,
 }
 
-/// More attempts than 20 don't make a server answer, but a job hang.
-type Retries = Count<0, 20>;
-
-/// Fewer than one fetches nothing; more than 256 look like an attack.
-type Connections = Count<1, 256>;
-
-/// A number in a range.
-#[derive(Clone, Copy, Debug)]
-struct Count<const LEAST: usize, const MOST: usize>(usize);
-
-impl<const LEAST: usize, const MOST: usize> FromStr for Count<LEAST, MOST> {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
-        let problem = || Problem::new(format!("`{}` is not a number from {LEAST} to {MOST}", shorten(text)));
-        number.map(Self).ok_or_else(problem)
-    }
+text_types! {
+    /// More attempts don't make a server answer, but a job hang.
+    Retries(usize) = retries => ["integer", "string"],
+    /// Fewer than one fetches nothing; more look like an attack.
+    Connections(usize) = connections => ["integer", "string"],
 }
 
-from_text!(Retries => ["integer", "string"], Connections => ["integer", "string"]);
+fn retries(text: &str) -> Result<usize, Problem> {
+    number(text, 0, 20)
+}
+
+fn connections(text: &str) -> Result<usize, Problem> {
+    number(text, 1, 256)
+}
+
+fn number(text: &str, least: usize, most: usize) -> Result<usize, Problem> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| Problem::new(format!("`{}` is not a number from {least} to {most}", shorten(text))))
+}
 
 impl NetworkSchema {
     /// The settings; what the file does not say is the default.
-    pub(super) fn settings(&self) -> NetworkSettings {
+    pub(super) fn settings(self) -> NetworkSettings {
         let default = NetworkSettings::default();
         NetworkSettings {
-            retries: self.retries.map_or(default.retries, |Count(count)| count),
-            retry_delay: self.retry_delay.map_or(default.retry_delay, |Delay(delay)| delay),
-            connect_timeout: self.connect_timeout.map_or(default.connect_timeout, |Timeout(time)| time),
-            idle_timeout: self.idle_timeout.map_or(default.idle_timeout, |Timeout(time)| time),
-            total_timeout: self.total_timeout.map_or(default.total_timeout, |Timeout(time)| time),
-            connections: self.connections.map_or(default.connections, |Count(count)| count),
-            metadata_connections: self.metadata_connections.map_or(default.metadata_connections, |Count(count)| count),
-            bandwidth: self.bandwidth.map(|Bandwidth(rate)| rate),
+            retries: self.retries.map_or(default.retries, |set| set.0),
+            retry_delay: self.retry_delay.map_or(default.retry_delay, |set| set.0),
+            connect_timeout: self.connect_timeout.map_or(default.connect_timeout, |set| set.0),
+            idle_timeout: self.idle_timeout.map_or(default.idle_timeout, |set| set.0),
+            total_timeout: self.total_timeout.map_or(default.total_timeout, |set| set.0),
+            connections: self.connections.map_or(default.connections, |set| set.0),
+            metadata_connections: self.metadata_connections.map_or(default.metadata_connections, |set| set.0),
+            bandwidth: self.bandwidth.map(|set| set.0),
             ..default
         }
     }

@@ -79,11 +79,7 @@ pub(super) struct MirrorSchema {
 
 /// A cache: a folder, or with `url` a place in an object store.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    expecting = "a map with `name`, and perhaps `prefix`, `path` or `url`, and `keep`"
-)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a map with `name`")]
 pub(super) struct CacheSchema {
     /// What reports and `--cache` call it.
     #[schemars(required)]

@@ -1,18 +1,14 @@
 //! `slack:` of `keep:`: how much waste a cache may hold before pruning is worth an upload.
 
-use std::fmt;
 use std::str::FromStr;
 
 use super::text::from_text;
 use crate::types::shorten;
+use crate::yaml::Problem;
 
 /// A share of a cache's bytes, in hundredths of a percent so that two of them can be compared exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Slack(u16);
-
-/// A text that is no share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidSlack(String);
 
 /// One whole.
 const WHOLE: u16 = 10_000;
@@ -28,11 +24,14 @@ impl Slack {
 }
 
 impl FromStr for Slack {
-    type Err = InvalidSlack;
+    type Err = Problem;
 
     /// `20%`, `12.5%`, `0.2`.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidSlack(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, Problem> {
+        let invalid = || {
+            let share = "expected a percentage from `0%` to `100%`, or a number from 0 to 1";
+            Problem::new(format!("`{}` is not a share: {share}", shorten(text)))
+        };
         let (number, scale) = match text.strip_suffix('%') {
             Some(number) => (number.trim_end(), f64::from(WHOLE) / 100.0),
             None => (text, f64::from(WHOLE)),
@@ -45,16 +44,6 @@ impl FromStr for Slack {
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10,000")]
         Ok(Self(share.round() as u16))
-    }
-}
-
-impl fmt::Display for InvalidSlack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` is not a share: expected a percentage from `0%` to `100%`, or a number from 0 to 1",
-            shorten(&self.0)
-        )
     }
 }
 

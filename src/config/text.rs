@@ -3,7 +3,6 @@
 //! Numbers and flags are read from their spelling as well, because `${NAME}` may stand for any of them.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -15,6 +14,26 @@ use url::Url;
 use crate::fs::normalise;
 use crate::types::{MaxAge, shorten};
 use crate::yaml::Problem;
+
+/// Types that wrap what a function makes of a text.
+macro_rules! text_types {
+    ($($(#[$doc:meta])* $name:ident($value:ty) = $parse:path => $json:tt),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name(pub $value);
+
+        impl std::str::FromStr for $name {
+            type Err = Problem;
+
+            fn from_str(text: &str) -> Result<Self, Problem> {
+                $parse(text).map(Self)
+            }
+        }
+
+        from_text!($name => $json);
+    )*};
+}
+pub(super) use text_types;
 
 /// Lets serde read a type with `FromStr`, and says which types of JSON the schema allows for it.
 macro_rules! from_text {
@@ -51,17 +70,29 @@ macro_rules! schema_of_text {
 }
 pub(super) use schema_of_text;
 
-from_text! {
-    Flag => ["boolean", "string"],
-    Line => ["string", "number"],
-    PathText => ["string", "number"],
-    VariableName => "string",
-    KeyId => ["string", "number"],
-    Endpoint => "string",
-    Size => ["string", "number"],
-    Delay => "string",
-    Timeout => "string",
-    Bandwidth => ["string", "number"],
+text_types! {
+    /// `true` or `false`.
+    #[derive(Copy)]
+    Flag(bool) = flag => ["boolean", "string"],
+    /// A text that says something.
+    Line(String) = line => ["string", "number"],
+    /// A path as it is written.
+    PathText(String) = path => ["string", "number"],
+    /// The name of a variable.
+    VariableName(String) = variable_name => "string",
+    /// A key of GnuPG.
+    KeyId(String) = key_id => ["string", "number"],
+    /// Where an object store is reached.
+    Endpoint(Url) = endpoint => "string",
+    /// A number of bytes.
+    #[derive(Copy)]
+    Size(ByteSize) = size => ["string", "number"],
+    /// A length of time.
+    Delay(Duration) = delay => "string",
+    /// A length of time in which something must happen.
+    Timeout(Duration) = timeout => "string",
+    /// Bytes a second.
+    Bandwidth(u64) = bandwidth => ["string", "number"],
 }
 schema_of_text!(MaxAge => "string");
 
@@ -86,43 +117,27 @@ impl<T> OneOrMany<T> {
     }
 }
 
-/// `true` or `false`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flag(pub(super) bool);
+fn flag(text: &str) -> Result<bool, Problem> {
+    text.parse().map_err(|_| Problem::new(format!("`{}` is neither `true` nor `false`", shorten(text))))
+}
 
-impl FromStr for Flag {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        match text {
-            "true" => Ok(Self(true)),
-            "false" => Ok(Self(false)),
-            _ => Err(Problem::new(format!("`{}` is neither `true` nor `false`", shorten(text)))),
-        }
+/// Not empty, and on one line.
+pub(super) fn line(text: &str) -> Result<String, Problem> {
+    if text.trim().is_empty() {
+        Err(Problem::new("the text is empty"))
+    } else if text.contains(char::is_control) {
+        Err(Problem::new(format!("`{}` holds a line break or another control character", shorten(text))))
+    } else {
+        Ok(text.to_owned())
     }
 }
 
-/// A text that says something: not empty, and on one line.
-#[derive(Clone, Debug)]
-pub(super) struct Line(pub(super) String);
-
-impl FromStr for Line {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        if text.trim().is_empty() {
-            Err(Problem::new("the text is empty"))
-        } else if text.contains(char::is_control) {
-            Err(Problem::new(format!("`{}` holds a line break or another control character", shorten(text))))
-        } else {
-            Ok(Self(text.to_owned()))
-        }
+fn path(text: &str) -> Result<String, Problem> {
+    if text == "~" || text.starts_with("~/") {
+        return Err(Problem::new(format!("`~` is not expanded in `{}`", shorten(text))).help("write `${HOME}`"));
     }
+    line(text)
 }
-
-/// A path as it is written.
-#[derive(Clone, Debug)]
-pub(super) struct PathText(String);
 
 impl PathText {
     /// The path made absolute, and cleared of `.` and `..` without asking the file system: what it names may not exist yet.
@@ -131,135 +146,66 @@ impl PathText {
     }
 }
 
-impl FromStr for PathText {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        let Line(text) = text.parse()?;
-        if text == "~" || text.starts_with("~/") {
-            return Err(Problem::new(format!("`~` is not expanded in `{}`", shorten(&text))).help("write `${HOME}`"));
-        }
-        Ok(Self(text))
+/// Read as it is written: with variables expanded in it, a secret would be taken for a name, and names are printed.
+fn variable_name(name: &str) -> Result<String, Problem> {
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if is_name {
+        return Ok(name.to_owned());
     }
+    // Not shown: it may be the secret itself.
+    Err(Problem::new("this is not the name of an environment variable")
+        .help("write the name alone, such as `MIRROR_TOKEN`, without `$`; a secret itself has no place in the file"))
 }
 
-/// The name of a variable. It is read as it is written: with variables expanded in it, a secret would be taken for a name,
-/// and names are printed.
-#[derive(Clone, Debug)]
-pub(super) struct VariableName(pub(super) String);
-
-impl FromStr for VariableName {
-    type Err = Problem;
-
-    fn from_str(name: &str) -> Result<Self, Problem> {
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if is_name {
-            return Ok(Self(name.to_owned()));
-        }
-        // Not shown: it may be the secret itself.
-        Err(Problem::new("this is not the name of an environment variable").help(
-            "write the name alone, such as `MIRROR_TOKEN`, without `$`; a secret itself has no place in the file",
-        ))
+/// The key goes onto a command line, where one that begins with a dash would be an option.
+fn key_id(text: &str) -> Result<String, Problem> {
+    if text.starts_with('-') {
+        return Err(Problem::new(format!("`{}` is not the ID of a key", shorten(text)))
+            .help("`gpg --list-secret-keys` lists them; a fingerprint or an e-mail address will do"));
     }
+    line(text)
 }
 
-/// A key of GnuPG. It goes onto a command line, where one that begins with a dash would be an option.
-#[derive(Clone, Debug)]
-pub(super) struct KeyId(pub(super) String);
-
-impl FromStr for KeyId {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        let Line(text) = text.parse()?;
-        if text.starts_with('-') {
-            return Err(Problem::new(format!("`{}` is not the ID of a key", shorten(&text)))
-                .help("`gpg --list-secret-keys` lists them; a fingerprint or an e-mail address will do"));
-        }
-        Ok(Self(text))
-    }
+fn endpoint(text: &str) -> Result<Url, Problem> {
+    let is_plain =
+        |url: &Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
+    Url::parse(&line(text)?).ok().filter(is_plain).ok_or_else(|| {
+        Problem::new("this is not the address of an object store")
+            .help("expected `https://` or `http://` and a host, without user name and password")
+    })
 }
 
-/// Where an object store is reached.
-#[derive(Clone, Debug)]
-pub(super) struct Endpoint(pub(super) Url);
-
-impl FromStr for Endpoint {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        let Line(text) = text.parse()?;
-        let is_plain = |url: &Url| {
-            matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none()
-        };
-        Url::parse(&text).ok().filter(is_plain).map(Self).ok_or_else(|| {
-            Problem::new("this is not the address of an object store")
-                .help("expected `https://` or `http://` and a host, without user name and password")
-        })
-    }
+fn size(text: &str) -> Result<ByteSize, Problem> {
+    text.parse().map_err(|_| {
+        Problem::new(format!("`{}` is not a size", shorten(text)))
+            .help("expected a number with a unit, such as `20GiB`, `500MB` or `1.5TiB`")
+    })
 }
 
-/// A number of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub ByteSize);
-
-impl FromStr for Size {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        text.parse().map(Self).map_err(|_| {
-            Problem::new(format!("`{}` is not a size", shorten(text)))
-                .help("expected a number with a unit, such as `20GiB`, `500MB` or `1.5TiB`")
-        })
-    }
+fn delay(text: &str) -> Result<Duration, Problem> {
+    text.parse().map(MaxAge::as_duration).map_err(|_| {
+        Problem::new(format!("`{}` is not a length of time", shorten(text)))
+            .help("expected a number with a unit, such as `500ms`, `30s` or `1h`")
+    })
 }
 
-/// A length of time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Delay(pub(super) Duration);
-
-impl FromStr for Delay {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        text.parse().map(MaxAge::as_duration).map(Self).map_err(|_| {
-            Problem::new(format!("`{}` is not a length of time", shorten(text)))
-                .help("expected a number with a unit, such as `500ms`, `30s` or `1h`")
-        })
+fn timeout(text: &str) -> Result<Duration, Problem> {
+    let time = delay(text)?;
+    if time.is_zero() {
+        return Err(Problem::new("a timeout of zero lets nothing succeed")
+            .help("leave the key out for the default, or give a long time, such as `1d`"));
     }
+    Ok(time)
 }
 
-/// A length of time in which something must happen.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Timeout(pub(super) Duration);
-
-impl FromStr for Timeout {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        match text.parse()? {
-            Delay(Duration::ZERO) => Err(Problem::new("a timeout of zero lets nothing succeed")
-                .help("leave the key out for the default, or give a long time, such as `1d`")),
-            Delay(duration) => Ok(Self(duration)),
-        }
-    }
-}
-
-/// Bytes a second, with or without the `/s` that is meant.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bandwidth(pub(super) u64);
-
-impl FromStr for Bandwidth {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        let size = text.trim_end().trim_end_matches("/s").trim_end().parse::<ByteSize>();
-        size.ok().map(|size| size.as_u64()).filter(|rate| *rate > 0).map(Self).ok_or_else(|| {
-            Problem::new(format!("`{}` is not a bandwidth", shorten(text)))
-                .help("expected bytes a second, such as `50MB/s` or `800KiB/s`")
-        })
-    }
+/// With or without the `/s` that is meant.
+fn bandwidth(text: &str) -> Result<u64, Problem> {
+    let size = text.trim_end().trim_end_matches("/s").trim_end().parse::<ByteSize>();
+    size.ok().map(|size| size.as_u64()).filter(|rate| *rate > 0).ok_or_else(|| {
+        Problem::new(format!("`{}` is not a bandwidth", shorten(text)))
+            .help("expected bytes a second, such as `50MB/s` or `800KiB/s`")
+    })
 }
 
 /// A glob whose `*` crosses every character.

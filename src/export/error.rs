@@ -11,61 +11,36 @@ use crate::mirror::MirrorError;
 /// Trouble with the folder.
 #[derive(Debug, Error, Diagnostic)]
 pub enum ExportError {
-    /// Somebody else's files.
+    /// Files that are no export.
     #[error("`{}` holds files, and larder did not export them: it has no `larder-export.json`", path.display())]
     #[diagnostic(help("name a folder that is not there yet, or is empty, such as one inside of it"))]
-    Foreign {
-        /// The folder.
-        path: PathBuf,
-    },
+    Foreign { path: PathBuf },
     /// Not a folder at all.
     #[error("`{}` is not a folder", path.display())]
     #[diagnostic(help("name a folder that is not there yet, or is empty, or an earlier export"))]
-    NotAFolder {
-        /// What is there.
-        path: PathBuf,
-    },
+    NotAFolder { path: PathBuf },
     /// A mark that can't be read.
     #[error("`{}` is not what larder writes: {reason}", path.display())]
     #[diagnostic(help("export to a new folder, or use the larder that wrote this one"))]
-    Mark {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    Mark { path: PathBuf, reason: String },
     /// Inside of a folder that larder keeps itself.
     #[error("`{}` lies in `{}`, which larder keeps itself", path.display(), inside.display())]
     #[diagnostic(help("export to a folder outside of the caches and of `.larder`"))]
-    InsideOwn {
-        /// The folder.
-        path: PathBuf,
-        /// The cache or job folder.
-        inside: PathBuf,
-    },
+    InsideOwn { path: PathBuf, inside: PathBuf },
     /// Two at once.
     #[error("another larder is exporting to `{}`", path.display())]
     #[diagnostic(help("wait until it is done, and run this again: it adds what is missing"))]
-    Busy {
-        /// The folder.
-        path: PathBuf,
-    },
+    Busy { path: PathBuf },
     /// A link in an export could lead what is written anywhere.
     #[error("`{}` is a symbolic link or not a folder", path.display())]
     #[diagnostic(help("remove it: an export has real files and folders only, and larder follows no link in one"))]
-    Link {
-        /// The link.
-        path: PathBuf,
-    },
+    Link { path: PathBuf },
     /// A blob that was right a moment ago.
     #[error("`{}` changed while it was copied: {reason}", path.display())]
-    #[diagnostic(help("is somebody writing to the cache? `larder verify` looks at all of it; then run this again"))]
-    Changed {
-        /// The blob in the cache.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    #[diagnostic(help(
+        "is another process writing to the cache? `larder verify` looks at all of it; then run this again"
+    ))]
+    Changed { path: PathBuf, reason: String },
     /// A mirror that can't be asked for its keys, or metadata that does not describe its spec.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -74,9 +49,7 @@ pub enum ExportError {
     #[error("can't {what}")]
     #[diagnostic(help("{}", hint(source)))]
     Io {
-        /// What was tried.
         what: String,
-        /// Why it failed.
         #[source]
         source: io::Error,
     },

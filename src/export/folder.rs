@@ -115,8 +115,8 @@ impl ExportFolder {
 
     /// Copy a blob, hashing it on the way. It has a name only once it is right.
     ///
-    /// The bytes are copied even where a hard link were possible: it would share the file with the cache, and whoever changes
-    /// the one would change the other.
+    /// The bytes are copied even where a hard link were possible: it would share the file with the cache, and a
+    /// change to the one would be a change to the other.
     pub fn copy(
         &self,
         blob: &StoredBlob,

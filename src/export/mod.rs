@@ -1,4 +1,4 @@
-//! A folder that a person carries to a site without a network: a mirror, environments, and what larder and Spack have to know.
+//! A folder to be carried to a site without a network: a mirror, environments, and what larder and Spack have to know.
 //!
 //! ```text
 //! README.txt                      for the person at the other site
@@ -11,10 +11,10 @@
 //! .larder-partial/                unfinished files; gone at the end
 //! ```
 //!
-//! Everything is a real file: a stick may have a file system without links, and a hard link into a cache would let whoever
-//! edits the export edit the cache. A file appears under its name when it is whole, and what refers to others comes after them:
-//! blobs, keys, metadata, index, environments, `larder.yaml`. So a folder whose making was interrupted promises nothing that it
-//! does not hold, and the next run adds what is missing. Nothing is ever removed but an index that was replaced.
+//! Everything is a real file: a stick may have a file system without links, and through a hard link into a cache, an edit of the
+//! export would be an edit of the cache. A file appears under its name when it is whole, and what refers to others comes after
+//! them: blobs, keys, metadata, index, environments, `larder.yaml`. So a folder whose making was interrupted promises nothing
+//! that it does not hold, and the next run adds what is missing. Nothing is ever removed but an index that was replaced.
 
 mod environments;
 mod error;

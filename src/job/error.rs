@@ -16,21 +16,15 @@ pub enum JobError {
     #[diagnostic(help(
         "remove it: larder makes that folder itself, and follows no link that a restored archive may hold"
     ))]
-    NotAFolder {
-        /// What is in the way.
-        path: PathBuf,
-    },
+    NotAFolder { path: PathBuf },
     /// A file or folder can't be read or written.
     #[error("can't {what} in `{}`", path.display())]
     #[diagnostic(help(
         "the job folder lies in the project folder: may this user write there, and is there room on the disk?"
     ))]
     Io {
-        /// The job folder.
         path: PathBuf,
-        /// What was tried.
         what: &'static str,
-        /// Why it failed.
         #[source]
         source: io::Error,
     },
@@ -39,12 +33,7 @@ pub enum JobError {
     #[diagnostic(help(
         "remove it, or run `larder prepare` again; without it `finish` does not know what the job used"
     ))]
-    State {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+    State { path: PathBuf, reason: String },
     /// Metadata that does not describe its spec.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -15,11 +15,8 @@ pub enum MirrorError {
     /// No answer.
     #[error("can't ask mirror `{mirror}` for {spec}")]
     Ask {
-        /// The mirror's name.
         mirror: String,
-        /// The spec.
         spec: String,
-        /// Why.
         #[source]
         #[diagnostic_source]
         source: TransportError,
@@ -28,59 +25,30 @@ pub enum MirrorError {
     #[error("mirror `{mirror}` is not at `{}`", path.display())]
     #[diagnostic(help("is the file system mounted? A missing folder is not taken for a mirror without binaries"))]
     NoFolder {
-        /// The mirror's name.
         mirror: String,
-        /// The folder.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// Not what Spack writes.
     #[error("`{url}` is not Spack's metadata: {reason}")]
     #[diagnostic(help("{hint}"))]
-    NotMetadata {
-        /// The metadata's URL.
-        url: PublicUrl,
-        /// What is wrong.
-        reason: String,
-        /// What may be the cause.
-        hint: &'static str,
-    },
+    NotMetadata { url: PublicUrl, reason: String, hint: &'static str },
     /// A digest that proves nothing.
     #[error("`{url}` vouches for the binary with `{algorithm}`; only sha256 counts")]
     #[diagnostic(help("push the binary again with a Spack of this decade, which uses sha256"))]
-    WeakDigest {
-        /// The metadata's URL.
-        url: PublicUrl,
-        /// The algorithm found.
-        algorithm: String,
-    },
+    WeakDigest { url: PublicUrl, algorithm: String },
     /// Metadata of another spec under this one's name: a mix-up, or an attempt to have Spack install something else.
     #[error("`{url}` describes {found} instead of {expected}")]
     #[diagnostic(help(
         "nothing of it is used. Find out who wrote that file: Spack does not publish one spec under the name of another"
     ))]
-    OtherSpec {
-        /// The metadata's URL.
-        url: PublicUrl,
-        /// The hash asked for.
-        expected: DagHash,
-        /// The hash found.
-        found: String,
-    },
+    OtherSpec { url: PublicUrl, expected: DagHash, found: String },
     /// A spec file is not what its manifest says.
     #[error("mirror `{mirror}` has a wrong spec file for {spec}: {reason}")]
     #[diagnostic(help(
         "its digest is right, so the manifest belongs to another spec or was pushed by something other than Spack: nothing of \
          it is used. Push the spec again, or find out who wrote that manifest"
     ))]
-    SpecFile {
-        /// The mirror's name.
-        mirror: String,
-        /// The spec.
-        spec: String,
-        /// What is wrong.
-        reason: String,
-    },
+    SpecFile { mirror: String, spec: String, reason: String },
 }

@@ -80,7 +80,7 @@ pub(crate) async fn keys_at<E>(
     };
     if named.len() > MOST_KEYS {
         let (left_out, all) = (named.len() - MOST_KEYS, named.len());
-        keys.refused.push(format!("{left_out} of its {all} keys: more than anybody has"));
+        keys.refused.push(format!("{left_out} of its {all} keys: more than a mirror needs"));
     }
     for name in named.keys().take(MOST_KEYS) {
         let key = match name.parse::<Fingerprint>() {
@@ -109,9 +109,8 @@ async fn read<E>(
     let rules = layout.rules();
     let path = rules.place_of(extra);
     let Some(document) = fetch(&path).await? else { return Ok(None) };
-    let expected = match rules
-        .content_of(extra, Metadata { at: &PublicUrl::of_text(&format!("{base}/{path}")), document: &document })
-    {
+    let at = PublicUrl::of_text(&format!("{base}/{path}"));
+    let expected = match rules.content_of(extra, Metadata { at: &at, document: &document }) {
         Ok(Some(expected)) => expected,
         Ok(None) => return Ok(Some(Ok(document))),
         Err(reason) => return Ok(Some(Err(reason))),
@@ -131,7 +130,7 @@ fn check(armored: &[u8]) -> Result<(), String> {
         return Err(format!("it does not begin with `{ARMOR}`"));
     }
     if text.contains("PRIVATE KEY BLOCK") {
-        return Err("there is a private key in it: tell whoever runs the mirror".to_owned());
+        return Err("there is a private key in it: tell the mirror's administrators".to_owned());
     }
     Ok(())
 }

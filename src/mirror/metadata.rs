@@ -1,6 +1,6 @@
 //! A metadata document, on the way from bytes to what it promises.
 //!
-//! Everything in it was written by whoever can write to the mirror. Here is the one rule on what counts as a promise: a sha256.
+//! Everything in it comes from the mirror, and is no better than that. Here is the one rule on what counts as a promise: a sha256.
 
 use std::fmt::Display;
 
@@ -22,7 +22,7 @@ pub struct PublishedBlob {
     pub path: MirrorPath,
 }
 
-/// A document, and the place that messages name: a URL without credentials, or a path.
+/// A document, and the place that messages name.
 #[derive(Clone, Copy)]
 pub(super) struct Metadata<'a> {
     pub(super) at: &'a PublicUrl,

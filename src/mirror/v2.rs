@@ -1,7 +1,7 @@
 //! Layout v2 (Spack 0.18 to 0.23; older ones named the files alike, but the digest was that of something inside): a spec file and an archive in `build_cache/`, named after the spec.
 //!
 //! The archive keeps its name when a mirror rebuilds it; only the digest in the spec file changes. The spec file states no
-//! size. It names its spec, which is compared with the one asked for: a signature says that somebody trusted wrote the file,
+//! size. It names its spec, which is compared with the one asked for: a signature says that the file comes from a trusted key,
 //! not that it belongs under this name.
 
 use std::path::PathBuf;
@@ -184,8 +184,7 @@ impl SpecFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::PublicUrl;
-    use crate::types::{Arch, Compiler};
+    use crate::types::{Arch, Compiler, PublicUrl};
 
     const HASH: &str = "oqvyxleilmspgrgriztrdotnu2d4pemb";
 
@@ -233,7 +232,8 @@ mod tests {
         });
         change(&mut value);
         let document = value.to_string();
-        let metadata = Metadata { at: &PublicUrl::of_text("https://mirror/x.json"), document: document.as_bytes() };
+        let at = PublicUrl::of_text("https://mirror/x.json");
+        let metadata = Metadata { at: &at, document: document.as_bytes() };
         match V2.promises(&spec("1", None), &MirrorPath::new(["x.json"]), metadata) {
             Ok(_) => "nothing".to_owned(),
             Err(error) => error.to_string(),

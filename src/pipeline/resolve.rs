@@ -199,14 +199,13 @@ fn job_of(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Job, R
     if wanted.selection != Selection::default() || scope == Scope::WholeEnvironments {
         return Ok(plain(wanted.selection.clone()));
     }
-    let variable = |name| session.variables.get(name).filter(|value| !value.is_empty());
-    if let Some(text) = variable("SPACK_JOB_SPEC_DAG_HASH") {
+    if let Some(text) = session.variables.set("SPACK_JOB_SPEC_DAG_HASH") {
         let no_such = || crate::plan::SelectionError::NoSuchHash { hash: text.to_owned() };
         let hash = text.parse::<DagHash>().map_err(|_| no_such())?;
         let selection = Selection { specs: Vec::new(), hashes: vec![text.to_owned()] };
         return Ok(Job { selection, build_deps: None, built_here: Some(hash) });
     }
-    match variable("CI_JOB_NAME").and_then(|name| session.config.job_rule(name)) {
+    match session.variables.set("CI_JOB_NAME").and_then(|name| session.config.job_rule(name)) {
         Some(rule) => Ok(Job {
             selection: Selection { specs: rule.specs.clone(), hashes: rule.hashes.clone() },
             build_deps: rule.build_deps,

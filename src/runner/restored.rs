@@ -61,7 +61,7 @@ impl RestoredCaches {
 }
 
 fn job_id(variables: &Variables) -> Option<String> {
-    variables.get("CI_JOB_ID").filter(|id| !id.is_empty()).map(str::to_owned)
+    variables.set("CI_JOB_ID").map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ impl fmt::Debug for DagHash {
     }
 }
 
-super::serde_as_text!(DagHash);
+super::serde_as_text::serde_as_text!(DagHash);
 
 #[cfg(test)]
 mod tests {

@@ -84,7 +84,7 @@ impl fmt::Debug for Sha256Digest {
     }
 }
 
-super::serde_as_text!(Sha256Digest);
+super::serde_as_text::serde_as_text!(Sha256Digest);
 
 #[cfg(test)]
 mod tests {

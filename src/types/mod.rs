@@ -16,6 +16,7 @@ mod normal_path;
 mod public_url;
 mod registry_url;
 mod request;
+mod serde_as_text;
 mod spec_id;
 mod totals;
 mod upload_cause;
@@ -35,26 +36,8 @@ pub use normal_path::normalise;
 pub use public_url::PublicUrl;
 pub(crate) use public_url::without_user;
 pub use request::{BlobRole, Request};
+pub(crate) use serde_as_text::serde_as_text;
 pub use spec_id::{Arch, Compiler, SpecId};
 pub use totals::Totals;
 pub use upload_cause::UploadCause;
 pub use variables::Variables;
-
-/// Serde through `FromStr` and `Display`, so that a value can't enter by a door that skips the checks.
-macro_rules! serde_as_text {
-    ($type:ty) => {
-        impl serde::Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-pub(crate) use serde_as_text;

@@ -119,7 +119,7 @@ macro_rules! text_like {
             }
         }
 
-        super::serde_as_text!($type);
+        super::serde_as_text::serde_as_text!($type);
     };
 }
 

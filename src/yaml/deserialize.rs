@@ -3,18 +3,19 @@
 //! An error is at the value that is being read, or at the key if that is unknown or repeated.
 
 use std::borrow::Cow;
+use std::iter;
 use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::value::{SeqDeserializer, StrDeserializer};
+use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer, StrDeserializer};
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
+use super::place::Place;
 use super::problem::Problem;
-use super::tree::{Entry, Node, Place, Value};
+use super::tree::{Entry, Node, Value};
 
 /// A value together with its place, for what can only be checked once other values are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -102,9 +103,11 @@ impl<'de> Deserializer<'de> for &'de Node {
         visitor.visit_newtype_struct(self)
     }
 
-    /// One of a text or something else: an enum whose variants are `Text` and `Other`.
+    /// One of a text (a number is none where something else may stand) or something else: an enum whose variants are `Text` and `Other`.
     fn deserialize_enum<V: Visitor<'de>>(self, _: &str, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
-        visitor.visit_enum(TextOrOther(self))
+        let is_text = matches!(&self.value, Value::Scalar(scalar) if !scalar.is_null() && scalar.kind() == "a text");
+        let variant = if is_text { "Text" } else { "Other" };
+        visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(iter::once((variant, self)))))
     }
 
     /// Only [`At`] is one.
@@ -112,16 +115,25 @@ impl<'de> Deserializer<'de> for &'de Node {
         visitor.visit_seq(PlaceAndValue(self, 0))
     }
 
-    /// A map, and not a list of its values, which derived structs would take as well.
-    fn deserialize_struct<V: Visitor<'de>>(self, _: &str, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
-        match self.value {
-            Value::List(_) => Err(Problem::invalid_type(Unexpected::Seq, &visitor)),
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        match &self.value {
+            Value::Scalar(scalar) if !scalar.is_null() => {
+                Err(Problem::invalid_type(Unexpected::Other(scalar.kind()), &visitor))
+            }
             _ => self.deserialize_any(visitor),
         }
     }
 
+    /// A map, and not a list of its values, which derived structs would take as well.
+    fn deserialize_struct<V: Visitor<'de>>(self, _: &str, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
+        match self.value {
+            Value::List(_) => Err(Problem::invalid_type(Unexpected::Seq, &visitor)),
+            _ => self.deserialize_seq(visitor),
+        }
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple map
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple map
         identifier ignored_any
     }
 }
@@ -174,37 +186,11 @@ impl<'de> SeqAccess<'de> for PlaceAndValue<'de> {
     }
 }
 
-/// A node as an enum of a text or something else.
-struct TextOrOther<'de>(&'de Node);
+impl<'de> IntoDeserializer<'de, Problem> for &'de Node {
+    type Deserializer = Self;
 
-impl<'de> EnumAccess<'de> for TextOrOther<'de> {
-    type Error = Problem;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Problem> {
-        let is_text = matches!(self.0.value, Value::Scalar(_)) && !self.0.is_null();
-        let variant = seed.deserialize(StrDeserializer::new(if is_text { "Text" } else { "Other" }))?;
-        Ok((variant, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for TextOrOther<'de> {
-    type Error = Problem;
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Problem> {
-        self.0.seed(seed)
-    }
-
-    fn unit_variant(self) -> Result<(), Problem> {
-        Err(Problem::invalid_type(Unexpected::UnitVariant, &"a value"))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Problem> {
-        Err(Problem::invalid_type(Unexpected::TupleVariant, &visitor))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
-        Err(Problem::invalid_type(Unexpected::StructVariant, &visitor))
+    fn into_deserializer(self) -> Self {
+        self
     }
 }
 

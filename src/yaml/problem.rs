@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write as _};
 use serde::de::{self, Expected, Unexpected};
 
 use super::nearest;
-use super::tree::Place;
+use super::place::Place;
 use crate::types::shorten;
 
 /// A sentence about what is wrong, often one about what to do, and the place once it is known.
@@ -66,6 +66,7 @@ impl de::Error for Problem {
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let found = match found {
             Unexpected::Str(_) => "a text",
+            Unexpected::Other(kind) => kind,
             Unexpected::Unit | Unexpected::Option => "nothing",
             Unexpected::Seq => "a list",
             Unexpected::Map => "a map",

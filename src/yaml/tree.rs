@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
-use serde::Deserialize;
 
+use super::place::Place;
 use super::problem::Problem;
 
 /// The most that a text may come to once its aliases are replaced by what they stand for, with eight bytes for each value:
@@ -13,15 +13,6 @@ const EXPANDED: usize = 16 << 20;
 
 /// How deep values may nest, because each level is a level of recursion here and in everything that walks a tree.
 const DEPTH: usize = 128;
-
-/// Where something begins in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) struct Place {
-    /// The line, counted from 1.
-    pub(crate) line: usize,
-    /// The column in characters, counted from 1.
-    pub(crate) column: usize,
-}
 
 /// A value, and where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +53,17 @@ impl Scalar {
     pub(crate) fn is_null(&self) -> bool {
         self.is_plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
-}
 
-impl From<Marker> for Place {
-    fn from(marker: Marker) -> Self {
-        Self { line: marker.line(), column: marker.col() + 1 }
+    /// What it looks like, in the words of a message.
+    pub(super) fn kind(&self) -> &'static str {
+        let is_number =
+            self.text.ends_with(|c: char| c.is_ascii_digit() || c == '.') && self.text.parse::<f64>().is_ok();
+        match self.text.as_str() {
+            _ if !self.is_plain => "a text",
+            "true" | "false" => "`true` or `false`",
+            _ if is_number => "a number",
+            _ => "a text",
+        }
     }
 }
 

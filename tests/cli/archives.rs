@@ -272,7 +272,7 @@ fn records_keep_their_dates_and_join_those_that_are_there() {
     let (project, server, archive) = packed();
     let other = another(&server);
     other.larder(&["prepare", "--spec", "rtdata"]).succeeds();
-    crate::prune::backdate(&other, Duration::from_secs(86_400 * 3));
+    crate::context::backdate(&other, Duration::from_secs(86_400 * 3));
     let dates = |project: &Project| -> BTreeMap<String, String> {
         let records: Value =
             serde_json::from_slice(&fs::read(project.path(".larder/shared/larder.json")).unwrap()).unwrap();

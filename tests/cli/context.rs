@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -182,6 +183,13 @@ impl Project {
         found
     }
 
+    /// Wait until the default cache holds so many blobs.
+    pub fn wait_for_blobs(&self, count: usize) {
+        while self.blobs_in(".larder/shared").len() < count {
+            std::thread::yield_now();
+        }
+    }
+
     /// Every entry of a folder, itself included, by its path in it.
     pub fn entries(&self, relative: &str) -> BTreeMap<PathBuf, Entry> {
         let folder = self.path(relative);
@@ -310,4 +318,23 @@ pub fn in_cache(report: &Value, cache: &str, field: &str) -> u64 {
     let caches = report["caches"].as_array().expect("a report has caches");
     let found = caches.iter().find(|entry| entry["name"] == cache);
     found.and_then(|entry| entry[field].as_u64()).unwrap_or_else(|| panic!("no {field} of {cache} in {report:#}"))
+}
+
+/// Move every date in the records of the default cache into the past, as if so much time had gone by.
+pub fn backdate(project: &Project, age: Duration) {
+    let path = project.path(".larder/shared/larder.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut dates = 0;
+    let aged: Vec<String> = text
+        .split('"')
+        .map(|part| match part.parse::<Timestamp>() {
+            Ok(date) => {
+                dates += 1;
+                (date - age).to_string()
+            }
+            Err(_) => part.to_owned(),
+        })
+        .collect();
+    assert!(dates > 0, "no dates in the records: {text}");
+    fs::write(&path, aged.join("\"")).unwrap();
 }

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use rstest::rstest;
 
 use crate::context::{Project, in_cache, names_with};
-use crate::corrupt_download::mirror_with_manifest;
-use crate::fixtures::Mirror;
+use crate::fixtures::{Mirror, mirror_with_manifest};
 use crate::server::Server;
 
 const MIRROR: Mirror = Mirror::V3Unsigned;

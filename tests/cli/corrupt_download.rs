@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rstest::rstest;
 
 use crate::context::{Project, mirror_entry, names_with, total};
-use crate::fixtures::{Blob, Mirror, copy_folder, sha256};
+use crate::fixtures::{Blob, Mirror, mirror_with_manifest, sha256};
 use crate::server::{Fault, Server, Times};
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
@@ -155,16 +155,6 @@ fn blobs_that_arrived_before_the_failure_are_not_fetched_again() {
     server.clear_log();
     project.prepare();
     assert_eq!(server.blob_requests().len(), MIRROR.needed_blobs().len() - arrived);
-}
-
-/// A copy of the mirror whose manifest of `libmid` somebody changed.
-pub fn mirror_with_manifest(change: impl Fn(String) -> String) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    copy_folder(&MIRROR.folder(), folder.path());
-    let metadata = MIRROR.published("libmid").metadata;
-    let path = folder.path().join(&metadata[1..]);
-    fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
-    (folder, metadata)
 }
 
 #[rstest]

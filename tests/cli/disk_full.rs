@@ -84,7 +84,7 @@ fn a_full_disk_does_not_keep_finish_from_making_room() {
     let Some(disk) = SmallDisk::mount(&project.path(".larder"), "16m") else { return };
     project.prepare();
     project.finish();
-    crate::prune::backdate(&project, std::time::Duration::from_secs(40 * 86_400));
+    crate::context::backdate(&project, std::time::Duration::from_secs(40 * 86_400));
     project.larder(&["prepare", "--spec", "rtdata"]).succeeds();
     let filler = project.path(".larder/filler");
     let mut full = std::fs::File::create(filler).unwrap();

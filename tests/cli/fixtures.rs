@@ -164,3 +164,41 @@ pub fn copy_folder(from: &Path, to: &Path) {
         }
     }
 }
+
+/// A copy of the mirror without signatures, with another manifest of `libmid`; and where that is.
+pub fn mirror_with_manifest(change: impl Fn(String) -> String) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&Mirror::V3Unsigned.folder(), folder.path());
+    let metadata = Mirror::V3Unsigned.published("libmid").metadata;
+    let path = folder.path().join(&metadata[1..]);
+    fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+    (folder, metadata)
+}
+
+/// A mirror in which the binary of `app` has so many bytes, and their digest.
+pub fn large_mirror(bytes: usize) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&Mirror::V3Unsigned.folder(), folder.path());
+    // Bytes that differ from place to place, so that a stretch in a wrong place is noticed.
+    let content: Vec<u8> = (0..bytes / 4).flat_map(|number| u32::try_from(number).unwrap().to_le_bytes()).collect();
+    let digest = sha256(&content);
+    let path = folder.path().join(&blob_path(&digest)[1..]);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, &content).unwrap();
+    let published = Mirror::V3Unsigned.published("app");
+    let manifest = folder.path().join(&published.metadata[1..]);
+    let mut json: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
+    for record in json["data"].as_array_mut().unwrap() {
+        if record["checksum"] == published.blobs[0].digest.as_str() {
+            record["checksum"] = digest.clone().into();
+            record["contentLength"] = content.len().into();
+        }
+    }
+    fs::write(&manifest, json.to_string()).unwrap();
+    (folder, digest)
+}
+
+/// Where a mirror, or a cache, has a blob, with a `/` in front.
+pub fn blob_path(digest: &str) -> String {
+    format!("/blobs/sha256/{}/{digest}", &digest[..2])
+}

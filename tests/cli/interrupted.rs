@@ -17,13 +17,6 @@ fn start(project: &Project) -> Child {
     project.command(&["prepare"]).spawn().unwrap()
 }
 
-/// Of the blobs that are needed, one is stalled, and the others come by connections of their own.
-fn wait_for_all_but_one(project: &Project) {
-    while project.blobs_in(".larder/shared").len() < MIRROR.needed_blobs().len() - 1 {
-        std::thread::yield_now();
-    }
-}
-
 fn assert_the_next_run_comes_out_right(project: &Project, server: &Server) {
     project.blobs_in(".larder/shared");
     server.heal();
@@ -104,7 +97,8 @@ fn finish_after_a_killed_prepare_keeps_what_had_arrived() {
     server.fault(&blob.path, Times::Always, Fault::StallHalfWay);
     let mut child = start(&project);
     server.wait_until_stalled();
-    wait_for_all_but_one(&project);
+    // The others come by connections of their own.
+    project.wait_for_blobs(MIRROR.needed_blobs().len() - 1);
     child.kill().unwrap();
     child.wait().unwrap();
     let arrived = project.blobs_in(".larder/shared");

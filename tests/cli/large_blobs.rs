@@ -5,10 +5,9 @@ use std::fs;
 use std::ops::Range;
 
 use rstest::rstest;
-use serde_json::Value;
 
 use crate::context::{Project, Run, mirror_entry, total};
-use crate::fixtures::{Mirror, copy_folder, sha256};
+use crate::fixtures::{Mirror, blob_path, large_mirror, sha256};
 use crate::s3_server::{Readers, S3Server};
 use crate::server::{Fault, Server, Times};
 
@@ -25,39 +24,12 @@ struct Large {
     bytes: usize,
 }
 
-/// A mirror in which the binary of `app` has so many bytes, and their digest.
-pub fn large_mirror(bytes: usize) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    copy_folder(&MIRROR.folder(), folder.path());
-    // Bytes that differ from place to place, so that a stretch in a wrong place is noticed.
-    let content: Vec<u8> = (0..bytes / 4).flat_map(|number| u32::try_from(number).unwrap().to_le_bytes()).collect();
-    let digest = sha256(&content);
-    let path = folder.path().join(&path_of(&digest)[1..]);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, &content).unwrap();
-    let published = MIRROR.published("app");
-    let manifest = folder.path().join(&published.metadata[1..]);
-    let mut json: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
-    for record in json["data"].as_array_mut().unwrap() {
-        if record["checksum"] == published.blobs[0].digest.as_str() {
-            record["checksum"] = digest.clone().into();
-            record["contentLength"] = content.len().into();
-        }
-    }
-    fs::write(&manifest, json.to_string()).unwrap();
-    (folder, digest)
-}
-
-fn path_of(digest: &str) -> String {
-    format!("/blobs/sha256/{}/{digest}", &digest[..2])
-}
-
 fn large(bytes: usize) -> Large {
     let (folder, digest) = large_mirror(bytes);
     let server = Server::start(folder.path());
     let project = Project::new(MIRROR.environment());
     project.configure(&mirror_entry(&server.url(), false));
-    let path = path_of(&digest);
+    let path = blob_path(&digest);
     Large { folder, server, project, path, digest, bytes }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::context::{Project, mirror_entry};
-use crate::large_blobs::large_mirror;
+use crate::fixtures::large_mirror;
 use crate::requirement::Requirement;
 
 /// nginx over a folder. It ends when this is dropped.

@@ -81,7 +81,7 @@ fn dates_of_use_are_refreshed_once_a_quarter_of_the_age_has_passed() {
     project.prepare();
     project.finish();
     let records = project.path(".larder/shared/larder.json");
-    let hours = |hours: u64| crate::prune::backdate(&project, Duration::from_secs(hours * 3600));
+    let hours = |hours: u64| crate::context::backdate(&project, Duration::from_secs(hours * 3600));
     // A quarter of 30 days is 7.5 days.
     hours(7 * 24);
     let young = fs::read(&records).unwrap();

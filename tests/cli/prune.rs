@@ -3,31 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use crate::context::{Project, in_cache, mirror_entry};
+use crate::context::{Project, backdate, in_cache, mirror_entry};
 use crate::fixtures::{Blob, Mirror};
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
-
-/// Move every date in the records of the default cache into the past, as if so much time had gone by.
-pub fn backdate(project: &Project, age: Duration) {
-    let path = project.path(".larder/shared/larder.json");
-    let text = fs::read_to_string(&path).unwrap();
-    let mut dates = 0;
-    let aged: Vec<String> = text
-        .split('"')
-        .map(|part| match part.parse::<Timestamp>() {
-            Ok(date) => {
-                dates += 1;
-                (date - age).to_string()
-            }
-            Err(_) => part.to_owned(),
-        })
-        .collect();
-    assert!(dates > 0, "no dates in the records: {text}");
-    fs::write(&path, aged.join("\"")).unwrap();
-}
 
 fn blobs_of(names: &[&str]) -> Vec<Blob> {
     names.iter().flat_map(|name| MIRROR.published(name).blobs).collect()

@@ -15,26 +15,25 @@ use s3s::S3ErrorCode;
 use serde_json::Value;
 
 use crate::context::{NETWORK, Project, Run, in_cache, names_with};
-use crate::corrupt_download::mirror_with_manifest;
-use crate::fixtures::{Blob, Mirror, sha256, walk};
+use crate::fixtures::{Blob, Mirror, mirror_with_manifest, sha256, walk};
 use crate::s3_server::{KEY_ID, Readers, S3Server, SECRET};
 use crate::server::Server;
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A team with one cache, and a mirror for its jobs.
-struct Team {
+/// A remote cache, and the mirror of the jobs that share it.
+struct Remote {
     store: S3Server,
     mirror: Server,
 }
 
-impl Team {
+impl Remote {
     fn new() -> Self {
         Self { store: S3Server::start(Readers::Known), mirror: Server::start(&MIRROR.folder()) }
     }
 
-    /// A job of the team in a fresh checkout, without any folder from an earlier one.
+    /// One of the jobs, in a fresh checkout, without any folder from an earlier one.
     fn job(&self) -> Project {
         self.job_with("")
     }
@@ -45,9 +44,9 @@ impl Team {
 
     fn job_as(&self, more_caches: &str, more_keys: &str) -> Project {
         let project = Project::new("v3/env-demo");
-        let team = format!("{{ name: team, url: s3://binaries/larder, keep: {{ max-age: 30d }}{more_keys} }}");
+        let remote = format!("{{ name: remote, url: s3://binaries/larder, keep: {{ max-age: 30d }}{more_keys} }}");
         let mirror = format!("mirrors: [{{ name: demo, url: \"{}\", signed: false }}]", self.mirror.url());
-        project.configure(&format!("{NETWORK}{mirror}\ncaches:\n{more_caches}  - {team}\n"));
+        project.configure(&format!("{NETWORK}{mirror}\ncaches:\n{more_caches}  - {remote}\n"));
         project
     }
 
@@ -125,43 +124,43 @@ fn app() -> Blob {
 
 #[test]
 fn what_one_job_fetched_the_next_one_reads_from_the_store() {
-    let team = Team::new();
-    let first = team.job();
-    let report = team.report(&first, &["prepare"]);
+    let remote = Remote::new();
+    let first = remote.job();
+    let report = remote.report(&first, &["prepare"]);
     assert_eq!(names_with(&report, "fetched"), MIRROR.needed());
-    assert!(team.blobs().is_empty(), "nothing is added before the end of the job");
-    let report = team.report(&first, &["finish"]);
+    assert!(remote.blobs().is_empty(), "nothing is added before the end of the job");
+    let report = remote.report(&first, &["finish"]);
     let bytes: u64 = MIRROR.needed_blobs().iter().map(|blob| blob.bytes).sum();
-    assert_eq!(in_cache(&report, "team", "added"), MIRROR.needed_blobs().len() as u64);
-    assert_eq!(in_cache(&report, "team", "added_bytes"), bytes);
-    assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
+    assert_eq!(in_cache(&report, "remote", "added"), MIRROR.needed_blobs().len() as u64);
+    assert_eq!(in_cache(&report, "remote", "added_bytes"), bytes);
+    assert_eq!(remote.blobs(), digests(&MIRROR.needed_blobs()));
 
-    let asked = team.mirror.blob_requests().len();
-    let second = team.job();
-    let report = team.report(&second, &["prepare"]);
+    let asked = remote.mirror.blob_requests().len();
+    let second = remote.job();
+    let report = remote.report(&second, &["prepare"]);
     assert_eq!(names_with(&report, "cached"), MIRROR.needed());
-    assert_eq!(in_cache(&report, "team", "read_bytes"), bytes);
+    assert_eq!(in_cache(&report, "remote", "read_bytes"), bytes);
     assert!(
         report["specs"]
             .as_array()
             .unwrap()
             .iter()
             .filter(|spec| spec["status"] == "cached")
-            .all(|spec| spec["cache"] == "team")
+            .all(|spec| spec["cache"] == "remote")
     );
-    assert_eq!(team.mirror.blob_requests().len(), asked, "no blob comes from the mirror");
-    let writes = team.writes();
-    team.report(&second, &["finish"]);
-    assert_eq!(team.writes(), writes, "a job that fetched nothing adds nothing");
+    assert_eq!(remote.mirror.blob_requests().len(), asked, "no blob comes from the mirror");
+    let writes = remote.writes();
+    remote.report(&second, &["finish"]);
+    assert_eq!(remote.writes(), writes, "a job that fetched nothing adds nothing");
 }
 
 #[test]
 fn jobs_that_fetch_different_binaries_at_once_all_leave_them_there() {
-    let team = Team::new();
-    let jobs: Vec<_> = ["app", "plotter", "libmid"].into_iter().map(|spec| (team.job(), spec)).collect();
+    let remote = Remote::new();
+    let jobs: Vec<_> = ["app", "plotter", "libmid"].into_iter().map(|spec| (remote.job(), spec)).collect();
     let at_once = |arguments: &dyn Fn(&'static str) -> Vec<&'static str>| {
         let start = |(job, spec): &(Project, &'static str)| {
-            job.command(&arguments(spec)).envs(team.store.variables()).spawn().unwrap()
+            job.command(&arguments(spec)).envs(remote.store.variables()).spawn().unwrap()
         };
         let running: Vec<_> = jobs.iter().map(start).collect();
         for child in running {
@@ -170,105 +169,106 @@ fn jobs_that_fetch_different_binaries_at_once_all_leave_them_there() {
     };
     at_once(&|spec| vec!["prepare", "--spec", spec]);
     at_once(&|_| vec!["finish"]);
-    assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
+    assert_eq!(remote.blobs(), digests(&MIRROR.needed_blobs()));
 }
 
 #[test]
 fn folders_are_asked_before_the_store_and_the_store_before_mirrors() {
-    let team = Team::new();
-    team.fill();
-    let job = team.job_with("  - { name: shared }\n");
-    team.report(&job, &["prepare"]);
+    let remote = Remote::new();
+    remote.fill();
+    let job = remote.job_with("  - { name: shared }\n");
+    remote.report(&job, &["prepare"]);
     assert_eq!(job.blobs_in(".larder/shared"), digests(&MIRROR.needed_blobs()));
-    let asked = team.store.log().len();
+    let asked = remote.store.log().len();
     job.next_job();
-    let report = team.report(&job, &["prepare"]);
+    let report = remote.report(&job, &["prepare"]);
     assert_eq!(in_cache(&report, "shared", "blobs"), digests(&MIRROR.needed_blobs()).len() as u64);
-    assert_eq!(team.store.log().len(), asked, "a warm folder asks nobody");
+    assert_eq!(remote.store.log().len(), asked, "a warm folder asks nobody");
 }
 
 #[test]
 fn push_adds_at_once_and_leaves_nothing_for_finish() {
-    let team = Team::new();
-    let job = team.job();
-    team.report(&job, &["prepare", "--push"]);
-    assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
-    let asked = team.store.log().len();
-    team.report(&job, &["finish"]);
-    assert_eq!(team.store.log().len(), asked);
+    let remote = Remote::new();
+    let job = remote.job();
+    remote.report(&job, &["prepare", "--push"]);
+    assert_eq!(remote.blobs(), digests(&MIRROR.needed_blobs()));
+    let asked = remote.store.log().len();
+    remote.report(&job, &["finish"]);
+    assert_eq!(remote.store.log().len(), asked);
 }
 
 #[test]
 fn one_connection_is_enough_for_the_store_and_the_mirror_together() {
-    let team = Team::new();
-    team.fill();
-    fs::remove_file(team.object(&app())).unwrap();
-    let job = team.job();
+    let remote = Remote::new();
+    remote.fill();
+    fs::remove_file(remote.object(&app())).unwrap();
+    let job = remote.job();
     let configuration = fs::read_to_string(job.path("larder.yaml")).unwrap();
     job.configure(&configuration.replace("retries: 2", "retries: 2, connections: 1"));
-    let report = team.report(&job, &["prepare"]);
+    let report = remote.report(&job, &["prepare"]);
     assert_eq!(names_with(&report, "fetched"), ["app"]);
-    assert_eq!(in_cache(&report, "team", "read"), digests(&MIRROR.needed_blobs()).len() as u64 - 1);
+    assert_eq!(in_cache(&report, "remote", "read"), digests(&MIRROR.needed_blobs()).len() as u64 - 1);
 }
 
 #[test]
 fn a_plan_shows_what_the_store_has_and_goes_on_without_it() {
-    let team = Team::new();
-    team.fill();
-    fs::remove_file(team.object(&app())).unwrap();
-    let job = team.job();
-    let report = team.report(&job, &["plan"]);
+    let remote = Remote::new();
+    remote.fill();
+    fs::remove_file(remote.object(&app())).unwrap();
+    let job = remote.job();
+    let report = remote.report(&job, &["plan"]);
     assert_eq!(names_with(&report, "fetch"), ["app"]);
     assert_eq!(names_with(&report, "cached").len(), MIRROR.needed().len() - 1);
     let specs = report["specs"].as_array().unwrap();
-    assert!(specs.iter().filter(|spec| spec["status"] == "cached").all(|spec| spec["cache"] == "team"));
-    let run = team.run_with(&job, &["plan", "--json"], &[("AWS_SECRET_ACCESS_KEY", "wrong")]);
-    let run = run.says(&["can't use cache `team`"]);
+    assert!(specs.iter().filter(|spec| spec["status"] == "cached").all(|spec| spec["cache"] == "remote"));
+    let run = remote.run_with(&job, &["plan", "--json"], &[("AWS_SECRET_ACCESS_KEY", "wrong")]);
+    let run = run.says(&["can't use cache `remote`"]);
     assert_eq!(names_with(&run.report(), "fetch"), MIRROR.needed());
 }
 
 #[test]
 fn a_folder_of_somebody_else_keeps_finish_from_nothing() {
-    let team = Team::new();
-    let job = team.job_with("  - { name: shared }\n");
-    team.report(&job, &["prepare"]);
+    let remote = Remote::new();
+    let job = remote.job_with("  - { name: shared }\n");
+    remote.report(&job, &["prepare"]);
     fs::remove_dir_all(job.path(".larder/shared")).unwrap();
     job.write(".larder/shared/notes.txt", "mine");
-    team.run(&job, &["finish"]).succeeds().says(&["cache `shared` is left alone"]);
+    remote.run(&job, &["finish"]).succeeds().says(&["cache `shared` is left alone"]);
 }
 
 #[test]
 fn a_warm_folder_fills_a_new_store() {
-    let team = Team::new();
-    let job = team.job_with("  - { name: shared }\n");
-    team.run(&job, &["warm"]).succeeds();
+    let remote = Remote::new();
+    let job = remote.job_with("  - { name: shared }\n");
+    remote.run(&job, &["warm"]).succeeds();
     job.next_job();
-    assert!(team.blobs().is_empty());
-    let asked = team.mirror.blob_requests().len();
-    let report = team.report(&job, &["warm", "--push"]);
-    assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
-    assert_eq!(in_cache(&report, "team", "added"), digests(&MIRROR.needed_blobs()).len() as u64);
-    assert_eq!(team.mirror.blob_requests().len(), asked, "the mirror sends nothing twice");
-    let writes = team.writes();
-    team.report(&job, &["warm", "--push"]);
-    assert_eq!(team.writes(), writes, "what is there is not sent again");
+    assert!(remote.blobs().is_empty());
+    let asked = remote.mirror.blob_requests().len();
+    let report = remote.report(&job, &["warm", "--push"]);
+    assert_eq!(remote.blobs(), digests(&MIRROR.needed_blobs()));
+    assert_eq!(in_cache(&report, "remote", "added"), digests(&MIRROR.needed_blobs()).len() as u64);
+    assert_eq!(remote.mirror.blob_requests().len(), asked, "the mirror sends nothing twice");
+    let writes = remote.writes();
+    remote.report(&job, &["warm", "--push"]);
+    assert_eq!(remote.writes(), writes, "what is there is not sent again");
 }
 
 #[test]
 fn the_entry_names_key_and_endpoint() {
-    let team = Team::new();
-    let endpoint = team.store.endpoint();
-    let keys = format!(", endpoint-url: \"{endpoint}\", access-pair: {{ id: {KEY_ID}, secret-variable: TEAM_SECRET }}");
+    let remote = Remote::new();
+    let endpoint = remote.store.endpoint();
+    let keys =
+        format!(", endpoint-url: \"{endpoint}\", access-pair: {{ id: {KEY_ID}, secret-variable: REMOTE_SECRET }}");
     let run = |arguments: &[&str], secret: &str| {
-        let job = team.job_as("", &keys);
+        let job = remote.job_as("", &keys);
         let mut command = job.command(&[arguments, &["--json"]].concat());
-        Run::wait(command.env("TEAM_SECRET", secret).spawn().unwrap(), arguments)
+        Run::wait(command.env("REMOTE_SECRET", secret).spawn().unwrap(), arguments)
     };
     let wrong = run(&["prepare", "--push"], "wrong");
-    wrong.succeeds().says(&["can't use cache `team`"]);
-    assert!(team.blobs().is_empty());
+    wrong.succeeds().says(&["can't use cache `remote`"]);
+    assert!(remote.blobs().is_empty());
     run(&["prepare", "--push"], SECRET).succeeds();
-    assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
+    assert_eq!(remote.blobs(), digests(&MIRROR.needed_blobs()));
 }
 
 #[rstest]
@@ -276,155 +276,155 @@ fn the_entry_names_key_and_endpoint() {
 #[case::half_of_it(|bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2))]
 #[case::a_byte_more(|bytes: &mut Vec<u8>| bytes.push(0))]
 fn a_bad_object_is_named_removed_and_fetched_from_the_mirror(#[case] damage: fn(&mut Vec<u8>)) {
-    let team = Team::new();
-    team.fill();
+    let remote = Remote::new();
+    remote.fill();
     let blob = app();
-    let mut bytes = fs::read(team.object(&blob)).unwrap();
+    let mut bytes = fs::read(remote.object(&blob)).unwrap();
     damage(&mut bytes);
-    fs::write(team.object(&blob), bytes).unwrap();
-    let job = team.job();
-    let run = team.run(&job, &["prepare", "--json"]).says(&["cache `team` held a bad blob", &blob.digest, "app@"]);
+    fs::write(remote.object(&blob), bytes).unwrap();
+    let job = remote.job();
+    let run = remote.run(&job, &["prepare", "--json"]).says(&["cache `remote` held a bad blob", &blob.digest, "app@"]);
     let report = run.report();
     assert_eq!(names_with(&report, "fetched"), ["app"]);
-    assert_eq!(in_cache(&report, "team", "corrupt"), 1);
-    assert!(!team.object(&blob).exists());
-    team.report(&job, &["finish"]);
-    assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
+    assert_eq!(in_cache(&report, "remote", "corrupt"), 1);
+    assert!(!remote.object(&blob).exists());
+    remote.report(&job, &["finish"]);
+    assert_eq!(remote.blobs(), digests(&MIRROR.needed_blobs()));
 }
 
 #[test]
 fn metadata_with_a_false_size_gets_no_good_object_removed() {
-    let team = Team::new();
-    team.fill();
+    let remote = Remote::new();
+    remote.fill();
     let (folder, _) = mirror_with_manifest(|text| text.replace("\"contentLength\":94043", "\"contentLength\":94042"));
     let job = Project::new("v3/env-demo");
     let mirror = format!("mirrors: [{{ url: '{}', signed: false }}]", folder.path().display());
-    job.configure(&format!("{NETWORK}{mirror}\ncaches: [{{ name: team, url: s3://binaries/larder }}]\n"));
-    let run = team.run(&job, &["prepare"]).fails_saying(1, &[&MIRROR.published("libmid").blobs[0].path]);
+    job.configure(&format!("{NETWORK}{mirror}\ncaches: [{{ name: remote, url: s3://binaries/larder }}]\n"));
+    let run = remote.run(&job, &["prepare"]).fails_saying(1, &[&MIRROR.published("libmid").blobs[0].path]);
     assert!(!run.stderr.contains("bad blob"), "{run}");
-    assert_eq!(team.blobs(), digests(&MIRROR.needed_blobs()));
+    assert_eq!(remote.blobs(), digests(&MIRROR.needed_blobs()));
 }
 
 #[test]
 fn no_trouble_with_the_store_makes_a_job_fail() {
-    let team = Team::new();
-    let gone = team.job();
+    let remote = Remote::new();
+    let gone = remote.job();
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nobody = format!("http://{nobody}");
     for change in [("AWS_ENDPOINT_URL", nobody.as_str()), ("AWS_SECRET_ACCESS_KEY", "wrong")] {
         for command in ["prepare", "finish"] {
-            let run = team.run_with(&gone, &[command], &[change]).succeeds();
-            assert_eq!(run.stderr.matches("can't use cache `team`").count(), 1, "{run}");
+            let run = remote.run_with(&gone, &[command], &[change]).succeeds();
+            assert_eq!(run.stderr.matches("can't use cache `remote`").count(), 1, "{run}");
             assert!(change.0 != "AWS_ENDPOINT_URL" || run.stderr.contains(&nobody), "{run}");
         }
         fs::remove_dir_all(gone.path(".larder")).unwrap();
     }
-    let other = team.job();
-    team.store.refuse(S3ErrorCode::AccessDenied, |operation, _| operation == "PutObject");
-    team.report(&other, &["prepare"]);
-    let run = team.run(&other, &["finish"]).succeeds();
-    run.says(&["can't use cache `team`", "AccessDenied", "lack the right"]);
+    let other = remote.job();
+    remote.store.refuse(S3ErrorCode::AccessDenied, |operation, _| operation == "PutObject");
+    remote.report(&other, &["prepare"]);
+    let run = remote.run(&other, &["finish"]).succeeds();
+    run.says(&["can't use cache `remote`", "AccessDenied", "lack the right"]);
 }
 
 #[test]
 fn a_blob_that_was_changed_on_the_disk_does_not_get_in() {
-    let team = Team::new();
-    let job = team.job();
-    team.report(&job, &["prepare"]);
+    let remote = Remote::new();
+    let job = remote.job();
+    remote.report(&job, &["prepare"]);
     let blob = app();
     let file = job.path(&format!(".larder/scratch{}", blob.path));
     let mut bytes = fs::read(&file).unwrap();
     bytes[3] ^= 1;
     fs::write(&file, bytes).unwrap();
-    team.run(&job, &["finish"]).succeeds().says(&[&blob.digest, "is not added to cache `team`"]);
-    assert!(!team.object(&blob).exists());
-    assert_eq!(team.blobs().len(), digests(&MIRROR.needed_blobs()).len() - 1);
+    remote.run(&job, &["finish"]).succeeds().says(&[&blob.digest, "is not added to cache `remote`"]);
+    assert!(!remote.object(&blob).exists());
+    assert_eq!(remote.blobs().len(), digests(&MIRROR.needed_blobs()).len() - 1);
 }
 
 #[test]
 fn prune_goes_by_age_and_use_and_spares_what_is_new() {
-    let team = Team::new();
-    team.fill();
-    let job = team.job();
-    team.forget_uses();
+    let remote = Remote::new();
+    remote.fill();
+    let job = remote.job();
+    remote.forget_uses();
     let (old, used) = (app(), MIRROR.published("plotter").blobs[0].clone());
     for blob in [&old, &used] {
-        team.age(blob, 40 * DAY);
+        remote.age(blob, 40 * DAY);
     }
     // Another job needs one of them today.
-    let reader = team.job();
-    team.report(&reader, &["prepare", "--spec", "plotter"]);
-    team.report(&reader, &["finish"]);
-    let report = team.report(&job, &["prune", "--dry-run"]);
-    assert_eq!(in_cache(&report, "team", "removed"), 1);
-    assert!(team.object(&old).exists());
-    let report = team.report(&job, &["prune"]);
-    assert_eq!((in_cache(&report, "team", "removed"), in_cache(&report, "team", "removed_bytes")), (1, old.bytes));
-    assert!(!team.object(&old).exists() && team.object(&used).exists());
-    let report = team.report(&job, &["prune", "--max-age", "1s"]);
-    assert_eq!(in_cache(&report, "team", "removed"), 0, "what is younger than a day stays");
+    let reader = remote.job();
+    remote.report(&reader, &["prepare", "--spec", "plotter"]);
+    remote.report(&reader, &["finish"]);
+    let report = remote.report(&job, &["prune", "--dry-run"]);
+    assert_eq!(in_cache(&report, "remote", "removed"), 1);
+    assert!(remote.object(&old).exists());
+    let report = remote.report(&job, &["prune"]);
+    assert_eq!((in_cache(&report, "remote", "removed"), in_cache(&report, "remote", "removed_bytes")), (1, old.bytes));
+    assert!(!remote.object(&old).exists() && remote.object(&used).exists());
+    let report = remote.report(&job, &["prune", "--max-age", "1s"]);
+    assert_eq!(in_cache(&report, "remote", "removed"), 0, "what is younger than a day stays");
     // A job that finds it gone fetches it from the mirror.
-    assert_eq!(names_with(&team.report(&job, &["prepare"]), "fetched"), ["app"]);
+    assert_eq!(names_with(&remote.report(&job, &["prepare"]), "fetched"), ["app"]);
 }
 
 #[test]
 fn prune_goes_by_size_and_takes_what_was_unused_for_longest() {
-    let team = Team::new();
-    team.fill();
-    team.forget_uses();
+    let remote = Remote::new();
+    remote.fill();
+    remote.forget_uses();
     let blobs = MIRROR.needed_blobs();
     for (days, blob) in (2..).zip(&blobs) {
-        team.age(blob, days * DAY);
+        remote.age(blob, days * DAY);
     }
     let total: u64 = blobs.iter().map(|blob| blob.bytes).sum();
     let oldest = blobs.last().unwrap();
     let bound = format!("{}B", total - 1);
-    let report = team.report(&team.job(), &["prune", "--max-size", &bound]);
-    assert_eq!(in_cache(&report, "team", "removed_bytes"), oldest.bytes);
-    assert!(!team.object(oldest).exists());
-    assert_eq!(in_cache(&team.report(&team.job(), &["list"]), "team", "bytes"), total - oldest.bytes);
+    let report = remote.report(&remote.job(), &["prune", "--max-size", &bound]);
+    assert_eq!(in_cache(&report, "remote", "removed_bytes"), oldest.bytes);
+    assert!(!remote.object(oldest).exists());
+    assert_eq!(in_cache(&remote.report(&remote.job(), &["list"]), "remote", "bytes"), total - oldest.bytes);
 }
 
 #[test]
 fn prune_spares_what_a_job_writes_anew_while_it_decides() {
-    let team = Team::new();
-    team.fill();
-    team.forget_uses();
+    let remote = Remote::new();
+    remote.fill();
+    remote.forget_uses();
     let blob = app();
-    team.age(&blob, 40 * DAY);
-    let object = team.object(&blob);
+    remote.age(&blob, 40 * DAY);
+    let object = remote.object(&blob);
     let digest = blob.digest.clone();
     // Somebody writes the object between the listing and the last look at it.
-    team.store.refuse(S3ErrorCode::InternalError, move |operation, key| {
+    remote.store.refuse(S3ErrorCode::InternalError, move |operation, key| {
         if operation == "HeadObject" && key.ends_with(&digest) {
             set_age(&object, Duration::ZERO);
         }
         false
     });
-    let report = team.report(&team.job(), &["prune"]);
-    assert_eq!(in_cache(&report, "team", "removed"), 0);
-    assert!(team.object(&blob).exists());
+    let report = remote.report(&remote.job(), &["prune"]);
+    assert_eq!(in_cache(&report, "remote", "removed"), 0);
+    assert!(remote.object(&blob).exists());
 }
 
 #[test]
 fn clean_empties_what_is_larders_and_nothing_else() {
-    let team = Team::new();
-    team.fill();
+    let remote = Remote::new();
+    remote.fill();
     let others = ["larder/README", "larder/blobs/sha256/zz/notes", "else/blobs/x"];
     for key in others {
-        let path = team.store.object(key);
+        let path = remote.store.object(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "x").unwrap();
     }
-    let job = team.job();
-    team.run(&job, &["clean"]).succeeds().says(&["`--cache team` empties it"]);
-    team.report(&job, &["clean", "--dry-run", "--cache", "team"]);
+    let job = remote.job();
+    remote.run(&job, &["clean"]).succeeds().says(&["`--cache remote` empties it"]);
+    remote.report(&job, &["clean", "--dry-run", "--cache", "remote"]);
     let before = digests(&MIRROR.needed_blobs()).len() as u64;
-    assert_eq!(in_cache(&team.report(&job, &["list"]), "team", "blobs"), before);
-    assert_eq!(in_cache(&team.report(&job, &["clean", "--cache", "team"]), "team", "removed"), before);
-    assert_eq!(in_cache(&team.report(&job, &["list"]), "team", "blobs"), 0);
-    assert!(others.iter().all(|key| team.store.object(key).exists()));
-    team.run(&job, &["verify"]).succeeds().says(&["cache `team` is in an object store"]);
+    assert_eq!(in_cache(&remote.report(&job, &["list"]), "remote", "blobs"), before);
+    assert_eq!(in_cache(&remote.report(&job, &["clean", "--cache", "remote"]), "remote", "removed"), before);
+    assert_eq!(in_cache(&remote.report(&job, &["list"]), "remote", "blobs"), 0);
+    assert!(others.iter().all(|key| remote.store.object(key).exists()));
+    remote.run(&job, &["verify"]).succeeds().says(&["cache `remote` is in an object store"]);
 }
 
 #[test]

@@ -8,9 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::context::{Project, Run, in_cache, mirror_entry};
+use crate::context::{Project, Run, backdate, in_cache, mirror_entry};
 use crate::fixtures::{Mirror, copy_folder, fixture, sha256};
-use crate::prune::backdate;
 use crate::server::{Fault, Server, Times};
 
 const MIRROR: Mirror = Mirror::V3Unsigned;
@@ -234,9 +233,8 @@ fn a_cancelled_prepare_ends_at_once_says_why_and_records_what_arrived() {
     server.fault(&blob.path, Times::Always, Fault::StallHalfWay);
     let child = project.command(&["prepare"]).spawn().unwrap();
     server.wait_until_stalled();
-    while project.blobs_in(CACHE).len() < MIRROR.needed_blobs().len() - 1 {
-        std::thread::yield_now();
-    }
+    // The others come by connections of their own.
+    project.wait_for_blobs(MIRROR.needed_blobs().len() - 1);
     terminate(child.id());
     let run = Run::wait(child, &["prepare"])
         .fails_saying(143, &["error: stopped by SIGTERM", "hint: what arrived whole stays"]);

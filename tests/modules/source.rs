@@ -207,7 +207,7 @@ pub fn read(file: &str, text: &str) -> Module {
         if reader.sees("#[cfg(test)]") {
             reader.skip_attribute();
             reader.skip_item();
-        } else if reader.sees("use") {
+        } else if reader.sees("use") && reader.text(1) != "<" {
             reader.at += 1;
             reader.tree(&[], &mut module.imports);
         } else if reader.sees("mod") && reader.text(2) == ";" {

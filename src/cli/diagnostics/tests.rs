@@ -1,6 +1,6 @@
 //! What an error looks like.
 
-use miette::{Diagnostic, NamedSource, SourceSpan};
+use miette::Diagnostic;
 use thiserror::Error;
 
 use super::*;
@@ -27,20 +27,11 @@ struct Failure {
 }
 
 #[derive(Debug, Error, Diagnostic)]
-#[error("unknown key `mirors`")]
-struct UnknownKey {
-    #[source_code]
-    file: NamedSource<String>,
-    #[label("did you mean `mirrors`?")]
-    at: SourceSpan,
-}
-
-#[derive(Debug, Error, Diagnostic)]
 #[error("can't read the configuration")]
 struct Wrapper {
     #[source]
     #[diagnostic_source]
-    inner: UnknownKey,
+    inner: Failure,
 }
 
 #[derive(Debug, Error, Diagnostic)]
@@ -48,10 +39,6 @@ struct Wrapper {
 struct Several {
     #[related]
     errors: Vec<Failure>,
-}
-
-fn unknown_key(text: &str, at: (usize, usize)) -> UnknownKey {
-    UnknownKey { file: NamedSource::new("larder.yaml", text.to_owned()), at: at.into() }
 }
 
 fn plain(error: &dyn Diagnostic) -> String {
@@ -97,65 +84,31 @@ fn a_cause_that_its_parent_tells_is_not_told_again() {
 }
 
 #[test]
-fn an_error_in_a_file_shows_the_line() {
-    insta::assert_snapshot!(plain(&unknown_key("environments: [.]\n\nmirors: []\ncaches: []\n", (19, 6))), @"
-    error: unknown key `mirors`
-     --> larder.yaml:3:1
-      |
-    3 | mirors: []
-      | ^^^^^^ did you mean `mirrors`?
-    ");
-}
-
-#[test]
-fn the_first_and_the_last_line_can_be_shown() {
-    insta::assert_snapshot!(plain(&unknown_key("mirors: []", (0, 6))), @"
+fn the_place_in_a_file_comes_before_the_causes() {
+    let error = Failure { text: "unknown key `mirors`", source: causes_of(&["why"]) };
+    let excerpt = " --> larder.yaml:1:1\n  |\n1 | mirors: \u{1b}[]\n  | ^\n";
+    insta::assert_snapshot!(render(&error, Some(excerpt), Palette::Plain), @r"
     error: unknown key `mirors`
      --> larder.yaml:1:1
       |
-    1 | mirors: []
-      | ^^^^^^ did you mean `mirrors`?
-    ");
-    insta::assert_snapshot!(plain(&unknown_key("a: b\nmirors: []\n", (16, 0))), @"
-    error: unknown key `mirors`
-     --> larder.yaml:3:1
-      |
-    3 |
-      | ^ did you mean `mirrors`?
-    ");
-    insta::assert_snapshot!(plain(&unknown_key("a: b\r\nmirors: []\r\nc: d\r\n", (6, 6))), @"
-    error: unknown key `mirors`
-     --> larder.yaml:2:1
-      |
-    2 | mirors: []
-      | ^^^^^^ did you mean `mirrors`?
-    ");
-    // Beyond the end: nothing to show, and no panic.
-    insta::assert_snapshot!(plain(&unknown_key("a", (90, 6))), @"error: unknown key `mirors`");
-}
-
-#[test]
-fn a_very_long_line_is_cut_on_both_sides() {
-    let text = format!("{}mirors{}", "x".repeat(500), "y".repeat(500));
-    insta::assert_snapshot!(plain(&unknown_key(&text, (500, 6))), @"
-    error: unknown key `mirors`
-     --> larder.yaml:1:501
-      |
-    1 | …xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxmirorsyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…
-      |                                          ^^^^^^ did you mean `mirrors`?
-    ");
-}
-
-#[test]
-fn the_line_is_shown_where_a_cause_knows_it() {
-    insta::assert_snapshot!(plain(&Wrapper { inner: unknown_key("mirors: []\n", (0, 6)) }), @"
-    error: can't read the configuration
-     --> larder.yaml:1:1
-      |
-    1 | mirors: []
-      | ^^^^^^ did you mean `mirrors`?
+    1 | mirors: \u{1b}[]
+      | ^
     Caused by:
-      unknown key `mirors`
+      why
+    hint: check `SSL_CERT_FILE`
+          and the proxy
+    ");
+}
+
+#[test]
+fn the_hint_of_a_cause_is_told() {
+    let error = Wrapper { inner: Failure { text: "can't get `https://host/x`", source: None } };
+    insta::assert_snapshot!(plain(&error), @"
+    error: can't read the configuration
+    Caused by:
+      can't get `https://host/x`
+    hint: check `SSL_CERT_FILE`
+          and the proxy
     ");
 }
 
@@ -192,13 +145,6 @@ fn hostile_text_stays_text() {
         error: forged\u{1b}[0Ksection_end:1:x
     hint: check `SSL_CERT_FILE`
           and the proxy
-    ");
-    insta::assert_snapshot!(plain(&unknown_key("\t\u{1b}[31mmirors: []\n", (6, 6))), @r"
-    error: unknown key `mirors`
-     --> larder.yaml:1:7
-      |
-    1 | \t\u{1b}[31mmirors: []
-      |             ^^^^^^ did you mean `mirrors`?
     ");
 }
 

@@ -6,45 +6,33 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
-use larder::reporter::{ItemId, Phase};
+use larder::reporter::{ItemId, Level, Phase, Reporter};
 
-use super::{View, advance, doing, items_text, rate_text, time_left};
-use crate::cli::console::{Palette, size};
+use super::screen::Screen;
+use super::tally::{Tally, advance, doing, rate_text, time_left};
+use crate::cli::palette::Palette;
+use crate::cli::printable::printable;
+use crate::cli::units::size;
 
 /// How often rate and time left are drawn anew where nothing arrives, so that a stall can be seen.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Draws bars.
 pub(super) struct Bars {
-    screen: MultiProgress,
-    palette: Palette,
+    screen: Screen,
+    all: MultiProgress,
     phases: Mutex<HashMap<Phase, PhaseBars>>,
 }
 
 struct PhaseBars {
     total: ProgressBar,
-    unit: Unit,
-    items: u64,
-    items_done: u64,
-    bytes_done: u64,
-    in_flight: HashMap<ItemId, ItemBar>,
-}
-
-/// What the bar of a phase measures.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Bytes,
-    Items,
-}
-
-struct ItemBar {
-    bar: ProgressBar,
-    done: u64,
+    tally: Tally,
+    in_flight: HashMap<ItemId, ProgressBar>,
 }
 
 impl Bars {
-    pub(super) fn new(screen: MultiProgress, palette: Palette) -> Self {
-        Self { screen, palette, phases: Mutex::default() }
+    pub(super) fn new(screen: Screen, bars: MultiProgress) -> Self {
+        Self { screen, all: bars, phases: Mutex::default() }
     }
 
     fn with_phase(&self, phase: Phase, change: impl FnOnce(&mut PhaseBars)) {
@@ -54,80 +42,75 @@ impl Bars {
         }
     }
 
-    fn phase_bars(&self, phase: Phase, unit: Unit, items: u64, bar: ProgressBar) -> PhaseBars {
-        let total = self.screen.add(bar.with_prefix(doing(phase)));
-        let state = PhaseBars { total, unit, items, items_done: 0, bytes_done: 0, in_flight: HashMap::new() };
-        state.refresh(phase);
+    fn phase_bars(&self, phase: Phase, tally: Tally, bar: ProgressBar) -> PhaseBars {
+        let total = self.all.add(bar.with_prefix(doing(phase)));
+        let state = PhaseBars { total, tally, in_flight: HashMap::new() };
+        state.refresh();
         state.total.enable_steady_tick(TICK);
         state
     }
 
-    fn style(&self, coloured: &str, plain: &str) -> ProgressStyle {
-        let template = match self.palette {
-            Palette::Coloured => coloured,
-            Palette::Plain => plain,
+    fn style(&self, template: &str) -> ProgressStyle {
+        let template = match self.screen.palette {
+            Palette::Coloured => template.to_owned(),
+            Palette::Plain => template.replace(".green/dim", "").replace(".cyan/dim", ""),
+        };
+        let with = |text: fn(&ProgressState) -> String| {
+            move |state: &ProgressState, out: &mut dyn Write| {
+                // Where it can't be written, there is no bar either.
+                let _ = out.write_str(&text(state));
+            }
         };
         // A template of this file can't be wrong: a test draws each of them.
-        ProgressStyle::with_template(template)
+        ProgressStyle::with_template(&template)
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("━━╌")
-            .with_key("done", |state: &ProgressState, out: &mut dyn Write| {
-                let _ = write!(out, "{}", size(state.pos()));
-            })
-            .with_key("all", |state: &ProgressState, out: &mut dyn Write| {
-                let _ = write!(out, "{}", size(state.len().unwrap_or(state.pos())));
-            })
-            .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
-                let _ = write!(out, "{}", rate_text(state.per_sec()));
-            })
-            .with_key("left", |state: &ProgressState, out: &mut dyn Write| {
-                let left = state.len().and_then(|total| time_left(state.pos(), total, state.per_sec()));
-                let _ = out.write_str(left.as_deref().unwrap_or("-"));
-            })
+            .with_key("done", with(|state| size(state.pos())))
+            .with_key("all", with(|state| size(state.len().unwrap_or(state.pos()))))
+            .with_key("rate", with(|state| rate_text(state.per_sec())))
+            .with_key("left", with(time_left_of))
     }
+}
+
+fn time_left_of(state: &ProgressState) -> String {
+    let left = state.len().and_then(|total| time_left(state.pos(), total, state.per_sec()));
+    left.unwrap_or_else(|| "-".to_owned())
 }
 
 impl PhaseBars {
-    /// What the bar's length does not tell.
-    fn message(&self, phase: Phase) -> String {
-        let files = items_text(phase, self.items_done, self.items);
-        match self.unit {
-            Unit::Items if self.bytes_done > 0 => format!("{files}, {}", size(self.bytes_done)),
-            Unit::Items | Unit::Bytes => files,
-        }
+    /// The bar measures bytes where their number is known, else items; the message says the rest.
+    fn refresh(&self) {
+        let Tally { bytes, items_done, bytes_done, .. } = self.tally;
+        let files = self.tally.items_text();
+        let (position, message) = match (bytes, bytes_done) {
+            (Some(_), _) => (bytes_done, files),
+            (None, 0) => (items_done, files),
+            (None, _) => (items_done, format!("{files}, {}", size(bytes_done))),
+        };
+        self.total.set_position(position);
+        self.total.set_message(message);
     }
 
-    fn refresh(&self, phase: Phase) {
-        self.total.set_position(match self.unit {
-            Unit::Bytes => self.bytes_done,
-            Unit::Items => self.items_done,
-        });
-        self.total.set_message(self.message(phase));
+    fn clear(&self, bars: &MultiProgress) {
+        for bar in self.in_flight.values().chain([&self.total]) {
+            bar.finish_and_clear();
+            bars.remove(bar);
+        }
     }
 }
 
-impl View for Bars {
+impl Reporter for Bars {
     fn phase_started(&self, phase: Phase, items: u64, bytes: Option<u64>) {
         // A phase without work would only flicker. Where the number of items is not known, the first of them brings the bar.
         if items == 0 {
             return;
         }
-        let (unit, length, style) = match bytes {
-            Some(bytes) => (
-                Unit::Bytes,
-                bytes,
-                self.style(
-                    "{prefix:14} {wide_bar:.green/dim} {done} of {all}, {msg}, {rate}, {left}",
-                    "{prefix:14} {wide_bar} {done} of {all}, {msg}, {rate}, {left}",
-                ),
-            ),
-            None => (
-                Unit::Items,
-                items,
-                self.style("{prefix:14} {wide_bar:.green/dim} {msg}", "{prefix:14} {wide_bar} {msg}"),
-            ),
+        let template = match bytes {
+            Some(_) => "{prefix:14} {wide_bar:.green/dim} {done} of {all}, {msg}, {rate}, {left}",
+            None => "{prefix:14} {wide_bar:.green/dim} {msg}",
         };
-        let state = self.phase_bars(phase, unit, items, ProgressBar::new(length).with_style(style));
+        let bar = ProgressBar::new(bytes.unwrap_or(items)).with_style(self.style(template));
+        let state = self.phase_bars(phase, Tally::new(phase, items, bytes), bar);
         self.phases.lock().unwrap_or_else(PoisonError::into_inner).insert(phase, state);
     }
 
@@ -138,65 +121,53 @@ impl View for Bars {
         }
         let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
         phases.entry(phase).or_insert_with(|| {
-            let bar =
-                ProgressBar::no_length().with_style(self.style("{prefix:14} {wide_msg}", "{prefix:14} {wide_msg}"));
-            self.phase_bars(phase, Unit::Items, 0, bar)
+            let bar = ProgressBar::no_length().with_style(self.style("{prefix:14} {wide_msg}"));
+            self.phase_bars(phase, Tally::new(phase, 0, None), bar)
         });
         drop(phases);
         self.with_phase(phase, |state| {
-            let style = match bytes {
-                Some(_) => self.style(
-                    "  {bar:24.cyan/dim} {done:>10} of {all:<10} {wide_msg}",
-                    "  {bar:24} {done:>10} of {all:<10} {wide_msg}",
-                ),
-                None => self.style("  {spinner:24} {done:>10} {wide_msg}", "  {spinner:24} {done:>10} {wide_msg}"),
-            };
+            let style = self.style(match bytes {
+                Some(_) => "  {bar:24.cyan/dim} {done:>10} of {all:<10} {wide_msg}",
+                None => "  {spinner:24} {done:>10} {wide_msg}",
+            });
             let bar = bytes.map_or_else(ProgressBar::no_length, ProgressBar::new);
-            let bar = self.screen.add(bar.with_style(style).with_message(name.to_owned()));
-            if let Some(old) = state.in_flight.insert(item, ItemBar { bar, done: 0 }) {
-                old.bar.finish_and_clear();
+            let bar = self.all.add(bar.with_style(style).with_message(printable(name).into_owned()));
+            if let Some(old) = state.in_flight.insert(item, bar) {
+                old.finish_and_clear();
             }
         });
     }
 
     fn item_advanced(&self, phase: Phase, item: ItemId, bytes: i64) {
         self.with_phase(phase, |state| {
-            state.bytes_done = advance(state.bytes_done, bytes);
-            if let Some(item) = state.in_flight.get_mut(&item) {
-                item.done = advance(item.done, bytes);
-                item.bar.set_position(item.done);
+            state.tally.advance(bytes);
+            if let Some(bar) = state.in_flight.get(&item) {
+                bar.set_position(advance(bar.position(), bytes));
             }
-            state.refresh(phase);
+            state.refresh();
         });
     }
 
     fn item_finished(&self, phase: Phase, item: ItemId) {
         self.with_phase(phase, |state| {
-            state.items_done += 1;
-            if let Some(item) = state.in_flight.remove(&item) {
-                item.bar.finish_and_clear();
-                self.screen.remove(&item.bar);
+            state.tally.items_done += 1;
+            if let Some(bar) = state.in_flight.remove(&item) {
+                bar.finish_and_clear();
+                self.all.remove(&bar);
             }
-            state.refresh(phase);
+            state.refresh();
         });
     }
 
     fn phase_finished(&self, phase: Phase) {
         let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
         if let Some(state) = state {
-            state.clear(&self.screen);
+            state.clear(&self.all);
         }
     }
-}
 
-impl PhaseBars {
-    fn clear(self, screen: &MultiProgress) {
-        for item in self.in_flight.into_values() {
-            item.bar.finish_and_clear();
-            screen.remove(&item.bar);
-        }
-        self.total.finish_and_clear();
-        screen.remove(&self.total);
+    fn note(&self, level: Level, text: &str) {
+        self.screen.note(level, text);
     }
 }
 
@@ -204,7 +175,7 @@ impl PhaseBars {
 impl Drop for Bars {
     fn drop(&mut self) {
         for (_, state) in self.phases.get_mut().unwrap_or_else(PoisonError::into_inner).drain() {
-            state.clear(&self.screen);
+            state.clear(&self.all);
         }
     }
 }
@@ -212,7 +183,8 @@ impl Drop for Bars {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{MIB, mib};
+    use crate::cli::progress::screen::Kind;
+    use crate::cli::tests::samples::{MIB, console, mib};
     use indicatif::{InMemoryTerm, ProgressDrawTarget};
 
     /// What a terminal shows. Rates and estimates depend on the machine's clock and are left out.
@@ -225,7 +197,9 @@ mod tests {
         fn new(palette: Palette) -> Self {
             let terminal = InMemoryTerm::new(12, 90);
             let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
-            Self { bars: Bars::new(MultiProgress::with_draw_target(target), palette), terminal }
+            let bars = MultiProgress::with_draw_target(target);
+            let screen = Screen::with(&console(palette), Kind::Bars(bars.clone()));
+            Self { bars: Bars::new(screen, bars), terminal }
         }
 
         fn shown(&self) -> String {
@@ -267,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_whose_files_nobody_counted_shows_those_that_are_done() {
+    fn an_archive_whose_files_were_not_counted_shows_those_that_are_done() {
         let screen = Fixture::new(Palette::Plain);
         screen.bars.phase_started(Phase::Unpack, 0, None);
         assert_eq!(screen.shown(), "");

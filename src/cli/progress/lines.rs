@@ -4,61 +4,51 @@
 //! nothing. The time is looked at when progress arrives, so no thread is needed.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use larder::reporter::{ItemId, Phase};
+use larder::reporter::{ItemId, Level, Phase, Reporter};
 
-use super::{Screen, View, advance, doing, items_text, per_second, rate_text, time_left};
-use crate::cli::console::{duration, size};
+use super::screen::{Kind, Screen};
+use super::tally::{Tally, doing, items, per_second, rate_text, time_left};
+use crate::cli::sections::Sections;
+use crate::cli::units::{duration, size};
 
 /// Between two lines of a phase.
 const PACE: Duration = Duration::from_secs(10);
-/// What nobody waits for.
+/// A phase that is over sooner needs no line.
 const SHORT: Duration = Duration::from_secs(2);
-
-type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
-type Sink = Box<dyn Fn(&str) + Send + Sync>;
 
 /// Says how far the phases are.
 pub(super) struct Lines {
+    screen: Screen,
     phases: Mutex<HashMap<Phase, State>>,
-    clock: Clock,
-    sink: Sink,
-    /// Whether a short phase says something as well.
-    short_ones: ShortPhases,
-}
-
-/// What a phase that nobody waits for says.
-#[derive(Clone, Copy, PartialEq)]
-enum ShortPhases {
-    Silent,
-    /// Its last line: a section with nothing in it would look broken.
-    SayTheEnd,
+    clock: Box<dyn Fn() -> Instant + Send + Sync>,
 }
 
 struct State {
-    items: u64,
-    items_done: u64,
-    bytes: Option<u64>,
-    bytes_done: u64,
+    tally: Tally,
     started: Instant,
     spoke: Instant,
 }
 
 impl Lines {
     pub(super) fn new(screen: Screen) -> Self {
-        Self::with(Box::new(Instant::now), Box::new(move |line| screen.write_line(line)))
+        Self { screen, phases: Mutex::default(), clock: Box::new(Instant::now) }
     }
 
-    /// Lines for a log whose phases are folded.
-    pub(super) fn in_sections(screen: Screen) -> Self {
-        Self { short_ones: ShortPhases::SayTheEnd, ..Self::new(screen) }
-    }
-
-    fn with(clock: Clock, sink: Sink) -> Self {
-        Self { phases: Mutex::default(), clock, sink, short_ones: ShortPhases::Silent }
+    /// The phase has a section of its own. Asking mirrors says a line or two, which need no folding.
+    fn section(&self, phase: Phase) -> Option<(&Sections, &'static str)> {
+        let Kind::Sections(sections) = &self.screen.kind else { return None };
+        let topic = match phase {
+            Phase::Metadata => return None,
+            Phase::Validate => "validate",
+            Phase::Fetch => "fetch",
+            Phase::Export => "export",
+            Phase::Pack => "pack",
+            Phase::Unpack => "unpack",
+        };
+        Some((sections, topic))
     }
 
     /// Change the state of a phase, and speak where it is time.
@@ -69,57 +59,47 @@ impl Lines {
         change(state);
         if now.duration_since(state.spoke) >= PACE {
             state.spoke = now;
-            (self.sink)(&state.line(phase, now));
+            self.screen.note(Level::Info, &state.line(phase, now));
         }
     }
 }
 
 impl State {
     fn line(&self, phase: Phase, now: Instant) -> String {
-        let seconds = now.duration_since(self.started).as_secs_f64();
-        let mut line = self.items_line(phase);
-        // Writing to a string can't fail.
-        if self.has_bytes() {
-            let _ = write!(line, ", {}", size(self.bytes_done));
-            if let Some(total) = self.bytes {
-                let _ = write!(line, " of {}", size(total));
-            }
-        }
-        if let Some(rate) = per_second(self.bytes_done, seconds) {
-            let _ = write!(line, ", {}", rate_text(rate));
-            if let Some(left) = self.bytes.and_then(|total| time_left(self.bytes_done, total, rate)) {
-                let _ = write!(line, ", {left}");
-            }
-        }
-        line
+        self.text(phase, now, self.tally.bytes, None)
     }
 
     fn last_line(&self, phase: Phase, now: Instant) -> String {
-        let seconds = now.duration_since(self.started).as_secs_f64();
-        let mut line = self.items_line(phase);
-        if self.has_bytes() {
-            let _ = write!(line, ", {}", size(self.bytes_done));
-        }
-        let _ = write!(line, " in {}", duration(seconds));
-        if let Some(rate) = per_second(self.bytes_done, seconds) {
-            let _ = write!(line, ", {}", rate_text(rate));
-        }
-        line
+        self.text(phase, now, None, Some(now.duration_since(self.started)))
     }
 
-    fn items_line(&self, phase: Phase) -> String {
-        format!("{}: {}", doing(phase), items_text(phase, self.items_done, self.items))
-    }
-
-    fn has_bytes(&self) -> bool {
-        self.bytes.is_some() || self.bytes_done > 0
+    /// `fetching: 8 of 40 files, 435.2 MiB of 2.0 GiB, 42.7 MiB/s, 38 s left`, or at the end
+    /// `fetching: 40 of 40 files, 2.0 GiB in 48 s, 42.7 MiB/s`.
+    fn text(&self, phase: Phase, now: Instant, of: Option<u64>, took: Option<Duration>) -> String {
+        let Tally { bytes, bytes_done: done, .. } = self.tally;
+        let rate = per_second(done, now.duration_since(self.started).as_secs_f64());
+        let left = of.zip(rate).and_then(|(total, rate)| time_left(done, total, rate));
+        let parts = [
+            (bytes.is_some() || done > 0).then(|| format!(", {}", size(done))),
+            of.map(|total| format!(" of {}", size(total))),
+            took.map(|took| format!(" in {}", duration(took.as_secs_f64()))),
+            rate.map(|rate| format!(", {}", rate_text(rate))),
+            left.map(|left| format!(", {left}")),
+        ];
+        let parts: String = parts.into_iter().flatten().collect();
+        format!("{}: {}{parts}", doing(phase), self.tally.items_text())
     }
 }
 
-impl View for Lines {
-    fn phase_started(&self, phase: Phase, items: u64, bytes: Option<u64>) {
+impl Reporter for Lines {
+    fn phase_started(&self, phase: Phase, count: u64, bytes: Option<u64>) {
+        if let Some((sections, topic)) = self.section(phase) {
+            let size = bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
+            let count = if count == 0 { String::new() } else { format!("{count} ") };
+            sections.begin(topic, &format!("{} {count}{}{size}", doing(phase), items(phase)));
+        }
         let now = (self.clock)();
-        let state = State { items, items_done: 0, bytes, bytes_done: 0, started: now, spoke: now };
+        let state = State { tally: Tally::new(phase, count, bytes), started: now, spoke: now };
         self.phases.lock().unwrap_or_else(PoisonError::into_inner).insert(phase, state);
     }
 
@@ -128,21 +108,39 @@ impl View for Lines {
     }
 
     fn item_advanced(&self, phase: Phase, _: ItemId, bytes: i64) {
-        self.update(phase, |state| state.bytes_done = advance(state.bytes_done, bytes));
+        self.update(phase, |state| state.tally.advance(bytes));
     }
 
     fn item_finished(&self, phase: Phase, _: ItemId) {
-        self.update(phase, |state| state.items_done += 1);
+        self.update(phase, |state| state.tally.items_done += 1);
     }
 
     fn phase_finished(&self, phase: Phase) {
         let now = (self.clock)();
         let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
+        // Among sections every phase has a last line: a section with nothing in it would look broken.
+        let says_all = matches!(self.screen.kind, Kind::Sections(_));
         if let Some(state) = state
-            && state.items.max(state.items_done) > 0
-            && (now.duration_since(state.started) >= SHORT || self.short_ones == ShortPhases::SayTheEnd)
+            && state.tally.items.max(state.tally.items_done) > 0
+            && (says_all || now.duration_since(state.started) >= SHORT)
         {
-            (self.sink)(&state.last_line(phase, now));
+            self.screen.note(Level::Info, &state.last_line(phase, now));
+        }
+        if let Some((sections, _)) = self.section(phase) {
+            sections.end();
+        }
+    }
+
+    fn note(&self, level: Level, text: &str) {
+        self.screen.note(level, text);
+    }
+}
+
+/// A run that ends with an error leaves no section open above its message.
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if let Kind::Sections(sections) = &self.screen.kind {
+            sections.end();
         }
     }
 }
@@ -150,7 +148,8 @@ impl View for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{MIB, mib};
+    use crate::cli::palette::Palette;
+    use crate::cli::tests::samples::{MIB, console, mib};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -158,18 +157,17 @@ mod tests {
     struct Fixture {
         lines: Lines,
         millis: Arc<AtomicU64>,
-        said: Arc<Mutex<Vec<String>>>,
+        said: Arc<Mutex<String>>,
     }
 
     impl Fixture {
         fn new() -> Self {
-            let (millis, said) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+            let (millis, said) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(String::new())));
             let start = Instant::now();
             let (clock, sink) = (Arc::clone(&millis), Arc::clone(&said));
-            let lines = Lines::with(
-                Box::new(move || start + Duration::from_millis(clock.load(Ordering::Relaxed))),
-                Box::new(move |line| sink.lock().unwrap().push(line.to_owned())),
-            );
+            let screen = Kind::Plain(Arc::new(move |line| sink.lock().unwrap().push_str(line)));
+            let mut lines = Lines::new(Screen::with(&console(Palette::Plain), screen));
+            lines.clock = Box::new(move || start + Duration::from_millis(clock.load(Ordering::Relaxed)));
             Self { lines, millis, said }
         }
 
@@ -179,7 +177,7 @@ mod tests {
         }
 
         fn said(&self) -> String {
-            self.said.lock().unwrap().join("\n")
+            self.said.lock().unwrap().trim_end().to_owned()
         }
     }
 

@@ -10,19 +10,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use miette::Diagnostic;
-use thiserror::Error;
 
 use self::mirrors::FoundMirror;
-use super::CommandError;
+use super::error::{CommandError, InitError};
 use crate::fs::{Kind, entries, kind};
 use crate::job::JobFolder;
 use crate::pipeline::Session;
 use crate::spack_config;
 use crate::types::Signatures;
-
-/// How many folders below the current one are looked into.
-const DEPTH: usize = 4;
 
 /// The most folders that are looked into: a home folder is no project.
 const MAX_FOLDERS: usize = 20_000;
@@ -86,27 +81,6 @@ pub enum FileOutcome {
     Kept,
     /// No file was to be written.
     Printed,
-}
-
-/// Why nothing was made.
-#[allow(missing_docs, reason = "the messages say what the fields are")]
-#[derive(Debug, Error, Diagnostic)]
-pub enum InitError {
-    /// There is a configuration already.
-    #[error("`{}` is there already, and `larder init` overwrites nothing", path.display())]
-    #[diagnostic(help("`larder init --print` shows what it would write; move the file away to start anew"))]
-    Exists { path: PathBuf },
-    /// No environment.
-    #[error("there is no Spack environment in `{}` or up to {DEPTH} folders below it", folder.display())]
-    #[diagnostic(help("larder looks for `spack.yaml`; name another place with `--environment PATH`"))]
-    NoEnvironment { folder: PathBuf },
-    /// A folder can't be read, or a file can't be written.
-    #[error("can't {what}")]
-    Io {
-        what: &'static str,
-        /// Names the path.
-        source: io::Error,
-    },
 }
 
 /// Look around, and write what follows from it.
@@ -183,7 +157,7 @@ fn find_environments(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut level = vec![root.to_owned()];
     let mut looked = 0;
-    for _ in 0..=DEPTH {
+    for _ in 0..=InitError::DEPTH {
         let mut next = Vec::new();
         for folder in level {
             looked += 1;

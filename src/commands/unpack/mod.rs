@@ -9,14 +9,12 @@ mod target;
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
-use miette::Diagnostic;
-use thiserror::Error;
 
 use self::target::{Target, Workplace};
-use super::CommandError;
+use super::error::{CommandError, UnpackError};
 use crate::archive::{self, Entry, EntryKind, Limits, Problem, Stop};
 use crate::job::JobFolder;
 use crate::pipeline::{Mode, Session, stores};
@@ -24,27 +22,6 @@ use crate::report::{ArchiveReport, Report};
 use crate::reporter::Phase;
 use crate::runner::archive_layout::{Place, parse_records, prefix_of};
 use crate::store::MAX_BYTES;
-
-/// An archive that does not fit to the configured caches.
-#[derive(Debug, Error, Diagnostic)]
-pub enum UnpackError {
-    /// None of its entries is for one of them.
-    #[error("`{}` holds nothing for the configured caches", path.display())]
-    #[diagnostic(help(
-        "it holds {}; the caches are at {}. Paths in an archive are relative to the project folder: name one of its folders \
-         under `path:` of a cache in larder.yaml",
-        list(holds),
-        list(caches)
-    ))]
-    NothingForCaches {
-        /// The archive.
-        path: PathBuf,
-        /// The folders in it.
-        holds: Vec<String>,
-        /// The paths of the caches.
-        caches: Vec<String>,
-    },
-}
 
 /// Unpack, or, with [`Mode::Pretend`], check everything and say what is in it.
 pub fn unpack(session: &Session<'_>, path: &Path, mode: Mode) -> Result<Report, CommandError> {
@@ -134,7 +111,7 @@ impl Unpacking<'_> {
             return Err(UnpackError::NothingForCaches { path: path.to_owned(), holds, caches }.into());
         }
         if !holds.is_empty() {
-            let holds = list(&holds);
+            let holds = UnpackError::names(&holds);
             self.session.warn(&format!("the archive holds what is no cache's; it is skipped: {holds}"));
         }
         let mut report = Report::new("unpack");
@@ -153,15 +130,5 @@ impl Unpacking<'_> {
             folder.write_report(&report)?;
         }
         Ok(report)
-    }
-}
-
-/// Some names, for a sentence.
-fn list(names: &[String]) -> String {
-    let shown: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
-    match names.len() {
-        0 => "nothing".to_owned(),
-        1..=5 => shown.join(", "),
-        more => format!("{} and {} more", shown.join(", "), more - 5),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::archive::{Entry, Problem, Stop};
-use crate::commands::CommandError;
+use crate::commands::error::CommandError;
 use crate::fs::{Exclusion, Lock};
 use crate::job::{JobFolder, JobLock};
 use crate::pipeline::{Mode, Session, stores};

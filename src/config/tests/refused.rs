@@ -104,11 +104,10 @@ fn what_is_not_yaml_or_has_another_shape_is_shown_where_it_is() {
        |          ^
     ");
     assert_snapshot!(refused("caches:\n  - name: a\n    keep: 30\n"), @r"
-    error: `30` is not a way to keep blobs
+    error: expected `all`, `lockfile`, or a map with `max-age`, `max-size`, `lockfile` or `slack`, found a number
      --> larder.yaml:3:11
      3 |     keep: 30
        |           ^
-    hint: write `keep: { max-size: 30 }`
     ");
     assert_snapshot!(refused("mirrors:\n  - [a, b]\n"), @r"
     error: expected a URL, a map with `url`, or one with `collect: true` and `path`, found a list
@@ -121,6 +120,12 @@ fn what_is_not_yaml_or_has_another_shape_is_shown_where_it_is() {
      --> larder.yaml:3:11
      3 |     keep: [all]
        |           ^
+    ");
+    assert_snapshot!(refused("environments: 7\n"), @r"
+    error: expected a list, found a number
+     --> larder.yaml:1:15
+     1 | environments: 7
+       |               ^
     ");
     assert_snapshot!(refused("environments: !reference [x]\n"), @r"
     error: a tag (`!name`) has no meaning here

@@ -31,7 +31,7 @@ pub(in crate::transport) enum Login {
 
 impl DockerFiles {
     pub(super) fn new(variables: &Variables) -> Self {
-        let variable = |name| variables.get(name).filter(|value| !value.is_empty());
+        let variable = |name| variables.set(name);
         let below = |name, path: &str| variable(name).map(|folder| PathBuf::from(folder).join(path));
         let docker = below("DOCKER_CONFIG", "config.json").or_else(|| below("HOME", ".docker/config.json"));
         let podman = match variable("REGISTRY_AUTH_FILE") {

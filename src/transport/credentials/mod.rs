@@ -156,7 +156,7 @@ impl Credential {
 }
 
 fn gitlab_registry(variables: &Variables) -> Option<(String, Sourced<Login>)> {
-    let variable = |name| variables.get(name).filter(|value| !value.is_empty());
+    let variable = |name| variables.set(name);
     let host = host_and_port(&Url::parse(&format!("https://{}", variable("CI_REGISTRY")?)).ok()?);
     let (id, secret, names) = match variable("CI_REGISTRY_USER").zip(variable("CI_REGISTRY_PASSWORD")) {
         Some((user, password)) => (user, password, "`CI_REGISTRY_USER` and `CI_REGISTRY_PASSWORD`"),

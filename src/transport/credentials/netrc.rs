@@ -28,7 +28,7 @@ pub(super) struct Netrc {
 impl Netrc {
     /// `$NETRC`, else `~/.netrc`.
     pub(super) fn new(variables: &Variables) -> Self {
-        let variable = |name| variables.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable = |name| variables.set(name).map(PathBuf::from);
         let path = variable("NETRC").or_else(|| Some(variable("HOME")?.join(".netrc")));
         Self { path, hosts: OnceLock::new() }
     }

@@ -1,12 +1,18 @@
 //! Why a command failed.
 
+mod collect;
+mod init;
+mod pack;
+mod unpack;
+
 use miette::Diagnostic;
 use thiserror::Error;
 
-use super::collect::CollectError;
-use super::init::InitError;
-use super::pack::PackError;
-use super::unpack::UnpackError;
+pub use collect::CollectError;
+pub use init::InitError;
+pub use pack::PackError;
+pub use unpack::UnpackError;
+
 use crate::pipeline::RunError;
 
 /// A command that could not do what it is for.

@@ -1,29 +1,48 @@
 //! `larder verify`: which blobs are not what their name says.
 
+use clap::Args;
+use larder::commands::{self, OnCorrupt};
 use larder::report::{BlobReport, CacheReport, Report};
 use larder::types::BlobRole;
 
-use crate::cli::console::{BAD, GOOD, Palette, count, printable, size};
+use crate::cli::invocation::{Invocation, block_on};
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::palette::{BAD, GOOD, Palette};
+use crate::cli::printable::printable;
+use crate::cli::units::{count, size};
 
-/// What became of corrupt blobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CorruptBlobs {
-    /// They still lie there.
-    Kept,
-    /// `--delete`.
-    Deleted,
+/// Hash every blob of the caches and say which ones are corrupt
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Exits with 1 where a blob is corrupt.
+
+Examples:
+  larder verify
+  larder verify --cache shared --delete")]
+pub(crate) struct VerifyArgs {
+    /// Remove corrupt blobs; the next `prepare` fetches them again
+    #[arg(long)]
+    delete: bool,
+}
+
+impl VerifyArgs {
+    pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
+        let session = invocation.session(invocation.config()?);
+        let corrupt = if self.delete { OnCorrupt::Delete } else { OnCorrupt::Report };
+        let report = block_on(commands::verify(&session, corrupt))?;
+        invocation.show_result(&report, &render(&report, corrupt, invocation.console.out))?;
+        let any = report.caches.iter().any(|cache| cache.corrupt > 0);
+        Ok(if any { Outcome::Corrupt } else { Outcome::Done })
+    }
 }
 
 /// A line for each cache, and below it one for each corrupt blob.
-pub fn verify(report: &Report, corrupt: CorruptBlobs, palette: Palette) -> String {
-    let mut out = String::new();
-    for cache in &report.caches {
-        out.push_str(&cache_line(cache, palette));
-        for blob in cache.contents.iter().filter(|blob| blob.intact == Some(false)) {
-            out.push_str(&blob_line(blob, corrupt, palette));
-        }
-    }
-    out
+fn render(report: &Report, corrupt: OnCorrupt, palette: Palette) -> String {
+    let cache_lines = |cache: &CacheReport| {
+        let bad = cache.contents.iter().filter(|blob| blob.intact == Some(false));
+        cache_line(cache, palette) + &bad.map(|blob| blob_line(blob, corrupt, palette)).collect::<String>()
+    };
+    report.caches.iter().map(cache_lines).collect()
 }
 
 fn cache_line(cache: &CacheReport, palette: Palette) -> String {
@@ -41,8 +60,8 @@ fn cache_line(cache: &CacheReport, palette: Palette) -> String {
     format!("{name}: {}, {}: {verdict}\n", count(looked_at, "blob"), size(bytes))
 }
 
-fn blob_line(blob: &BlobReport, corrupt: CorruptBlobs, palette: Palette) -> String {
-    let who = match blob.requests.first() {
+fn blob_line(blob: &BlobReport, corrupt: OnCorrupt, palette: Palette) -> String {
+    let spec = match blob.requests.first() {
         None => "no longer requested".to_owned(),
         Some(request) => {
             let role = match request.role {
@@ -53,16 +72,16 @@ fn blob_line(blob: &BlobReport, corrupt: CorruptBlobs, palette: Palette) -> Stri
         }
     };
     let fate = match corrupt {
-        CorruptBlobs::Kept => "",
-        CorruptBlobs::Deleted => ", deleted",
+        OnCorrupt::Report => "",
+        OnCorrupt::Delete => ", deleted",
     };
-    format!("  {} sha256:{} ({who}){fate}\n", palette.paint(BAD, "corrupt"), blob.digest)
+    format!("  {} sha256:{} ({spec}){fate}\n", palette.paint(BAD, "corrupt"), blob.digest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{MIB, blob, cache};
+    use crate::cli::tests::samples::{MIB, blob, cache};
 
     fn sample() -> Report {
         let look = |blob: BlobReport, intact| BlobReport { intact: Some(intact), ..blob };
@@ -81,7 +100,7 @@ mod tests {
 
     #[test]
     fn corrupt_blobs_are_named() {
-        insta::assert_snapshot!(verify(&sample(), CorruptBlobs::Kept, Palette::Plain), @"
+        insta::assert_snapshot!(render(&sample(), OnCorrupt::Report, Palette::Plain), @"
         shared: 3 blobs, 30.0 MiB: 2 corrupt
           corrupt sha256:0202020202020202020202020202020202020202020202020202020202020202 (app@1.2/appaaaa, its spec file)
           corrupt sha256:0303030303030303030303030303030303030303030303030303030303030303 (no longer requested)
@@ -92,7 +111,7 @@ mod tests {
 
     #[test]
     fn deleted_blobs_are_said_to_be() {
-        let text = verify(&sample(), CorruptBlobs::Deleted, Palette::Plain);
+        let text = render(&sample(), OnCorrupt::Delete, Palette::Plain);
         assert_eq!(text.matches(", deleted\n").count(), 2, "{text}");
     }
 }

@@ -1,55 +1,93 @@
-//! Which specs a command is about: the options that `plan`, `prepare` and `warm` share.
+//! Which specs a command is about: the options that `plan`, `prepare`, `warm` and `export` share.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use larder::commands::{Push, Wanted};
+use larder::config::BuildDeps;
+use larder::plan::Selection;
+use larder::report::Report;
 use larder::types::PackageName;
 use thiserror::Error;
+
+use super::outcome::Outcome;
 
 /// Which specs are needed. Without any of these: all roots, or what the configuration's `jobs:` says for this job.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Selection")]
-pub struct SelectionOptions {
+pub(crate) struct SelectionOptions {
     /// Root or dependency by its package name; may be repeated [default: all roots]
     #[arg(long = "spec", value_name = "NAME")]
-    pub specs: Vec<PackageName>,
+    specs: Vec<PackageName>,
     /// Spec by its DAG hash or the beginning of one, as in `/abcdefg`; may be repeated
     #[arg(long = "hash", value_name = "HASH")]
-    pub hashes: Vec<HashPrefix>,
+    hashes: Vec<HashPrefix>,
     /// Build dependencies to provide: those of specs that must be built; all, for a plain `spack install`; or none
     /// [default: missing]
-    #[arg(long, value_enum, value_name = "WHICH")]
-    pub build_deps: Option<BuildDepsOption>,
+    #[arg(
+        long,
+        value_name = "WHICH",
+        value_parser = PossibleValuesParser::new(["missing", "all", "none"]).try_map(|text| text.parse::<BuildDeps>())
+    )]
+    build_deps: Option<BuildDeps>,
     /// Root of an install tree, whose specs are not needed again; may be repeated [default: the one that the
     /// environment's configuration names]
     #[arg(long = "installed", value_name = "ROOT")]
-    pub installed: Vec<PathBuf>,
+    installed: Vec<PathBuf>,
     /// Exit with 3 where something that is needed is in no mirror
     #[arg(long)]
-    pub require_all: bool,
+    require_all: bool,
 }
 
-/// Which build dependencies are provided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BuildDepsOption {
-    Missing,
-    All,
-    None,
+/// Options of the commands that fill caches: `prepare` and `warm`.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct FillOptions {
+    #[command(flatten)]
+    pub(crate) selection: SelectionOptions,
+    /// Add what was fetched to the caches in object stores at once, not in `finish`; `warm` adds all that they lack
+    #[arg(long)]
+    push: bool,
+}
+
+impl SelectionOptions {
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            selection: Selection {
+                specs: self.specs.iter().map(ToString::to_string).collect(),
+                hashes: self.hashes.iter().map(|hash| hash.as_str().to_owned()).collect(),
+            },
+            build_deps: self.build_deps,
+            push: Push::AtFinish,
+            install_trees: self.installed.clone(),
+        }
+    }
+
+    pub(crate) fn outcome(&self, report: &Report) -> Outcome {
+        let incomplete = self.require_all && report.missing().next().is_some();
+        if incomplete { Outcome::Incomplete } else { Outcome::Done }
+    }
+}
+
+impl FillOptions {
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted { push: if self.push { Push::Now } else { Push::AtFinish }, ..self.selection.wanted() }
+    }
 }
 
 /// The beginning of a DAG hash, or a whole one, without the `/` that Spack writes before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HashPrefix(String);
+struct HashPrefix(String);
 
 /// A text that no DAG hash begins with.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("a DAG hash has up to 32 characters out of a-z and 2-7")]
-pub struct InvalidHashPrefix;
+struct InvalidHashPrefix;
 
 impl HashPrefix {
     /// The characters, without `/`.
-    pub fn as_str(&self) -> &str {
+    fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -1,29 +1,36 @@
 //! Reports for the tests of this folder.
 
+use crate::cli::console::{Console, ProgressStyle, Verbosity};
+use crate::cli::palette::Palette;
 use larder::report::{BlobReport, CacheReport, Report, SpecReport, Status};
 use larder::types::{BlobRole, Request};
 use larder::types::{DagHash, Sha256Digest};
 
-pub const MIB: u64 = 1 << 20;
-pub const GIB: u64 = 1 << 30;
+pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const GIB: u64 = 1 << 30;
 
 /// Progress of so many MiB.
-pub fn mib(number: i64) -> i64 {
+pub(crate) fn mib(number: i64) -> i64 {
     number << 20
 }
 
+/// A console without a terminal.
+pub(crate) fn console(palette: Palette) -> Console {
+    Console { out: palette, err: palette, width: None, verbosity: Verbosity::Normal, progress: ProgressStyle::Lines }
+}
+
 /// A hash that starts with `tag`.
-pub fn hash(tag: &str) -> DagHash {
+pub(crate) fn hash(tag: &str) -> DagHash {
     format!("{tag:a<32}").parse().unwrap()
 }
 
 /// A digest of one repeated byte.
-pub fn digest(byte: u8) -> Sha256Digest {
+pub(crate) fn digest(byte: u8) -> Sha256Digest {
     Sha256Digest::from_bytes([byte; 32])
 }
 
 /// A spec whose hash starts with its name's letters.
-pub fn spec(name: &str, version: &str, status: Status, bytes: Option<u64>) -> SpecReport {
+pub(crate) fn spec(name: &str, version: &str, status: Status, bytes: Option<u64>) -> SpecReport {
     let letters: String = name.chars().filter(char::is_ascii_lowercase).collect();
     let from_mirror = matches!(status, Status::Cached | Status::Fetch | Status::Fetched);
     SpecReport {
@@ -42,12 +49,12 @@ pub fn spec(name: &str, version: &str, status: Status, bytes: Option<u64>) -> Sp
 }
 
 /// A cache of the report.
-pub fn cache(name: &str, blobs: u64, bytes: u64) -> CacheReport {
+pub(crate) fn cache(name: &str, blobs: u64, bytes: u64) -> CacheReport {
     CacheReport { name: name.to_owned(), path: format!(".larder/{name}"), blobs, bytes, ..CacheReport::default() }
 }
 
 /// A blob that answers a request for the spec of that name.
-pub fn blob(byte: u8, name: &str, role: BlobRole, bytes: u64, last_used: &str) -> BlobReport {
+pub(crate) fn blob(byte: u8, name: &str, role: BlobRole, bytes: u64, last_used: &str) -> BlobReport {
     let request = Request {
         name: name.parse().unwrap(),
         version: "1.2".parse().unwrap(),
@@ -65,7 +72,7 @@ pub fn blob(byte: u8, name: &str, role: BlobRole, bytes: u64, last_used: &str) -
 }
 
 /// What `prepare` says on a cache that holds most of what is needed.
-pub fn prepared() -> Report {
+pub(crate) fn prepared() -> Report {
     let mut report = Report::new("prepare");
     report.specs = vec![
         spec("app", "2.0", Status::Fetched, Some(60 * MIB)),

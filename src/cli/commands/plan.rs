@@ -1,13 +1,39 @@
 //! `larder plan`: what the job needs and where each binary would come from.
-//!
-//! What needs nothing comes first and what has to be built last, where the eye is when the table has gone by.
 
 use anstyle::Style;
+use clap::Args;
+use larder::commands;
 use larder::report::{Report, SpecReport, Status};
 
-use super::{Column, Grid, Line};
-use crate::cli::console::{BAD, FAINT, GOOD, PENDING, Palette, count, size};
-use crate::cli::summary::provided;
+use crate::cli::invocation::{Invocation, block_on};
+use crate::cli::needed;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::palette::{BAD, FAINT, GOOD, PENDING, Palette};
+use crate::cli::selection::SelectionOptions;
+use crate::cli::table::{self, Column, Line};
+use crate::cli::units::size;
+
+/// Show what the job needs and where each binary would come from; change nothing
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  larder plan
+  larder plan -e envs/app --mirror https://binaries.example.org/develop
+  larder plan --spec hdf5 --build-deps all --json")]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    selection: SelectionOptions,
+}
+
+impl PlanArgs {
+    pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
+        let session = invocation.session(invocation.config()?);
+        let report = block_on(commands::plan(&session, &self.selection.wanted()))?;
+        let console = invocation.console;
+        invocation.show_result(&report, &render(&report, console.width, console.out))?;
+        Ok(self.selection.outcome(&report))
+    }
+}
 
 const COLUMNS: [Column; 7] = [
     Column::Text("PACKAGE"),
@@ -23,22 +49,13 @@ const COLUMNS: [Column; 7] = [
 const STATUS: usize = 3;
 
 /// The table, and a line with its totals.
-pub fn plan(report: &Report, width: Option<u16>, palette: Palette) -> String {
-    let mut out = String::new();
-    if !report.specs.is_empty() {
-        let mut grid = Grid::new(&COLUMNS, width);
-        for spec in in_order(&report.specs) {
-            grid.add(&line(spec));
-        }
-        out.push_str(&grid.render(palette));
-        out.push('\n');
-    }
-    out.push_str(&totals(report));
-    out.push('\n');
-    out
+fn render(report: &Report, width: Option<u16>, palette: Palette) -> String {
+    let lines: Vec<_> = in_order(&report.specs).into_iter().map(line).collect();
+    table::render(&COLUMNS, &lines, width, palette) + &totals(report) + "\n"
 }
 
-/// The report is in the order of names, which a stable sort keeps.
+/// What needs nothing comes first and what has to be built last, just above the prompt. The report is in the order of
+/// names, which a stable sort keeps.
 fn in_order(specs: &[SpecReport]) -> Vec<&SpecReport> {
     let mut specs: Vec<_> = specs.iter().collect();
     specs.sort_by_key(|spec| urgency(spec.status));
@@ -73,7 +90,7 @@ fn line(spec: &SpecReport) -> Line {
         word.to_owned(),
         bytes,
         spec.mirror.clone().or(reason).unwrap_or_else(dash),
-        // No cache of larder's holds it: the folder that it is in is its mirror.
+        // In no cache: the folder that holds it is its mirror.
         spec.cache.clone().unwrap_or_else(|| if spec.collected { "(collected)".to_owned() } else { dash() }),
     ];
     Line { cells, painted: STATUS, style }
@@ -92,21 +109,10 @@ fn word(status: Status) -> (&'static str, Style) {
 
 /// `5 specs needed: 3 cached (1.9 GiB), 1 to fetch (100.0 MiB), 1 to build (2 external, 1 installed)`.
 fn totals(report: &Report) -> String {
-    let provided = provided(report);
-    let needed = report.specs.len() - report.count(Status::External) - report.count(Status::Installed);
-    let mut out = count(needed as u64, "spec") + " needed";
-    if needed > 0 {
-        let parts = [(Status::Cached, "cached"), (Status::Fetched, "fetched"), (Status::Fetch, "to fetch")]
-            .into_iter()
-            .filter(|(status, _)| *status != Status::Fetched || report.count(*status) > 0)
-            .map(|(status, words)| format!("{} {words}{}", report.count(status), size_of(report, status)))
-            .chain([format!("{} to build", report.count(Status::Build))]);
-        out = format!("{out}: {}", parts.collect::<Vec<_>>().join(", "));
-    }
-    if !provided.is_empty() {
-        out = format!("{out} ({provided})");
-    }
-    out
+    let statuses = [(Status::Cached, "cached"), (Status::Fetched, "fetched"), (Status::Fetch, "to fetch")];
+    let shown = statuses.into_iter().filter(|(status, _)| *status != Status::Fetched || report.count(*status) > 0);
+    let parts = shown.map(|(status, words)| format!("{} {words}{}", report.count(status), size_of(report, status)));
+    needed::headline(report, parts.chain([format!("{} to build", report.count(Status::Build))]))
 }
 
 /// The sizes together, as far as they are known: a v2 mirror states none before the download.
@@ -124,7 +130,7 @@ fn size_of(report: &Report, status: Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{GIB, MIB, spec};
+    use crate::cli::tests::samples::{GIB, MIB, spec};
 
     fn sample() -> Report {
         let mut report = Report::new("plan");
@@ -142,7 +148,7 @@ mod tests {
 
     #[test]
     fn what_has_to_be_built_comes_last_and_the_totals_below() {
-        insta::assert_snapshot!(plan(&sample(), None, Palette::Plain), @"
+        insta::assert_snapshot!(render(&sample(), None, Palette::Plain), @"
         PACKAGE  VERSION            HASH     STATUS          SIZE  MIRROR               CACHE
         glibc    2.36               glibcaa  external           -  -                    -
         mpich    4.2                mpichaa  installed          -  -                    -
@@ -157,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_cuts_text_but_not_hash_status_and_size() {
-        let table = plan(&sample(), Some(72), Palette::Plain);
+        let table = render(&sample(), Some(72), Palette::Plain);
         assert!(table.lines().take(7).all(|line| line.chars().count() <= 72), "{table}");
         insta::assert_snapshot!(table, @"
         PACKAGE  VERSION      HASH     STATUS          SIZE  MIRROR       CACHE
@@ -175,15 +181,15 @@ mod tests {
     #[test]
     fn a_terminal_of_any_width_gets_one_line_per_spec() {
         for width in 1..=140 {
-            let table = plan(&sample(), Some(width), Palette::Coloured);
+            let table = render(&sample(), Some(width), Palette::Coloured);
             assert_eq!(table.lines().count(), 9, "{width}: {table}");
         }
     }
 
     #[test]
     fn only_the_status_is_painted_and_colours_take_no_room() {
-        let coloured = plan(&sample(), None, Palette::Coloured);
-        assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plan(&sample(), None, Palette::Plain));
+        let coloured = render(&sample(), None, Palette::Coloured);
+        assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), render(&sample(), None, Palette::Plain));
         assert!(coloured.contains("\u{1b}[32mcached\u{1b}[0m  "), "{coloured:?}");
         assert!(coloured.contains("\u{1b}[1m\u{1b}[31mbuild\u{1b}[0m  "), "{coloured:?}");
     }
@@ -192,12 +198,12 @@ mod tests {
     fn text_of_a_mirror_can_not_paint_or_break_lines() {
         let mut report = sample();
         report.specs[2].mirror = Some("x\u{1b}[31m\n\u{2061}y\u{2062}".to_owned());
-        let table = plan(&report, None, Palette::Plain);
+        let table = render(&report, None, Palette::Plain);
         assert!(table.contains(r"x\u{1b}[31m\n\u{2061}y\u{2062}"), "{table}");
     }
 
     #[test]
     fn nothing_needed_is_said_without_a_table() {
-        assert_eq!(plan(&Report::new("plan"), None, Palette::Plain), "0 specs needed\n");
+        assert_eq!(render(&Report::new("plan"), None, Palette::Plain), "0 specs needed\n");
     }
 }

@@ -1,21 +1,55 @@
 //! `larder list`: what the caches hold, for whom, how large, and when it was last used.
 //!
-//! In layout v3 a spec has two blobs, the archive and a few kilobytes with the spec's own JSON. People think of the spec,
-//! so the small one is counted in the row of the large one.
+//! In layout v3 a spec has two blobs, the archive and a few kilobytes with the spec's own JSON. A row stands for a
+//! spec, so the small one is counted in the row of the large one.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use anstyle::Style;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use larder::commands;
 use larder::report::{BlobReport, CacheReport, Report};
-use larder::types::BlobRole;
-use larder::types::DagHash;
+use larder::types::{BlobRole, DagHash};
 
-use super::{Column, Grid, Line};
-use crate::cli::args::SortOption;
-use crate::cli::console::{FAINT, Palette, count, printable, size};
+use crate::cli::invocation::{Invocation, block_on};
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::palette::{FAINT, Palette};
+use crate::cli::printable::printable;
+use crate::cli::table::{self, Column, Line};
+use crate::cli::units::{count, size};
+
+/// Show what the caches hold, for whom, how large, and when it was last used
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  larder list
+  larder list --sort size
+  larder list --cache shared --json")]
+pub(crate) struct ListArgs {
+    /// What comes first: the alphabet, the largest, or what was unused for longest (as pruning takes it)
+    #[arg(long, value_enum, value_name = "BY", default_value_t)]
+    sort: SortBy,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SortBy {
+    #[default]
+    Name,
+    Size,
+    Used,
+}
+
+impl ListArgs {
+    pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
+        let session = invocation.session(invocation.config()?);
+        let report = block_on(commands::list(&session))?;
+        let console = invocation.console;
+        let table = render(&report, self.sort, Timestamp::now(), console.width, console.out);
+        invocation.show_result(&report, &table)
+    }
+}
 
 const COLUMNS: [Column; 7] = [
     Column::Text("PACKAGE"),
@@ -40,28 +74,19 @@ struct Entry<'a> {
 }
 
 /// The table, and a line with the totals of each cache. `now` is what `LAST USED` counts from.
-pub fn list(report: &Report, order: SortOption, now: Timestamp, width: Option<u16>, palette: Palette) -> String {
+pub(super) fn render(report: &Report, order: SortBy, now: Timestamp, width: Option<u16>, palette: Palette) -> String {
     let mut entries: Vec<_> = report.caches.iter().flat_map(entries).collect();
     match order {
-        SortOption::Name => entries.sort_by(|a, b| a.name().cmp(&b.name())),
-        SortOption::Size => entries.sort_by_key(|entry| Reverse(entry.bytes)),
-        SortOption::Used => entries.sort_by_key(|entry| entry.last_used),
+        SortBy::Name => entries.sort_by(|a, b| a.name().cmp(&b.name())),
+        SortBy::Size => entries.sort_by_key(|entry| Reverse(entry.bytes)),
+        SortBy::Used => entries.sort_by_key(|entry| entry.last_used),
     }
-    let mut out = String::new();
-    if !entries.is_empty() {
-        let mut grid = Grid::new(&COLUMNS, width);
-        for entry in &entries {
-            grid.add(&entry.line(now));
-        }
-        out.push_str(&grid.render(palette));
-        out.push('\n');
-    }
-    for cache in &report.caches {
+    let lines: Vec<_> = entries.iter().map(|entry| entry.line(now)).collect();
+    let totals = report.caches.iter().map(|cache| {
         let (name, path) = (printable(&cache.name), printable(cache.url.as_ref().unwrap_or(&cache.path)));
-        // Writing to a string can't fail.
-        let _ = writeln!(out, "{name}: {}, {} in {path}", count(cache.blobs, "blob"), size(cache.bytes));
-    }
-    out
+        format!("{name}: {}, {} in {path}\n", count(cache.blobs, "blob"), size(cache.bytes))
+    });
+    table::render(&COLUMNS, &lines, width, palette) + &totals.collect::<String>()
 }
 
 /// The blobs of a cache, those of layout v3 with their spec's JSON counted in.
@@ -91,7 +116,7 @@ fn role(blob: &BlobReport) -> Option<BlobRole> {
 }
 
 impl Entry<'_> {
-    /// What names sort by: what nobody requests comes last.
+    /// What names sort by: what is no longer requested comes last.
     fn name(&self) -> (bool, Option<(&str, &str, &str)>) {
         let first = self.blob.requests.first();
         (first.is_none(), first.map(|first| (first.name.as_str(), first.version.as_str(), first.hash.as_str())))
@@ -151,7 +176,7 @@ fn ago(then: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{GIB, MIB, blob, cache, hash};
+    use crate::cli::tests::samples::{GIB, MIB, blob, cache, hash};
 
     const NOW: &str = "2026-03-04T12:00:00Z";
 
@@ -177,13 +202,13 @@ mod tests {
         report
     }
 
-    fn shown(order: SortOption, width: Option<u16>) -> String {
-        list(&sample(), order, NOW.parse().unwrap(), width, Palette::Plain)
+    fn shown(order: SortBy, width: Option<u16>) -> String {
+        render(&sample(), order, NOW.parse().unwrap(), width, Palette::Plain)
     }
 
     #[test]
     fn specs_are_listed_by_name_with_their_small_file_counted_in() {
-        insta::assert_snapshot!(shown(SortOption::Name, None), @"
+        insta::assert_snapshot!(shown(SortBy::Name, None), @"
         PACKAGE                VERSION  HASH            SIZE  LAST USED     MIRROR                                   CACHE
         app                    1.2      appaaaa      5.0 MiB  2 hours ago   https://binaries.example.org/develop     branch
         app                    1.2      appaaaa     16.0 MiB  3 days ago    https://binaries.example.org/develop     shared
@@ -200,11 +225,11 @@ mod tests {
     #[test]
     fn the_largest_or_the_longest_unused_may_come_first() {
         let first = |order| shown(order, None).lines().skip(1).take(2).collect::<Vec<_>>().join("\n");
-        insta::assert_snapshot!(first(SortOption::Size), @"
+        insta::assert_snapshot!(first(SortBy::Size), @"
         (no longer requested)  -        -            1.0 GiB  366 days ago  -                                        shared
         zlib                   1.2      zlibaaa +1  24.0 MiB  just now      https://binaries.example.org/develop +1  shared
         ");
-        insta::assert_snapshot!(first(SortOption::Used), @"
+        insta::assert_snapshot!(first(SortBy::Used), @"
         (no longer requested)  -        -            1.0 GiB  366 days ago  -                                        shared
         app                    1.2      appaaaa     16.0 MiB  3 days ago    https://binaries.example.org/develop     shared
         ");
@@ -212,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_cuts_the_mirror() {
-        insta::assert_snapshot!(shown(SortOption::Name, Some(80)), @"
+        insta::assert_snapshot!(shown(SortBy::Name, Some(80)), @"
         PACKAGE        VERSION  HASH            SIZE  LAST USED     MIRROR        CACHE
         app            1.2      appaaaa      5.0 MiB  2 hours ago   https://bin…  branch
         app            1.2      appaaaa     16.0 MiB  3 days ago    https://bin…  shared

@@ -1,0 +1,32 @@
+//! `larder warm`: as `prepare`, without a job.
+
+use clap::Args;
+use larder::commands;
+
+use crate::cli::invocation::{Invocation, block_on};
+use crate::cli::needed;
+use crate::cli::outcome::{Failure, Outcome};
+use crate::cli::selection::FillOptions;
+
+/// Fill the caches by hand, for whole environments
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Downloads and checks as `prepare` does, but makes no local mirror.
+
+Examples:
+  larder warm
+  larder warm -e envs/app -e envs/docs --build-deps all
+  larder warm --cache shared --mirror https://binaries.example.org/develop")]
+pub(crate) struct WarmArgs {
+    #[command(flatten)]
+    fill: FillOptions,
+}
+
+impl WarmArgs {
+    pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
+        let session = invocation.stoppable_session()?;
+        let report = block_on(commands::warm(&session, &self.fill.wanted()))?;
+        invocation.show_remarks(&report, &needed::summary(&report, invocation.console.err))?;
+        Ok(self.fill.selection.outcome(&report))
+    }
+}

@@ -1,0 +1,98 @@
+//! Standard error while a command runs.
+
+use std::sync::Arc;
+
+use indicatif::MultiProgress;
+use larder::reporter::Level;
+
+use crate::cli::console::{Console, ProgressStyle, Verbosity, tell};
+use crate::cli::palette::{Palette, WARNING};
+use crate::cli::printable::printable_lines;
+use crate::cli::sections::Sections;
+
+/// Standard error, with or without bars at its bottom or sections that fold. Clones write to the same one.
+#[derive(Clone)]
+pub(crate) struct Screen {
+    pub(super) kind: Kind,
+    pub(super) palette: Palette,
+    verbosity: Verbosity,
+}
+
+#[derive(Clone)]
+pub(super) enum Kind {
+    Plain(Arc<dyn Fn(&str) + Send + Sync>),
+    Bars(MultiProgress),
+    Sections(Sections),
+}
+
+impl Screen {
+    pub(super) fn new(console: &Console) -> Self {
+        Self::with(
+            console,
+            match console.progress {
+                ProgressStyle::Lines => Kind::Plain(Arc::new(tell)),
+                ProgressStyle::Sections => Kind::Sections(Sections::new()),
+                ProgressStyle::Bars => Kind::Bars(MultiProgress::new()),
+            },
+        )
+    }
+
+    pub(super) fn with(console: &Console, kind: Kind) -> Self {
+        Self { kind, palette: console.err, verbosity: console.verbosity }
+    }
+
+    /// Write a line: above the bars, or into the section that has begun.
+    pub(crate) fn write_line(&self, line: &str) {
+        match &self.kind {
+            Kind::Plain(write) => write(&format!("{line}\n")),
+            Kind::Bars(bars) => bars.suspend(|| tell(&format!("{line}\n"))),
+            Kind::Sections(sections) => sections.line(line),
+        }
+    }
+
+    /// Write a line that must be seen: outside of a folded section.
+    pub(crate) fn write_line_outside(&self, line: &str) {
+        match &self.kind {
+            Kind::Sections(sections) => sections.line_outside(line),
+            Kind::Plain(_) | Kind::Bars(_) => self.write_line(line),
+        }
+    }
+
+    /// Write a note of the domain: a warning in any case, and so that it is seen.
+    pub(super) fn note(&self, level: Level, text: &str) {
+        if let Some(line) = note_line(self.verbosity, self.palette, level, text) {
+            match level {
+                Level::Info => self.write_line(&line),
+                Level::Warning => self.write_line_outside(&line),
+            }
+        }
+    }
+}
+
+/// A note as it is printed, where it is.
+fn note_line(verbosity: Verbosity, palette: Palette, level: Level, text: &str) -> Option<String> {
+    match level {
+        Level::Info if verbosity == Verbosity::Quiet => None,
+        Level::Info => Some(printable_lines(text, 2)),
+        Level::Warning => Some(format!("{}: {}", palette.paint(WARNING, "warning"), printable_lines(text, 2))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quiet_leaves_only_warnings() {
+        let line = |verbosity, level| note_line(verbosity, Palette::Plain, level, "a\nb\u{7}");
+        assert_eq!(line(Verbosity::Quiet, Level::Info), None);
+        assert_eq!(line(Verbosity::Quiet, Level::Warning).unwrap(), "warning: a\n  b\\u{7}");
+        assert_eq!(line(Verbosity::Normal, Level::Info).unwrap(), "a\n  b\\u{7}");
+    }
+
+    #[test]
+    fn colours_come_only_where_they_are_wanted() {
+        let line = note_line(Verbosity::Normal, Palette::Coloured, Level::Warning, "x").unwrap();
+        assert_eq!(line, "\u{1b}[1m\u{1b}[33mwarning\u{1b}[0m: x");
+    }
+}
