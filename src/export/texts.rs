@@ -93,7 +93,7 @@ fn readme(record: &ExportRecord, contents: &Contents) -> String {
     } else {
         out.push_str("\nOnce, trust the keys that the binaries are signed with:\n\n");
         out.push_str("    spack -C spack buildcache keys --install --trust --force\n\n");
-        out.push_str("Compare them with what the signer told you; nobody has vouched for them on the way:\n\n");
+        out.push_str("Compare them with what the signer told you; nothing vouched for them on the way:\n\n");
         for key in &contents.keys {
             let _ = writeln!(out, "    {key}");
         }

@@ -1,6 +1,6 @@
 //! "Did you mean …?"
 
-/// A hint for somebody who wrote `found` where one of `known` belongs: the nearest of them, or all.
+/// A hint where `found` stands and one of `known` belongs: the nearest of them, or all.
 pub(crate) fn hint(found: &str, known: &[&str]) -> String {
     match nearest(found, known) {
         Some(word) => format!("did you mean `{word}`?"),
