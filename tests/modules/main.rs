@@ -337,3 +337,10 @@ fn the_program_and_the_library_have_roots_of_their_own() {
     sources[4].1 = "use crate::cli::d;\nfn f() { super::run() }";
     assert_eq!(cycles_of(&sources), [["cli/c.rs", "cli/mod.rs"]]);
 }
+
+/// `Verifier::seal` believes its caller that the bytes it saw are those of the file. What is allowed to say so is read here.
+#[test]
+fn two_writers_vouch_for_a_file_and_nothing_else_does() {
+    let sealing = sources().into_iter().filter(|(_, text)| text.contains(".seal(")).map(|(file, _)| file);
+    assert_eq!(sealing.collect::<Vec<_>>(), ["transport/download/partial.rs", "verified.rs"]);
+}

@@ -244,7 +244,7 @@ fn every_way_to_keep_blobs_is_understood() {
     assert_eq!(keep("{ max-age: 7d }"), Keep::Rules(like_others));
     assert_eq!(keep("{ max-age: 1w, lockfile: false, slack: ~ }"), Keep::Rules(like_others));
     let max_size = Some(Size(ByteSize(5)));
-    let kept = KeepRules { max_age: week, max_size, lockfile: LockfileBlobs::Kept, slack: None };
+    let kept = KeepRules { max_age: week, max_size, lockfile: LockfileBlobs::Kept, ..KeepRules::default() };
     assert_eq!(keep("{ max-age: 7d, max-size: 5, lockfile: true }"), Keep::Rules(kept));
 }
 
