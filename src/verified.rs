@@ -157,8 +157,9 @@ impl Verifier {
 }
 
 impl Verifier {
-    /// Decide as [`Verifier::finish`] does, and vouch for a file. For `BlobWriter` and the partial files of downloads only (`tests/modules` looks): they promise that the bytes
-    /// given to this verifier are those of the file, in order. Where the bytes are wrong, the file goes.
+    /// Decide as [`Verifier::finish`] does, and vouch for a file. For [`BlobWriter`] and the partial files of downloads only, as
+    /// `tests/modules` makes sure: they promise that the bytes given to this verifier are those of the file, in order. Where the
+    /// bytes are wrong, the file goes.
     pub(crate) fn seal(self, file: TempPath) -> Result<VerifiedBlob, Mismatch> {
         Ok(VerifiedBlob { verified: self.finish()?, file })
     }

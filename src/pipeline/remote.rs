@@ -20,7 +20,7 @@ use crate::pipeline::stores;
 use crate::report::CacheReport;
 use crate::store::{Cache, RemoteCache, Uses};
 use crate::transport::{
-    FetchRequest, Limits, Location, NetworkSettings, Partial, Permit, Transport, TransportError, UploadError, Written,
+    FetchRequest, Location, NetworkSettings, Partial, Permit, Transport, TransportError, UploadError, Written,
 };
 use crate::types::Sha256Digest;
 use crate::verified::Mismatch;
@@ -55,19 +55,17 @@ pub(crate) struct Suspect {
 impl<'a> RemoteCaches<'a> {
     /// The caches, to be written to.
     pub fn new(session: &'a Session<'a>) -> Self {
-        let transport = Transport::new(Self::settings(session), Limits::default(), &session.variables);
-        Self::with(session, transport)
+        Self::with(session, Self::transport(session))
     }
 
     /// The caches, read within the limits of the transport that asks the mirrors.
     pub fn beside(session: &'a Session<'a>, mirrors: &Transport) -> Self {
-        let transport = Transport::new(Self::settings(session), Limits::default(), &session.variables);
-        Self::with(session, transport.within_limits_of(mirrors))
+        Self::with(session, Self::transport(session).within_limits_of(mirrors))
     }
 
-    fn settings(session: &Session<'_>) -> NetworkSettings {
+    fn transport(session: &Session<'_>) -> Transport {
         let network = &session.config.network;
-        NetworkSettings { retries: network.retries.min(1), ..network.clone() }
+        session.transport_with(NetworkSettings { retries: network.retries.min(1), ..network.clone() })
     }
 
     fn with(session: &'a Session<'a>, transport: Transport) -> Self {

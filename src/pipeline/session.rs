@@ -12,7 +12,7 @@ use crate::interrupt::Interrupt;
 use crate::plan::Selection;
 use crate::report::Report;
 use crate::reporter::{Level, Reporter};
-use crate::transport::{Limits, Transport};
+use crate::transport::{Limits, NetworkSettings, Transport};
 use crate::types::Variables;
 
 /// What all commands work with.
@@ -85,7 +85,12 @@ impl<'a> Session<'a> {
 
     /// What asks mirrors. It has not set up anything yet.
     pub(crate) fn transport(&self) -> Arc<Transport> {
-        Arc::new(Transport::new(self.config.network.clone(), Limits::default(), &self.variables))
+        Arc::new(self.transport_with(self.config.network.clone()))
+    }
+
+    /// The same with other settings.
+    pub(crate) fn transport_with(&self, network: NetworkSettings) -> Transport {
+        Transport::new(network, Limits::default(), &self.variables)
     }
 
     /// End the command here if a signal asked for it.
