@@ -1,7 +1,6 @@
 //! Which specs a command is about: the options that `plan`, `prepare`, `warm` and `export` share.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -9,8 +8,7 @@ use larder::commands::{Push, Wanted};
 use larder::config::BuildDeps;
 use larder::plan::Selection;
 use larder::report::Report;
-use larder::types::PackageName;
-use thiserror::Error;
+use larder::types::{HashPrefix, PackageName};
 
 use super::outcome::Outcome;
 
@@ -56,7 +54,7 @@ impl SelectionOptions {
         Wanted {
             selection: Selection {
                 specs: self.specs.iter().map(ToString::to_string).collect(),
-                hashes: self.hashes.iter().map(|hash| hash.as_str().to_owned()).collect(),
+                hashes: self.hashes.clone(),
             },
             build_deps: self.build_deps,
             push: Push::AtFinish,
@@ -73,45 +71,5 @@ impl SelectionOptions {
 impl FillOptions {
     pub(crate) fn wanted(&self) -> Wanted {
         Wanted { push: if self.push { Push::Now } else { Push::AtFinish }, ..self.selection.wanted() }
-    }
-}
-
-/// The beginning of a DAG hash, or a whole one, without the `/` that Spack writes before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct HashPrefix(String);
-
-/// A text that no DAG hash begins with.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("a DAG hash has up to 32 characters out of a-z and 2-7")]
-struct InvalidHashPrefix;
-
-impl HashPrefix {
-    /// The characters, without `/`.
-    fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for HashPrefix {
-    type Err = InvalidHashPrefix;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.strip_prefix('/').unwrap_or(text);
-        let alphabet = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
-        if alphabet && (1..=32).contains(&text.len()) { Ok(Self(text.to_owned())) } else { Err(InvalidHashPrefix) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hash_may_be_short_and_have_a_slash() {
-        assert_eq!("/abc".parse::<HashPrefix>().unwrap().as_str(), "abc");
-        assert!("htwdxxsuw2el2xq772xifvrsdng4li3u".parse::<HashPrefix>().is_ok());
-        for bad in ["", "/", "//a", "ABC", "a1", "htwdxxsuw2el2xq772xifvrsdng4li3ua"] {
-            assert_eq!(bad.parse::<HashPrefix>(), Err(InvalidHashPrefix), "{bad}");
-        }
     }
 }

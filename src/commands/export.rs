@@ -56,7 +56,7 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     export::write_metadata(&folder, &specs)?;
     export::write_environments(&mut folder, &session.config.environments, &warn)?;
     let missing_specs = resolution.specs.iter().filter(|spec| matches!(spec.need, Need::Build(_) | Need::Unknown));
-    let hashes = wanted.selection.hashes.iter().map(|hash| format!("/{hash}"));
+    let hashes = wanted.selection.hashes.iter().map(|hash| format!("/{}", hash.as_str()));
     let contents = Contents {
         keys: fingerprints.clone(),
         specs: specs.len(),

@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::build_deps::BuildDeps;
 use super::text::{Line, OneOrMany, from_text, glob, text_types};
-use crate::types::shorten;
+use crate::types::{HashPrefix, shorten};
 use crate::yaml::Problem;
 
 /// What the jobs with certain names need.
@@ -20,7 +20,7 @@ pub struct JobRule {
     /// The names of the specs that the job needs. Nothing here and in `hashes`: all roots.
     pub specs: Vec<String>,
     /// The DAG hashes, or their beginnings, of specs that the job needs.
-    pub hashes: Vec<String>,
+    pub hashes: Vec<HashPrefix>,
     /// Which build dependencies, if it says so.
     pub build_deps: Option<BuildDeps>,
 }
@@ -95,17 +95,14 @@ impl<'de> Deserialize<'de> for JobsSchema {
 
 text_types! {
     /// A DAG hash or its beginning.
-    SpecHash(String) = hash => "string",
+    SpecHash(HashPrefix) = hash => "string",
 }
 
-/// With or without the `/` that Spack writes before it.
-fn hash(text: &str) -> Result<String, Problem> {
-    let hash = text.strip_prefix('/').unwrap_or(text);
-    if (1..=32).contains(&hash.len()) && hash.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7')) {
-        return Ok(hash.to_owned());
-    }
-    Err(Problem::new(format!("`{}` is not a DAG hash", shorten(text)))
-        .help("expected up to 32 characters out of a-z and 2-7, as `spack find --long` shows them"))
+fn hash(text: &str) -> Result<HashPrefix, Problem> {
+    text.parse().map_err(|_| {
+        Problem::new(format!("`{}` is not a DAG hash", shorten(text)))
+            .help("expected up to 32 characters out of a-z and 2-7, as `spack find --long` shows them")
+    })
 }
 
 #[cfg(test)]
@@ -131,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_hash_may_be_cut_short_and_have_spacks_slash() {
-        assert_eq!(hash("/abc2").unwrap(), "abc2");
+        assert_eq!(hash("/abc2").unwrap().as_str(), "abc2");
         for bad in ["", "/", "ABC", "abc1", &"a".repeat(33)] {
             assert!(hash(bad).is_err(), "{bad}");
         }

@@ -202,7 +202,7 @@ fn job_of(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Job, R
     if let Some(text) = session.variables.set("SPACK_JOB_SPEC_DAG_HASH") {
         let no_such = || crate::plan::SelectionError::NoSuchHash { hash: text.to_owned() };
         let hash = text.parse::<DagHash>().map_err(|_| no_such())?;
-        let selection = Selection { specs: Vec::new(), hashes: vec![text.to_owned()] };
+        let selection = Selection { specs: Vec::new(), hashes: vec![hash.into()] };
         return Ok(Job { selection, build_deps: None, built_here: Some(hash) });
     }
     match session.variables.set("CI_JOB_NAME").and_then(|name| session.config.job_rule(name)) {

@@ -5,15 +5,15 @@ use thiserror::Error;
 
 use super::Graph;
 use crate::lockfile::ConcreteSpec;
-use crate::types::DagHash;
+use crate::types::{DagHash, HashPrefix};
 
 /// What was asked for. Nothing at all means all roots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Package names (`app`), names with a version (`app@3.1.4`), or the text of a root as `spack.yaml` has it.
     pub specs: Vec<String>,
-    /// DAG hashes or unambiguous beginnings of them; a leading `/`, as Spack writes it, is allowed.
-    pub hashes: Vec<String>,
+    /// DAG hashes or unambiguous beginnings of them.
+    pub hashes: Vec<HashPrefix>,
 }
 
 /// Something was asked for that the lockfiles do not have.
@@ -100,16 +100,12 @@ fn is_called(spec: &ConcreteSpec, text: &str) -> bool {
     }
 }
 
-fn by_hash(graph: &Graph<'_>, text: &str) -> Result<DagHash, SelectionError> {
-    let beginning = text.strip_prefix('/').unwrap_or(text);
-    let found: Vec<&ConcreteSpec> =
-        graph.specs().filter(|spec| !beginning.is_empty() && spec.id.hash.as_str().starts_with(beginning)).collect();
+fn by_hash(graph: &Graph<'_>, prefix: &HashPrefix) -> Result<DagHash, SelectionError> {
+    let (prefix, hash) = (prefix.as_str(), prefix.as_str().to_owned());
+    let found: Vec<&ConcreteSpec> = graph.specs().filter(|spec| spec.id.hash.as_str().starts_with(prefix)).collect();
     match found[..] {
-        [] => Err(SelectionError::NoSuchHash { hash: text.to_owned() }),
+        [] => Err(SelectionError::NoSuchHash { hash }),
         [spec] => Ok(spec.id.hash),
-        _ => Err(SelectionError::Ambiguous {
-            hash: text.to_owned(),
-            found: found.iter().map(|spec| spec.id.to_string()).collect(),
-        }),
+        _ => Err(SelectionError::Ambiguous { hash, found: found.iter().map(|spec| spec.id.to_string()).collect() }),
     }
 }

@@ -94,7 +94,7 @@ network: { retries: 2, idle-timeout: 500ms, connections: 16 }
     let docs = config.job_rule("docs").unwrap();
     assert_eq!(
         (&docs.specs, &docs.hashes, docs.build_deps),
-        (&vec!["plotter".to_owned()], &vec!["abcd".to_owned()], Some(BuildDeps::None))
+        (&vec!["plotter".to_owned()], &vec!["abcd".parse().unwrap()], Some(BuildDeps::None))
     );
     assert_eq!(config.job_rule("other").unwrap().pattern.glob(), "*");
     assert_eq!(config.build_deps, Some(BuildDeps::All));
