@@ -58,8 +58,7 @@ async fn verify_folder(
     bad.dedup_by(|(a, _), (b, _)| a.key == b.key);
     for (item, damage) in &bad {
         let reason = damage.as_ref().map(Damage::reason).or(item.damage.as_deref()).unwrap_or_default();
-        let verb = if on_corrupt == OnCorrupt::Delete { "; it was removed" } else { "" };
-        session.warn(&format!("{} is bad: {reason}{verb}", store.title_of(item)));
+        session.warn(&store.tell_bad(item, reason, on_corrupt == OnCorrupt::Delete));
         if on_corrupt == OnCorrupt::Delete {
             store.remove_damaged(&inventory, item, damage.as_ref())?;
         }

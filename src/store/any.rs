@@ -98,6 +98,15 @@ impl Store<'_> {
         }
     }
 
+    /// What a message says of an item that is not what its name promises, and, where it was removed, that it was.
+    pub(crate) fn tell_bad(&self, item: &Item, reason: &str, is_removed: bool) -> String {
+        let (bad, removed) = match &item.key {
+            Key::Blob(digest) => (format!("{self} holds a bad blob {digest}: {reason}"), "; it was removed"),
+            Key::Spec(..) => (format!("{} is bad: {reason}", self.title_of(item)), "; the spec was removed"),
+        };
+        if is_removed { bad + removed } else { bad }
+    }
+
     /// What a message calls an item.
     pub(crate) fn title_of(&self, item: &Item) -> String {
         match &item.key {
