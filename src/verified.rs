@@ -268,7 +268,7 @@ pub(crate) fn receive_blob(
 }
 
 /// Call `take` with pieces of at most 128 KiB: large enough for the disk, small enough that sixteen at once do not matter.
-pub(crate) fn for_each_piece(
+fn for_each_piece(
     reader: &mut impl Read,
     mut take: impl FnMut(&[u8]) -> Result<(), BlobError>,
 ) -> Result<(), BlobError> {

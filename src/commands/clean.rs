@@ -17,7 +17,10 @@ pub async fn clean(session: &Session<'_>, mode: Mode) -> Result<Report, RunError
             }
             _ => None,
         };
-        let before = store.report(&stores::look(session, &store).await?);
+        let before = match &store {
+            Store::Cache(cache, _) => stores::state_of(session, cache)?,
+            store => store.report(&stores::look(session, store).await?),
+        };
         let after = store.report(&Inventory::default());
         if mode == Mode::Act {
             store.empty().await?;

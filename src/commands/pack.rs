@@ -18,7 +18,8 @@ use crate::report::{ArchiveReport, CacheReport, Report};
 use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, path_of, prefix_of};
 use crate::store::{Cache, FILE_NAME, FoundBlob, MAX_BYTES};
-use crate::verified::{BlobError, Expected, Size, Verifier, for_each_piece};
+use crate::types::Sha256Digest;
+use crate::verified::{BlobError, Expected, Size, copy_verified};
 
 /// Where the archive goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,15 +101,8 @@ fn list<'a>(
 ) -> Result<CacheReport, CommandError> {
     let contents = cache.contents()?;
     let name_of = |below: &str| if below.is_empty() { prefix.to_owned() } else { format!("{prefix}/{below}") };
-    if !contents.foreign.is_empty() {
-        let shown: Vec<_> = contents.foreign.iter().take(3).map(|path| format!("`{}`", path.display())).collect();
-        let more = if contents.foreign.len() > 3 { ", …" } else { "" };
-        session.warn(&format!(
-            "cache `{}` holds what larder did not put there; it is left out of the archive: {}{more}",
-            cache.name(),
-            shown.join(", ")
-        ));
-    }
+    let title = format!("cache `{}`", cache.name());
+    stores::warn_of_foreign(session, &title, &contents.foreign, "; it is left out of the archive");
     for blob in &contents.blobs {
         items.extend(folders_of(blob.digest).iter().map(|folder| (name_of(folder), Item::Folder)));
         items.insert(name_of(&path_of(blob.digest)), Item::Blob(cache, *blob));
@@ -119,19 +113,18 @@ fn list<'a>(
                 items.insert(name_of(FILE_NAME), Item::Records(text));
             }
             None => session.warn(&format!(
-                "the records of cache `{}` are damaged or missing; the archive will not say what its blobs are for",
-                cache.name()
+                "the records of {title} are damaged or missing; the archive will not say what its blobs are for"
             )),
         }
     }
-    Ok(cache.report(contents.blobs.iter().map(|blob| blob.bytes).sum(), contents.blobs.len() as u64))
+    Ok(cache.report(contents.bytes(), contents.blobs.len() as u64))
 }
 
 /// The text of the records, or `None` where there are none that larder would read.
 fn records_text(cache: &Cache) -> Result<Option<Vec<u8>>, CommandError> {
     let (_, damage) = cache.records()?;
     let text = crate::fs::read_capped(&cache.root().join(FILE_NAME), MAX_BYTES);
-    Ok(text.ok().flatten().filter(|_| damage.is_none()))
+    Ok(text.map_err(cache.failed("read the records"))?.filter(|_| damage.is_none()))
 }
 
 /// Write the archive beside its place, and give it its name. Returns its size.
@@ -154,11 +147,14 @@ fn write(session: &Session<'_>, items: &Items<'_>, path: &Path, output: &Output)
                 let out = writer.file(name, blob.bytes, CompressionMethod::Stored, metadata).map_err(failed)?;
                 reporter.item_started(Phase::Pack, number, &blob.digest.to_string(), Some(blob.bytes));
                 let advance = |bytes| reporter.item_advanced(Phase::Pack, number, i64::try_from(bytes).unwrap_or(0));
-                copy(cache, blob, out, &advance).map_err(|error| match error {
+                let (digest, size) = (blob.digest, Size::Exactly(blob.bytes));
+                let (file, _) = cache.read(digest)?.ok_or_else(|| cache.failed("read a blob")(gone(digest)))?;
+                // Hashed on its way: one read, and no archive with bytes that can't be unpacked.
+                copy_verified(file, Expected { digest, size }, out, &advance).map_err(|error| match error {
                     BlobError::Io(error) => CommandError::from(failed(error)),
                     BlobError::Mismatch(mismatch) => {
                         let (cache, reason) = (cache.name().to_owned(), mismatch.to_string());
-                        PackError::Corrupt { cache, digest: blob.digest, reason }.into()
+                        PackError::Corrupt { cache, digest, reason }.into()
                     }
                 })?;
                 reporter.item_finished(Phase::Pack, number);
@@ -181,19 +177,8 @@ fn write(session: &Session<'_>, items: &Items<'_>, path: &Path, output: &Output)
     Ok(bytes)
 }
 
-/// Copy a blob, hashing it on the way: one read, and no archive with bytes that can't be unpacked.
-fn copy(cache: &Cache, blob: &FoundBlob, out: &mut dyn Write, on_bytes: &dyn Fn(usize)) -> Result<(), BlobError> {
-    let found = cache.read(blob.digest).map_err(io::Error::other)?;
-    let (mut file, _) = found.ok_or_else(|| io::Error::other(format!("blob {} is gone", blob.digest)))?;
-    let mut verifier = Verifier::new(Expected { digest: blob.digest, size: Size::Exactly(blob.bytes) });
-    for_each_piece(&mut file, |piece| {
-        verifier.update(piece)?;
-        out.write_all(piece)?;
-        on_bytes(piece.len());
-        Ok(())
-    })?;
-    verifier.finish()?;
-    Ok(())
+fn gone(digest: Sha256Digest) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("blob {digest} is gone"))
 }
 
 fn metadata_of(path: &Path) -> io::Result<Metadata> {

@@ -3,7 +3,7 @@
 use crate::pipeline::{OnCorrupt, RunError, Session, parallel, stores};
 use crate::report::{BlobReport, CacheReport, Report};
 use crate::reporter::Phase;
-use crate::store::{Damage, Item, Store};
+use crate::store::{Damage, Item, Key, Store};
 
 /// Read everything. The report tells of each blob whether it is intact.
 pub async fn verify(session: &Session<'_>, on_corrupt: OnCorrupt) -> Result<Report, RunError> {
@@ -45,8 +45,7 @@ async fn verify_folder(
     let results = tokio::task::block_in_place(|| parallel::in_parallel(pairs.len(), &check));
     reporter.phase_finished(Phase::Validate);
     let mut contents: Vec<BlobReport> = pairs.iter().map(|(_, blob)| (*blob).clone()).collect();
-    let mut bad: Vec<(&Item, Option<Damage>)> =
-        inventory.items.iter().filter(|item| item.damage.is_some()).map(|item| (item, None)).collect();
+    let mut bad: Vec<(&Item, Option<Damage>)> = Vec::new();
     for (number, damage) in results {
         let damage = damage?;
         contents[number].intact = Some(damage.is_none());
@@ -54,16 +53,28 @@ async fn verify_folder(
             bad.push((pairs[number].0, damage));
         }
     }
+    // Of an item that is bad in several ways, the first that was seen is told: a blob's before its own.
+    bad.extend(inventory.items.iter().filter(|item| item.damage.is_some()).map(|item| (item, None)));
     bad.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
     bad.dedup_by(|(a, _), (b, _)| a.key == b.key);
     for (item, damage) in &bad {
         let reason = damage.as_ref().map(Damage::reason).or(item.damage.as_deref()).unwrap_or_default();
-        session.warn(&store.tell_bad(item, reason, on_corrupt == OnCorrupt::Delete));
+        session.warn(&complaint(store, item, reason, on_corrupt));
         if on_corrupt == OnCorrupt::Delete {
             store.remove_damaged(&inventory, item, damage.as_ref())?;
         }
     }
-    let after = store.report(&store.inventory().await?);
     let corrupt = bad.len() as u64;
-    Ok(CacheReport { corrupt, changed: corrupt > 0 && on_corrupt == OnCorrupt::Delete, contents, ..after })
+    let changed = corrupt > 0 && on_corrupt == OnCorrupt::Delete;
+    let after = if changed { store.report(&store.inventory().await?) } else { store.report(&inventory) };
+    Ok(CacheReport { corrupt, changed, contents, ..after })
+}
+
+/// What is said of an item that is not what its name promises.
+fn complaint(store: &Store<'_>, item: &Item, reason: &str, on_corrupt: OnCorrupt) -> String {
+    let (bad, removed) = match &item.key {
+        Key::Blob(digest) => (format!("{store} holds a bad blob {digest}: {reason}"), "; it was removed"),
+        Key::Spec(..) => (format!("{} is bad: {reason}", store.title_of(item)), "; the spec was removed"),
+    };
+    if on_corrupt == OnCorrupt::Delete { bad + removed } else { bad }
 }

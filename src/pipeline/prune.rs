@@ -163,24 +163,19 @@ pub(crate) async fn prune_remote(
     if *policy == Policy::default() {
         return Ok(store.report(&store.inventory().await?));
     }
+    let listed = cache.blobs().await?;
     let uses = cache.last_uses(policy.max_age, session.now).await?;
-    let inventory = cache.inventory(&uses).await?;
+    let inventory = RemoteCache::inventory(&listed, &uses);
     let fresh = inventory.items.iter().filter(|item| RemoteCache::is_fresh(item, session.now));
     let blobs = fresh.flat_map(|item| item.blobs.iter().map(|blob| blob.digest)).collect();
     let removals = choose(&inventory.items, policy, &Used { blobs, ..Used::default() }, session.now);
     let before = store.report(&inventory);
-    let removed: Vec<&Item> = match mode {
-        Mode::Pretend => removals.iter().map(|removal| removal.item).collect(),
-        Mode::Act => {
-            let items: Vec<&Item> = removals.iter().map(|removal| removal.item).collect();
-            let on_stay = |digest| {
-                session.inform(&format!("{digest} in {store} was written anew meanwhile: it stays"));
-            };
-            let gone = cache.remove(&items, session.now, &on_stay).await?;
-            cache.forget(uses).await?;
-            items.into_iter().filter(|item| gone.contains(&item.key)).collect()
-        }
-    };
+    let mut removed: Vec<&Item> = removals.iter().map(|removal| removal.item).collect();
+    if mode == Mode::Act {
+        let on_stay = |digest| session.inform(&format!("{digest} in {store} was written anew meanwhile: it stays"));
+        removed = cache.remove(&listed, &removed, session.now, &on_stay).await?;
+        cache.forget(uses).await?;
+    }
     let (number, removed_bytes) = (removed.len() as u64, removed.iter().map(|item| item.bytes).sum());
     Ok(CacheReport {
         bytes: before.bytes - removed_bytes,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::environments;
@@ -58,26 +59,29 @@ pub(crate) fn all<'a>(session: &'a Session<'_>, transport: &Arc<Transport>) -> R
 /// What a store holds, with a warning of what larder did not put there.
 pub(crate) async fn look(session: &Session<'_>, store: &Store<'_>) -> Result<Inventory, RunError> {
     let inventory = store.inventory().await?;
-    warn_of_foreign(session, store, &inventory);
+    warn_of_foreign(session, store, &inventory.foreign, ", and GitLab uploads it too");
     Ok(inventory)
 }
 
-fn warn_of_foreign(session: &Session<'_>, store: &dyn fmt::Display, inventory: &Inventory) {
-    if !inventory.foreign.is_empty() {
-        let shown: Vec<_> = inventory.foreign.iter().take(3).map(|path| format!("`{}`", path.display())).collect();
-        let more = if inventory.foreign.len() > 3 { ", …" } else { "" };
-        session.warn(&format!(
-            "{store} holds what larder did not put there, and GitLab uploads it too: {}{more}",
-            shown.join(", ")
-        ));
+/// Name a few of the files that larder did not put into a store, and say what becomes of them.
+pub(crate) fn warn_of_foreign(session: &Session<'_>, store: &dyn fmt::Display, foreign: &[PathBuf], fate: &str) {
+    if !foreign.is_empty() {
+        let shown: Vec<_> = foreign.iter().take(3).map(|path| format!("`{}`", path.display())).collect();
+        let more = if foreign.len() > 3 { ", …" } else { "" };
+        session.warn(&format!("{store} holds what larder did not put there{fate}: {}{more}", shown.join(", ")));
     }
 }
 
-/// The size and number of a cache's blobs, with the same warning.
+/// The size and number of a cache's blobs, with the same warning. The records are not read: whatever they say, it has a size.
 pub(crate) fn state_of(session: &Session<'_>, cache: &Cache) -> Result<CacheReport, RunError> {
-    let inventory = cache.inventory()?;
-    warn_of_foreign(session, &format_args!("cache `{}`", cache.name()), &inventory);
-    Ok(cache.report(inventory.bytes(), inventory.blobs()))
+    let contents = cache.contents()?;
+    warn_of_foreign(
+        session,
+        &format_args!("cache `{}`", cache.name()),
+        &contents.foreign,
+        ", and GitLab uploads it too",
+    );
+    Ok(cache.report(contents.bytes(), contents.blobs.len() as u64))
 }
 
 /// A `keep:` as a policy. The lockfiles are read only if it asks for them.

@@ -38,7 +38,7 @@ impl Store<'_> {
         match self {
             Self::Cache(cache, _) => cache.inventory(),
             Self::Built(built, _) => built.inventory(),
-            Self::Remote(cache) => cache.inventory(&LastUses::default()).await,
+            Self::Remote(cache) => Ok(RemoteCache::inventory(&cache.blobs().await?, &LastUses::default())),
         }
     }
 
@@ -96,15 +96,6 @@ impl Store<'_> {
             Self::Built(built, _) => built.empty(),
             Self::Remote(cache) => cache.empty().await,
         }
-    }
-
-    /// What a message says of an item that is not what its name promises, and, where it was removed, that it was.
-    pub(crate) fn tell_bad(&self, item: &Item, reason: &str, is_removed: bool) -> String {
-        let (bad, removed) = match &item.key {
-            Key::Blob(digest) => (format!("{self} holds a bad blob {digest}: {reason}"), "; it was removed"),
-            Key::Spec(..) => (format!("{} is bad: {reason}", self.title_of(item)), "; the spec was removed"),
-        };
-        if is_removed { bad + removed } else { bad }
     }
 
     /// What a message calls an item.

@@ -147,9 +147,13 @@ impl Cache {
         for blob in self.contents()?.blobs {
             self.remove(blob.digest)?;
         }
-        self.folder.remove(&marker()).map_err(self.failed("remove the records"))?;
-        // Fails where it is not empty, and then it is to stay.
-        let _ = fs::remove_dir(self.root());
+        if self.is_marked() {
+            self.folder.remove(&marker()).map_err(self.failed("remove the records"))?;
+        }
+        for folder in ["blobs/sha256", "blobs", ""] {
+            // Fails where it is not empty, or is a link, and then it is to stay.
+            let _ = fs::remove_dir(self.root().join(folder));
+        }
         self.remove_leftovers(Duration::ZERO)
     }
 

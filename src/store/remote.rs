@@ -8,7 +8,7 @@
 //! Only ever adding makes parallel jobs safe without a lock. Blobs that were written within [`GRACE`] are never removed, and each
 //! is looked at once more right before. A job that finds a blob gone fetches it from its mirror.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,22 +69,26 @@ impl Uses {
 }
 
 impl RemoteCache<'_> {
-    /// Every object that has the name of a blob at the place of that blob. What else lies there is not larder's.
-    pub(crate) async fn inventory(&self, uses: &LastUses) -> Result<Inventory, StoreError> {
-        let found = self.list("blobs").await?.into_iter().filter_map(|object| {
+    /// Every object that has the name of a blob at the place of that blob, by its digest. What else lies there is not larder's.
+    pub(crate) async fn blobs(&self) -> Result<BTreeMap<Sha256Digest, Listed>, StoreError> {
+        let blobs = self.list("blobs").await?.into_iter().filter_map(|object| {
             let digest: Sha256Digest = object.key.rsplit('/').next()?.parse().ok()?;
-            object.key.ends_with(&MirrorPath::of_blob(digest).to_string()).then(|| {
-                let (bytes, modified) = (object.bytes, object.modified);
-                let last_used = uses.by_blob.get(&digest).copied().unwrap_or(modified).max(modified);
-                let blob = BlobReport { digest, bytes, intact: None, last_used, requests: Vec::new() };
-                let purpose = Purpose::UnknownSince(modified);
-                let (blobs, files) = (vec![blob], Vec::new());
-                Item { key: Key::Blob(digest), blobs, files, bytes, last_used, purpose, damage: None }
-            })
+            object.key.ends_with(&MirrorPath::of_blob(digest).to_string()).then_some((digest, object))
         });
-        let mut items: Vec<Item> = found.collect();
-        items.sort_by(|a, b| a.key.cmp(&b.key));
-        Ok(Inventory { items, ..Inventory::default() })
+        Ok(blobs.collect())
+    }
+
+    /// The same as an inventory, with when each was last used.
+    pub(crate) fn inventory(blobs: &BTreeMap<Sha256Digest, Listed>, uses: &LastUses) -> Inventory {
+        let items = blobs.iter().map(|(digest, object)| {
+            let (digest, bytes, modified) = (*digest, object.bytes, object.modified);
+            let last_used = uses.by_blob.get(&digest).copied().unwrap_or(modified).max(modified);
+            let blob = BlobReport { digest, bytes, intact: None, last_used, requests: Vec::new() };
+            let purpose = Purpose::UnknownSince(modified);
+            let (blobs, files) = (vec![blob], Vec::new());
+            Item { key: Key::Blob(digest), blobs, files, bytes, last_used, purpose, damage: None }
+        });
+        Inventory { items: items.collect(), ..Inventory::default() }
     }
 
     /// When each blob was last used, by the files of the last `max_age`.
@@ -115,26 +119,27 @@ impl RemoteCache<'_> {
         Ok(last)
     }
 
-    /// Remove blobs that are still as old as they were listed. Returns those that are gone; `on_stay` is told of those that were
-    /// written anew meanwhile.
-    pub(crate) async fn remove(
+    /// Remove blobs that are still those that were listed, and still old. Returns those that were removed; `on_stay` is told of
+    /// those that were written anew meanwhile.
+    pub(crate) async fn remove<'i>(
         &self,
-        removals: &[&Item],
+        blobs: &BTreeMap<Sha256Digest, Listed>,
+        removals: &[&'i Item],
         now: Timestamp,
         on_stay: &dyn Fn(Sha256Digest),
-    ) -> Result<Vec<Key>, StoreError> {
+    ) -> Result<Vec<&'i Item>, StoreError> {
         let removing = futures::stream::iter(removals).map(async |item| {
             let Key::Blob(digest) = &item.key else { return Ok(None) };
             let at = self.blob_location(*digest);
             let Some(found) = self.transport.stat(&at).await? else { return Ok(None) };
-            if found.bytes != item.bytes || now.duration_since(found.modified) < GRACE {
+            if is_another(&blobs[digest], &found) || now.duration_since(found.modified) < GRACE {
                 on_stay(*digest);
                 return Ok(None);
             }
             self.transport.delete(&at).await?;
-            Ok(Some(item.key.clone()))
+            Ok(Some(*item))
         });
-        let removed = removing.buffer_unordered(self.requests()).try_filter_map(|key| std::future::ready(Ok(key)));
+        let removed = removing.buffer_unordered(self.requests()).try_filter_map(|item| std::future::ready(Ok(item)));
         removed.try_collect().await.map_err(|source| self.failed(source))
     }
 
@@ -150,8 +155,8 @@ impl RemoteCache<'_> {
 
     /// Remove everything that is larder's below the prefix.
     pub(crate) async fn empty(&self) -> Result<(), StoreError> {
-        let blobs = self.inventory(&LastUses::default()).await?;
-        let blobs = blobs.items.iter().flat_map(|item| &item.blobs).map(|blob| self.blob_location(blob.digest));
+        let blobs = self.blobs().await?;
+        let blobs = blobs.keys().map(|digest| self.blob_location(*digest));
         let uses = self.list("uses").await?;
         let uses = uses.iter().filter_map(|object| use_file(object).map(|(_, path)| self.location(&path)));
         self.delete_all(blobs.chain(uses).collect()).await
@@ -203,6 +208,13 @@ impl RemoteCache<'_> {
     }
 }
 
+/// Whether an object is another than the one that was listed under its name.
+fn is_another(listed: &Listed, found: &Listed) -> bool {
+    // A store that lists without tags answers with one all the same.
+    let by_tag = listed.tag.is_some() && found.tag.is_some() && listed.tag != found.tag;
+    by_tag || listed.bytes != found.bytes
+}
+
 /// The day and the path of a file `uses/<day>/<name>.json`.
 fn use_file(object: &Listed) -> Option<(Timestamp, MirrorPath)> {
     let mut parts = object.key.rsplit('/');
@@ -211,4 +223,22 @@ fn use_file(object: &Listed) -> Option<(Timestamp, MirrorPath)> {
     let path = MirrorPath::new(["uses", day, file]);
     let is_ours = uses == "uses" && object.key.ends_with(&path.to_string());
     is_ours.then(|| Some((TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?, path)))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_that_was_written_anew_is_another_where_size_or_tag_tell() {
+        let object = |bytes, tag: Option<&str>| {
+            let tag = tag.map(str::to_owned);
+            Listed { key: String::new(), bytes, modified: Timestamp::UNIX_EPOCH, tag }
+        };
+        let listed = object(3, Some("a"));
+        assert!(!is_another(&listed, &object(3, Some("a"))));
+        assert!(is_another(&listed, &object(3, Some("b"))));
+        assert!(is_another(&listed, &object(4, None)));
+        assert!(!is_another(&object(3, None), &object(3, Some("b"))));
+    }
 }

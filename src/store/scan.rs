@@ -30,6 +30,13 @@ pub(crate) struct Contents {
     pub foreign: Vec<PathBuf>,
 }
 
+impl Contents {
+    /// The size of all blobs.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blobs.iter().map(|blob| blob.bytes).sum()
+    }
+}
+
 /// Look at every entry. A missing folder is empty.
 pub(super) fn scan(folder: &Folder) -> io::Result<Contents> {
     let root = folder.root();

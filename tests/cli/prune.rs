@@ -136,6 +136,26 @@ fn foreign_files_in_a_cache_survive_finish_and_clean() {
 }
 
 #[test]
+fn clean_empties_a_cache_whatever_its_records_say() {
+    let (project, _server) = filled("{ max-age: 1s }");
+    project.write(".larder/shared/larder.json", r#"{"version": 99}"#);
+    project.larder(&["list"]).fails_saying(1, &["larder.json", "99"]);
+    project.larder(&["clean"]).succeeds();
+    assert!(!project.path(".larder/shared").exists());
+}
+
+#[test]
+fn clean_leaves_no_empty_folder_and_no_folder_of_somebody_else_is_taken_for_records() {
+    let (project, _server) = filled("{ max-age: 1s }");
+    fs::remove_dir_all(project.path(".larder/shared")).unwrap();
+    let notes = project.write(".larder/shared/larder.json/notes.txt", "mine");
+    fs::create_dir_all(project.path(".larder/shared/blobs/sha256")).unwrap();
+    project.larder(&["clean"]).succeeds();
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
+    assert!(!project.path(".larder/shared/blobs").exists());
+}
+
+#[test]
 fn finish_without_prepare_or_without_any_cache_is_no_error() {
     let project = Project::new("v3/env-demo");
     project.larder(&["finish"]).succeeds();

@@ -16,7 +16,7 @@ use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, is_there, set_modified};
 use crate::store::{Cache, FILE_NAME, FoundBlob, Records, StoreError, Validation};
 use crate::types::Sha256Digest;
-use crate::verified::{BlobError, BlobWriter, Expected, Size, for_each_piece, verify_reader};
+use crate::verified::{BlobError, Expected, Size, receive_blob, verify_reader};
 
 /// Where blobs grow: the job folder. It is entered when the first new blob comes, so that an archive without any leaves no trace.
 pub(super) struct Workplace<'a> {
@@ -100,7 +100,7 @@ impl<'a> Target<'a> {
         &mut self,
         digest: Sha256Digest,
         entry: &Entry,
-        mut data: &mut dyn Read,
+        data: &mut dyn Read,
         workplace: &mut Workplace<'_>,
     ) -> Result<(), Stop<CommandError>> {
         let (reporter, item) = (self.session.reporter, workplace.items);
@@ -120,10 +120,8 @@ impl<'a> Target<'a> {
                     || self.session.inform(&format!("waiting for a job that uses cache `{}`", self.cache.name()));
                 self.lock = Some(self.cache.lock(Exclusion::Shared, waiting).map_err(caller)?);
             }
-            let mut writer = BlobWriter::new(expected, &self.cache.staging(&partial)?)?;
-            let write = |piece: &[u8]| writer.write(piece).map(|()| on_bytes(piece.len()));
-            for_each_piece(&mut data, write).map_err(refusal)?;
-            let blob = writer.finish().map_err(refusal)?;
+            let staging = self.cache.staging(&partial)?;
+            let blob = receive_blob(data, expected, &staging, &on_bytes).map_err(refusal)?;
             self.expect(folders_of(digest));
             let stored = self.cache.insert(blob, &partial).map_err(caller)?;
             if let Some(modified) = entry.modified {
@@ -153,7 +151,7 @@ impl<'a> Target<'a> {
             None => false,
         };
         // In a job also a new folder gets a new time: one with old times only would be no change to the runner.
-        if self.session.variables.get("CI_JOB_ID").is_some_and(|id| !id.is_empty()) {
+        if self.session.variables.set("CI_JOB_ID").is_some() {
             self.found.new.remove("");
         }
         for (below, modified) in self.found.times.iter().filter(|(below, _)| self.found.new.contains(*below)) {
