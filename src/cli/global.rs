@@ -66,7 +66,7 @@ pub(crate) enum When {
 impl GlobalOptions {
     /// What is asked of the mirrors given by `--mirror`.
     pub(crate) fn signatures(&self) -> Signatures {
-        if self.unsigned { Signatures::NotRequired } else { Signatures::Required }
+        Signatures::from(!self.unsigned)
     }
 }
 

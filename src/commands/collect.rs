@@ -14,7 +14,7 @@ use crate::config::BuiltEntry;
 use crate::install_tree;
 use crate::job::{JobError, JobFolder, State};
 use crate::lockfile::{ConcreteSpec, Lockfile, Origin};
-use crate::pipeline::environments::{self, folder_of_lockfile};
+use crate::pipeline::environments::{self, folder_of, folder_of_lockfile};
 use crate::pipeline::prune::Pruning;
 use crate::pipeline::uploads::Note;
 use crate::pipeline::{Mode, RunError, Session, stores, uploads};
@@ -160,17 +160,13 @@ fn install_trees(session: &Session<'_>, options: &CollectOptions) -> Result<Vec<
     let job = JobFolder::of(&session.config.root);
     let mut trees = Vec::new();
     for path in &session.config.environments {
-        let folder = environment_folder(path);
+        let folder = folder_of(path);
         let spack = spack_config::discover(folder, &session.variables, session.home.as_deref(), job.root())?;
         trees.extend(spack.install_trees);
     }
     trees.sort();
     trees.dedup();
     Ok(trees)
-}
-
-fn environment_folder(path: &Path) -> Option<&Path> {
-    if path.is_dir() { Some(path) } else { folder_of_lockfile(path) }
 }
 
 fn has(folder: &BuiltFolder, spec: &ConcreteSpec) -> bool {

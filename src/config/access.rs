@@ -10,7 +10,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::text::{Endpoint, Flag, Line, VariableName};
-use crate::types::{Access, AccessPair, PlainHttp, Secret, Variables, is_loopback, shorten};
+use crate::types::{Access, AccessPair, PlainHttp, Secret, Variables, shorten};
 use crate::yaml::{At, Place, Problem};
 
 /// A user name and a password, or the two parts of an access key.
@@ -101,7 +101,7 @@ impl PairSchema {
 }
 
 fn protected(url: &Url, plain_http: PlainHttp) -> Result<Url, Problem> {
-    if url.scheme() == "http" && plain_http == PlainHttp::LoopbackOnly && !is_loopback(url) {
+    if url.scheme() == "http" && !plain_http.allows(url) {
         return Err(Problem::new(format!("`{}` is not protected by TLS", shorten(url.as_str())))
             .help("use `https://`; where you trust the network, add `insecure: true` to the entry"));
     }

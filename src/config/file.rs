@@ -15,8 +15,8 @@ use super::network::NetworkSchema;
 use super::project::Config;
 use super::schema::FileSchema;
 use super::text::{OneOrMany, PathText, Size};
-use crate::fs::{Kind, kind, normalise};
-use crate::types::Variables;
+use crate::fs::{Kind, kind};
+use crate::types::{Variables, normalise};
 use crate::yaml::{self, At, Problem};
 
 /// The name of the configuration file.

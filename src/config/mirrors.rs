@@ -92,7 +92,7 @@ fn read_mirror(place: Place, entry: &MirrorSchema, surroundings: &Surroundings<'
     Ok(Mirror {
         name: entry.name.as_ref().map_or_else(|| name_from(&url), |At(_, Line(name))| name.clone()),
         url,
-        signatures: signatures(entry.signed.is_none_or(|Flag(signed)| signed)),
+        signatures: Signatures::from(entry.signed.is_none_or(|Flag(signed)| signed)),
         plain_http,
         access: entry.access().read(surroundings.variables)?,
     })
@@ -131,15 +131,11 @@ fn read_built(place: Place, entry: &MirrorSchema, surroundings: &Surroundings<'_
     Ok(BuiltEntry {
         name,
         path,
-        signatures: signatures(entry.signed.map_or(signing_key.is_some(), |Flag(signed)| signed)),
+        signatures: Signatures::from(entry.signed.map_or(signing_key.is_some(), |Flag(signed)| signed)),
         signing_key,
         keep: entry.keep.as_ref().map_or(Keep::LOCKFILE, |At(_, keep)| *keep),
         upkeep: Upkeep::default(),
     })
-}
-
-fn signatures(required: bool) -> Signatures {
-    if required { Signatures::Required } else { Signatures::NotRequired }
 }
 
 /// The URL without its scheme: `binaries.spack.io/develop`, `/srv/mirror`.

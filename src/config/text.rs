@@ -11,8 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use crate::fs::normalise;
-use crate::types::{MaxAge, shorten};
+use crate::types::{MaxAge, normalise, shorten};
 use crate::yaml::Problem;
 
 /// Types that wrap what a function makes of a text.

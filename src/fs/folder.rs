@@ -140,17 +140,21 @@ impl Folder {
     ) -> io::Result<PathBuf> {
         let mut attempts = 3;
         loop {
-            let place = self.make_place(path, obstacle)?;
-            match file.persist(&place) {
-                Ok(()) => return Ok(place),
-                // Another job removed the folder, which was empty until now.
-                Err(failed) if failed.error.kind() == io::ErrorKind::NotFound && attempts > 0 => {
-                    (file, attempts) = (failed.path, attempts - 1);
-                }
-                Err(failed) => {
-                    return Err(io::Error::new(failed.error.kind(), format!("{}: {}", place.display(), failed.error)));
-                }
+            let failed = match self.make_place(path, obstacle) {
+                Ok(place) => match file.persist(&place) {
+                    Ok(()) => return Ok(place),
+                    Err(failed) => {
+                        file = failed.path;
+                        io::Error::new(failed.error.kind(), format!("{}: {}", place.display(), failed.error))
+                    }
+                },
+                Err(failed) => failed,
+            };
+            // Another job removed a folder, which was empty until now.
+            if failed.kind() != io::ErrorKind::NotFound || attempts == 0 {
+                return Err(failed);
             }
+            attempts -= 1;
         }
     }
 

@@ -18,5 +18,3 @@ pub(crate) use atomic::{TEMPORARY_PREFIX, open_own_file, publish, temporary_file
 pub(crate) use folder::{Folder, Obstacle};
 pub(crate) use kind::{Kind, entries, kind, read_capped, read_linked, remove};
 pub(crate) use lock::{Exclusion, Lock, open_lock_file, patiently};
-
-pub(crate) use crate::types::normalise;

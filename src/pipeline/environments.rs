@@ -44,7 +44,7 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, trees: InstallTrees) 
     let mut files = Vec::new();
     let job_folder = JobFolder::of(&session.config.root);
     for path in &session.config.environments {
-        let folder = if path.is_dir() { Some(path.as_path()) } else { folder_of_lockfile(path) };
+        let folder = folder_of(path);
         let needs_spack = session.config.mirrors.is_none() || trees == InstallTrees::Configured;
         let spack = if needs_spack {
             let home = session.home.as_deref();
@@ -104,6 +104,11 @@ pub(crate) fn lockfiles(session: &Session<'_>) -> Result<Vec<Lockfile>, RunError
     session.config.environments.iter().map(read).collect()
 }
 
+/// The folder of an environment that is named by it or by its lockfile.
+pub(crate) fn folder_of(path: &Path) -> Option<&Path> {
+    if path.is_dir() { Some(path) } else { folder_of_lockfile(path) }
+}
+
 /// The environment's folder where a lockfile was named and `spack.yaml` lies beside it.
 pub(crate) fn folder_of_lockfile(path: &Path) -> Option<&Path> {
     path.parent().filter(|folder| path.ends_with("spack.lock") && folder.join("spack.yaml").is_file())
@@ -119,7 +124,7 @@ fn of_spack(mirror: &SpackMirror) -> Result<Mirror, RunError> {
         let (name, declared_in) = (mirror.name.clone(), mirror.declared_in.clone());
         return Err(RunError::InsecureMirror { name, url: url.to_string(), declared_in });
     }
-    let signatures = if mirror.signed { Signatures::Required } else { Signatures::NotRequired };
+    let signatures = Signatures::from(mirror.signed);
     Ok(Mirror {
         name: mirror.name.clone(),
         url,

@@ -148,13 +148,6 @@ pub enum RunError {
         /// The signal.
         signal: Signal,
     },
-    /// A program error.
-    #[error("a worker thread stopped: {reason}")]
-    #[diagnostic(help("this is a bug in larder: please report it"))]
-    Worker {
-        /// What it said.
-        reason: String,
-    },
 }
 
 /// A download that failed.

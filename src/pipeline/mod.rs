@@ -4,12 +4,15 @@
 //! |---|---|
 //! | [`session`] | configuration, variables, reporter, warnings of one run |
 //! | [`environments`] | lockfiles, mirrors, install trees |
+//! | [`run`] | what one run works with: environments, caches, transports, job folder |
+//! | [`needed`] | which blobs are needed, and what became of each |
 //! | [`resolve`] | which specs are needed, and which mirror has each: asks for metadata |
 //! | [`materialize`] | look into the caches, verify, download the rest, record |
 //! | [`fetch`] | the downloads |
 //! | [`remote`] | caches in object stores: read before mirrors, added to after the job |
 //! | [`stores`] | the stores of the configuration, opened |
 //! | [`prune`] | making room in one |
+//! | [`reporting`] | what a run did, as data |
 //! | [`parallel`] | work for all processors |
 //! | [`uploads`] | what GitLab's variables add to the runner's upload rule |
 

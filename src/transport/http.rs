@@ -15,7 +15,6 @@ use super::limits::{MAX_REDIRECTS, NetworkSettings};
 use super::location::Location;
 use super::purpose::Purpose;
 use super::retry::retry_after;
-use crate::types::is_loopback;
 use crate::types::{PlainHttp, PublicUrl, without_user};
 
 /// Connection pools, made when first needed: loading certificate authorities takes longer than a whole run over a
@@ -90,7 +89,7 @@ impl Http {
         policy: PlainHttp,
         purpose: Purpose,
     ) -> Result<RequestBuilder, TransportError> {
-        if url.scheme() == "http" && policy == PlainHttp::LoopbackOnly && !is_loopback(url) {
+        if !policy.allows(url) {
             return Err(TransportError::Insecure { url: url.into() });
         }
         Ok(self.client(policy, purpose)?.request(method, without_user(url)))
@@ -178,8 +177,7 @@ fn answers(extent: &Extent, part: &Part) -> bool {
 /// Follow redirects, but not from TLS to plain HTTP: what answers there could be anything.
 fn redirects(policy: PlainHttp) -> Policy {
     Policy::custom(move |attempt| {
-        let plain = attempt.url().scheme() != "https" && !is_loopback(attempt.url());
-        if plain && policy == PlainHttp::LoopbackOnly {
+        if !policy.allows(attempt.url()) {
             let target = PublicUrl::from(attempt.url());
             attempt.error(RefusedRedirect::Insecure(target))
         } else if attempt.previous().len() > MAX_REDIRECTS {

@@ -125,8 +125,7 @@ impl MirrorUrl {
 
     /// Whether bytes from here can be changed on the way, which `policy` does not allow.
     pub fn is_refused_by(&self, policy: PlainHttp) -> bool {
-        let is_plain = matches!(self.0.scheme(), "http" | "oci+http");
-        policy == PlainHttp::LoopbackOnly && is_plain && !is_loopback(&self.0)
+        matches!(self.0.scheme(), "http" | "oci+http") && !policy.allows(&self.0)
     }
 
     /// The text without credentials, as it is compared with the prefixes of `caches:` and as it is shown.

@@ -2,6 +2,7 @@
 
 mod access;
 mod refused;
+mod refused_caches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,11 @@ fn render(error: &ConfigError) -> String {
     let excerpt = error.excerpt().map(|excerpt| format!("\n{excerpt}")).unwrap_or_default();
     let help = error.help().map(|help| format!("\nhint: {help}")).unwrap_or_default();
     format!("error: {error}{excerpt}{help}")
+}
+
+#[track_caller]
+fn refused(yaml: &str) -> String {
+    render(&parse(yaml).unwrap_err())
 }
 
 #[track_caller]

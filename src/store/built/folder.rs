@@ -55,10 +55,14 @@ impl BuiltFolder {
 
     /// A document, or `None` where there is none. The error names the file.
     pub(super) fn read(&self, path: &MirrorPath) -> Result<Option<Vec<u8>>, String> {
-        match self.folder.link_above(path) {
-            Ok(None) => self.folder.read(path, MAX_DOCUMENT).map_err(|error| error.to_string()),
-            Ok(Some(link)) => Err(format!("`{}` is not a folder", link.display())),
-            Err(error) => Err(error.to_string()),
+        match self.folder.read(path, MAX_DOCUMENT) {
+            // Nothing is found behind a link: then the link is what is wrong.
+            Ok(None) => match self.folder.link_above(path) {
+                Ok(Some(link)) => Err(format!("`{}` is not a folder", link.display())),
+                Ok(None) => Ok(None),
+                Err(error) => Err(error.to_string()),
+            },
+            read => read.map_err(|error| error.to_string()),
         }
     }
 

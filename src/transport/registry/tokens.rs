@@ -12,7 +12,7 @@ use crate::transport::error::TransportError;
 use crate::transport::http::{Http, read, refusal};
 use crate::transport::location::Location;
 use crate::transport::purpose::Purpose;
-use crate::types::{PlainHttp, PublicUrl, Secret, is_loopback};
+use crate::types::{PublicUrl, Secret};
 
 /// The most bytes of an answer with a token. Stops an endless one from filling the memory.
 const MAX_TOKEN: u64 = 64 << 10;
@@ -44,8 +44,7 @@ impl TokenServer<'_> {
         let mut realm: Url = self.realm.parse().map_err(|_| {
             wrong("it names no address for tokens".to_owned(), "is this the address of a container registry?")
         })?;
-        let plain = realm.scheme() != "https" && !is_loopback(&realm);
-        if plain && at.plain_http == PlainHttp::LoopbackOnly || !matches!(realm.scheme(), "http" | "https") {
+        if !matches!(realm.scheme(), "http" | "https") || !at.plain_http.allows(&realm) {
             return Err(wrong(
                 format!("it hands out tokens at `{}`, which is not protected by TLS", PublicUrl::from(&realm)),
                 "correct the registry's settings; where you trust the network, `insecure: true` in the mirror's entry allows it",
