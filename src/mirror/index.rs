@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::layout::Layout;
 use super::metadata::Metadata;
@@ -14,17 +15,33 @@ use super::rules::Extra;
 use super::spec_file::SpecNodes;
 use crate::types::{DagHash, MirrorPath, PublicUrl};
 
+/// An index as Spack reads it.
+#[derive(Serialize, Deserialize)]
+struct File {
+    database: Database,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Database {
+    version: String,
+    installs: BTreeMap<DagHash, Install>,
+}
+
+/// One node.
+#[derive(Debug, Serialize, Deserialize)]
+struct Install {
+    spec: Value,
+    /// How many others depend on it.
+    ref_count: u64,
+    /// Whether the mirror has its binary, or others only refer to it.
+    in_buildcache: bool,
+}
+
 /// The index that an earlier run wrote for the same mirror.
 #[derive(Debug, Default)]
 struct EarlierIndex {
-    nodes: Vec<(DagHash, Value, Publication)>,
+    installs: BTreeMap<DagHash, Install>,
     blob: Option<MirrorPath>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Publication {
-    Published,
-    ReferredTo,
 }
 
 /// The index of a mirror in one layout, as files.
@@ -47,20 +64,10 @@ impl EarlierIndex {
         let text = blob.as_ref().map_or(Some(document), read).unwrap_or_default();
         // Only what is an index is ever removed: the manifest could have been changed to name a binary.
         let blob = blob.filter(|_| text.starts_with(b"{\"database\""));
-        Some(Self { nodes: nodes_of(&text, rules.index_version()), blob })
+        let database = serde_json::from_slice(&text).ok().map(|File { database }| database);
+        let database = database.filter(|database| database.version == rules.index_version());
+        Some(Self { installs: database.map_or_else(BTreeMap::new, |database| database.installs), blob })
     }
-}
-
-fn nodes_of(index: &[u8], version: &str) -> Vec<(DagHash, Value, Publication)> {
-    let index: Value = serde_json::from_slice(index).unwrap_or_default();
-    let database = &index["database"];
-    let installs = database["installs"].as_object().filter(|_| database["version"] == version);
-    let listed = installs.into_iter().flatten().filter_map(|(hash, entry)| {
-        let is_published = entry["in_buildcache"].as_bool()?;
-        let publication = if is_published { Publication::Published } else { Publication::ReferredTo };
-        Some((hash.parse().ok()?, entry.get("spec")?.clone(), publication))
-    });
-    listed.collect()
 }
 
 /// The indexes of a mirror of these entries, and of what its earlier indexes list. `read` looks at its files.
@@ -79,42 +86,39 @@ pub(crate) fn indexes(
 }
 
 fn index(layout: Layout, entries: Vec<SpecNodes>, earlier: EarlierIndex) -> Index {
-    let content = database(layout, entries, earlier.nodes).to_string().into_bytes();
-    let files = layout.rules().publish(Extra::Index, content);
+    let database = database(layout, entries, earlier.installs);
+    let files = layout.rules().publish(Extra::Index, serde_json::to_vec(&File { database }).unwrap_or_default());
     let obsolete = earlier.blob.filter(|blob| files.iter().all(|(path, _)| path != blob));
     Index { files, obsolete }
 }
 
-fn database(layout: Layout, entries: Vec<SpecNodes>, earlier: Vec<(DagHash, Value, Publication)>) -> Value {
+fn database(layout: Layout, entries: Vec<SpecNodes>, earlier: BTreeMap<DagHash, Install>) -> Database {
     let rules = layout.rules();
-    let mut nodes: BTreeMap<DagHash, Value> = BTreeMap::new();
-    let mut published: HashSet<DagHash> = HashSet::new();
+    let install = |node, version, in_buildcache| {
+        let spec = rules.index_node(node, version);
+        Install { spec, ref_count: 0, in_buildcache }
+    };
+    let mut installs = BTreeMap::new();
     let mut others = Vec::new();
     for SpecNodes { version, spec: (hash, node), others: referred_to } in entries {
-        published.insert(hash);
-        nodes.insert(hash, rules.index_node(node, version));
+        installs.insert(hash, install(node, version, true));
         others.extend(referred_to.into_iter().map(|(hash, node)| (hash, node, version)));
     }
     for (hash, node, version) in others {
-        nodes.entry(hash).or_insert_with(|| rules.index_node(node, version));
+        installs.entry(hash).or_insert_with(|| install(node, version, false));
     }
-    for (hash, node, publication) in earlier {
-        nodes.entry(hash).or_insert(node);
-        if publication == Publication::Published {
-            published.insert(hash);
-        }
+    for (hash, listed) in earlier {
+        let was_published = listed.in_buildcache;
+        installs.entry(hash).or_insert(listed).in_buildcache |= was_published;
     }
     let mut references: HashMap<DagHash, u64> = HashMap::new();
-    for dependency in nodes.values().flat_map(dependencies) {
+    for dependency in installs.values().flat_map(|install| dependencies(&install.spec)) {
         *references.entry(dependency).or_default() += 1;
     }
-    let install = |(hash, node): (DagHash, Value)| {
-        let references = references.get(&hash).copied().unwrap_or_default();
-        let entry = json!({"spec": node, "ref_count": references, "in_buildcache": published.contains(&hash)});
-        (hash.to_string(), entry)
-    };
-    let installs: Map<String, Value> = nodes.into_iter().map(install).collect();
-    json!({"database": {"version": rules.index_version(), "installs": installs}})
+    for (hash, install) in &mut installs {
+        install.ref_count = references.get(hash).copied().unwrap_or_default();
+    }
+    Database { version: rules.index_version().to_owned(), installs }
 }
 
 fn dependencies(node: &Value) -> HashSet<DagHash> {
@@ -125,6 +129,7 @@ fn dependencies(node: &Value) -> HashSet<DagHash> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn hash(letter: char) -> String {
         letter.to_string().repeat(32)
@@ -142,7 +147,7 @@ mod tests {
     }
 
     fn v3(entries: Vec<SpecNodes>, earlier: EarlierIndex) -> Value {
-        database(Layout::V3, entries, earlier.nodes)
+        serde_json::to_value(File { database: database(Layout::V3, entries, earlier.installs) }).unwrap()
     }
 
     #[test]
@@ -187,12 +192,12 @@ mod tests {
         assert!(EarlierIndex::read(Layout::V3, &|_| None).is_none());
         let before = index(Layout::V3, vec![spec_file(&[('a', "app", &[])])], EarlierIndex::default());
         let text = before.files[0].1.clone();
-        assert!(EarlierIndex::read(Layout::V2, &|_| Some(text.clone())).unwrap().nodes.is_empty());
-        assert!(EarlierIndex::read(Layout::V2, &|_| Some(b"x".to_vec())).unwrap().nodes.is_empty());
+        assert!(EarlierIndex::read(Layout::V2, &|_| Some(text.clone())).unwrap().installs.is_empty());
+        assert!(EarlierIndex::read(Layout::V2, &|_| Some(b"x".to_vec())).unwrap().installs.is_empty());
         let manifest = before.files.last().unwrap();
         let read =
             |path: &MirrorPath| Some(if *path == manifest.0 { manifest.1.clone() } else { b"a binary".to_vec() });
         let earlier = EarlierIndex::read(Layout::V3, &read).unwrap();
-        assert!(earlier.nodes.is_empty() && earlier.blob.is_none());
+        assert!(earlier.installs.is_empty() && earlier.blob.is_none());
     }
 }
