@@ -4,25 +4,25 @@
 //! it is downloaded first where they lack it, and is copied and hashed once more on the way. The order in which files appear is
 //! in [`crate::export`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use crate::config::BuildDeps;
-use crate::export::{self, Contents, Copy, ExportFolder, Exported};
+use crate::export::{self, Batch, Contents, Copy, ExportFolder};
 use crate::job::JobFolder;
-use crate::mirror::{Document, Published};
+use crate::mirror::Published;
 use crate::pipeline::environments::InstallTrees;
 use crate::pipeline::materialize::materialize;
 use crate::pipeline::needed::{BlobNeed, CachedBlob, Obtained};
 use crate::pipeline::reporting::report;
-use crate::pipeline::resolve::{Documents, Located, Resolution, Scope};
+use crate::pipeline::resolve::{Documents, Resolution, Scope};
 use crate::pipeline::run::Run;
 use crate::pipeline::{RunError, Session, Wanted, parallel};
 use crate::plan::Need;
 use crate::report::{ExportReport, Report, Status};
 use crate::reporter::Phase;
 use crate::store::StoredBlob;
-use crate::types::{Sha256Digest, SpecId};
+use crate::types::Sha256Digest;
 
 /// Write the environments and their binaries to a folder, or add to it what is missing.
 pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Result<Report, RunError> {
@@ -38,12 +38,16 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     let resolution = run.resolve(&wanted, Scope::WholeEnvironments, Documents::Keep(&staging)).await?;
 
     let mut folder = ExportFolder::enter(output)?;
-    let specs = Exported::all(&mut folder.record, documented(&resolution));
+    let mut specs: Vec<&Published> = resolution.found.values().map(|found| &found.published).collect();
+    specs.sort_by_key(|published| (&published.spec.name, published.spec.hash));
+    let mut batches = Batch::all(&mut folder.record, &specs);
     folder.write_record()?;
     let warn = |text: &str| session.warn(text);
-    let keys = async { Ok(export::keys(&specs, &run.transport, &warn).await?) };
-    let keys = session.unless_interrupted(keys).await?;
-    let copies = export::copies(&specs);
+    for batch in &mut batches {
+        let asking = async { Ok(batch.ask_for_keys(&run.transport, &warn).await?) };
+        session.unless_interrupted(asking).await?;
+    }
+    let copies: Vec<Copy> = batches.iter().flat_map(Batch::copies).collect();
     let there = tokio::task::block_in_place(|| look(session, &folder, &copies))?;
     let missing: Vec<&Copy> = copies.iter().filter(|copy| !there.contains(&copy.path.to_string())).collect();
     let digests: HashSet<Sha256Digest> = missing.iter().map(|copy| copy.blob.expected.digest).collect();
@@ -52,13 +56,16 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
 
     let copy = |obtained: &Obtained| tokio::task::block_in_place(|| copy_all(session, &folder, &missing, obtained));
     let (obtained, ()) = materialize(&run, &needs, &staging, copy).await?;
-    let fingerprints = export::write_keys(&folder, &specs, keys).await?;
-    export::write_metadata(&folder, &specs)?;
+    let mut keys = BTreeSet::new();
+    for batch in batches {
+        keys.extend(batch.publish(&folder).await?);
+    }
+    let keys: Vec<String> = keys.into_iter().collect();
     export::write_environments(&mut folder, &session.config.environments, &warn)?;
     let missing_specs = resolution.specs.iter().filter(|spec| matches!(spec.need, Need::Build(_) | Need::Unknown));
     let hashes = wanted.selection.hashes.iter().map(|hash| format!("/{}", hash.as_str()));
     let contents = Contents {
-        keys: fingerprints.clone(),
+        keys: keys.clone(),
         specs: specs.len(),
         missing: missing_specs.map(|spec| spec.id.to_string()).collect(),
         selection: wanted.selection.specs.iter().cloned().chain(hashes).collect(),
@@ -66,18 +73,11 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     export::write_texts(&folder, build_deps, &contents)?;
 
     let mut report = report(&run, "export", &resolution, &obtained)?;
-    report.export = Some(describe(&mut report, &folder, &resolution, &copies, &there, fingerprints));
+    report.export = Some(describe(&mut report, &folder, &resolution, &copies, &there, keys));
     folder.leave()?;
     let report = session.conclude(report);
     job.write_report(&report)?;
     Ok(report)
-}
-
-/// What was found, in a stable order. `resolve` kept the documents, as it was asked to.
-fn documented(resolution: &Resolution) -> impl Iterator<Item = (&SpecId, &Published, &Document)> {
-    let mut found: Vec<&Located> = resolution.found.values().collect();
-    found.sort_by(|a, b| (&a.spec.name, a.spec.hash).cmp(&(&b.spec.name, b.spec.hash)));
-    found.into_iter().filter_map(|found| Some((&found.spec, &found.published, found.document.as_ref()?)))
 }
 
 /// What the folder holds already, by path. Read to the end: it may have come from anywhere.

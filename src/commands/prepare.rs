@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::job::{self, Entry, State};
-use crate::mirror::{Document, PublishedBlob};
+use crate::mirror::PublishedBlob;
 use crate::pipeline::environments::InstallTrees;
 use crate::pipeline::materialize::materialize;
 use crate::pipeline::needed::Obtained;
@@ -29,19 +29,15 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     let (folder, lock) = run.enter()?;
     folder.clear(&lock)?;
     let staging = folder.partial();
-    let mut resolution = run.resolve(wanted, Scope::Job, Documents::Keep(&staging)).await?;
+    let resolution = run.resolve(wanted, Scope::Job, Documents::Keep(&staging)).await?;
     let needs = run.needs(&resolution)?;
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
     state.to_build = resolution.to_build();
     state.built = resolution.built();
     state.write(&folder)?;
 
-    let documents: Vec<_> =
-        resolution.found.values_mut().filter_map(|found| Some((found.spec.hash, found.document.take()?))).collect();
     let build = |obtained: &Obtained| {
-        let entries = documents
-            .into_iter()
-            .filter_map(|(hash, document)| entry(resolution.found.get(&hash)?, document, obtained));
+        let entries = resolution.found.values().filter_map(|found| entry(found, obtained));
         Ok(job::build(&folder, entries.collect())?)
     };
     let (obtained, ()) = materialize(&run, &needs, &staging, build).await?;
@@ -61,11 +57,11 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
 }
 
 /// What the job mirror is to hold of a spec.
-fn entry<'a>(found: &'a Located, document: Document, obtained: &Obtained) -> Option<Entry<'a>> {
+fn entry<'a>(found: &'a Located, obtained: &Obtained) -> Option<Entry<'a>> {
     let stored = |blob: &PublishedBlob| match &found.built {
         Some(built) => built.blobs.iter().find(|stored| stored.digest() == blob.expected.digest).cloned(),
         None => obtained.blobs.get(&blob.expected.digest).map(|held| held.blob.clone()),
     };
     let blobs = found.published.blobs.iter().map(stored).collect::<Option<_>>()?;
-    Some(Entry { spec: &found.spec, published: &found.published, document, blobs })
+    Some(Entry { published: &found.published, blobs })
 }

@@ -26,6 +26,6 @@ mod texts;
 pub use environments::write_environments;
 pub use error::ExportError;
 pub use folder::ExportFolder;
-pub use mirrors::{Copy, Exported, copies, keys, write_keys, write_metadata};
-pub use record::{ExportRecord, ExportedMirror};
+pub use mirrors::{Batch, Copy};
+pub use record::ExportRecord;
 pub use texts::{Contents, write_texts};

@@ -3,13 +3,11 @@
 //! All paths are relative, so that the folder works wherever it is carried. Spack takes a relative URL of a mirror for a path
 //! from the file that names it (tried with 0.23.1 and 1.1.0).
 
-use std::fmt::Write as _;
+use serde_json::json;
 
-use serde::Serialize;
-
-use super::{ExportError, ExportFolder, ExportRecord, ExportedMirror};
+use super::{ExportError, ExportFolder, ExportRecord};
 use crate::config::BuildDeps;
-use crate::job::{MirrorEntry, SCOPE_FILE_NAME, scope_text};
+use crate::job::{SCOPE_FILE_NAME, scope_text};
 use crate::types::{MirrorPath, Signatures};
 
 /// What one run exported, for `README.txt`.
@@ -25,21 +23,6 @@ pub struct Contents {
     pub selection: Vec<String>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-struct LarderYaml {
-    environments: Vec<String>,
-    mirrors: Vec<Entry>,
-    build_deps: &'static str,
-}
-
-#[derive(Serialize)]
-struct Entry {
-    name: String,
-    url: String,
-    signed: Signatures,
-}
-
 /// Write them. What makes the folder usable comes last.
 pub fn write_texts(folder: &ExportFolder, build_deps: BuildDeps, contents: &Contents) -> Result<(), ExportError> {
     let record = &folder.record;
@@ -51,80 +34,71 @@ pub fn write_texts(folder: &ExportFolder, build_deps: BuildDeps, contents: &Cont
 
 /// `larder.yaml` of an export.
 fn larder_yaml(record: &ExportRecord, build_deps: BuildDeps) -> String {
-    let mirror = |mirror: &ExportedMirror| {
-        let ExportedMirror { name, folder: url, signatures: signed } = mirror.clone();
-        Entry { name, url, signed }
-    };
-    let file = LarderYaml {
-        environments: record.environments.iter().map(|name| format!("environments/{name}")).collect(),
-        mirrors: record.mirrors.iter().map(mirror).collect(),
-        build_deps: match build_deps {
-            BuildDeps::Missing => "missing",
-            BuildDeps::All => "all",
-            BuildDeps::None => "none",
-        },
-    };
+    let environments = record.environments.iter().map(|name| format!("environments/{name}"));
+    let mirrors = record.mirrors.iter();
+    let mirrors = mirrors.map(|it| json!({"name": it.name, "url": it.folder, "signed": it.signatures}));
+    let file = json!({
+        "environments": environments.collect::<Vec<_>>(),
+        "mirrors": mirrors.collect::<Vec<_>>(),
+        "build-deps": build_deps,
+    });
     let about = "# Written by `larder export`. Paths are relative to this file, so the folder works wherever it lies.";
     format!("{about}\n{}", serde_yaml::to_string(&file).unwrap_or_default())
 }
 
 /// `spack/mirrors.yaml` of an export.
 fn mirrors_yaml(record: &ExportRecord) -> String {
-    let entries = record
-        .mirrors
-        .iter()
-        .map(|mirror| (mirror.name.as_str(), MirrorEntry::new(format!("../{}", mirror.folder), mirror.signatures)));
-    scope_text("Written by `larder export`; use it with `spack -C` and the path of this folder.", entries)
+    let mirrors = record.mirrors.iter().map(|it| (it.name.as_str(), format!("../{}", it.folder), it.signatures));
+    scope_text("Written by `larder export`; use it with `spack -C` and the path of this folder.", mirrors)
 }
 
 /// `README.txt` of an export.
 fn readme(record: &ExportRecord, contents: &Contents) -> String {
-    let mut out = String::from(
-        "Spack binaries for a site without a network\n===========================================\n\n\
-         Made by `larder export`. Everything below works wherever this folder lies.\nRun it inside of this folder.\n",
-    );
-    // Writing to a string can't fail.
-    if contents.keys.is_empty() {
-        if record.mirrors.iter().any(|mirror| mirror.signatures == Signatures::Required) {
-            out.push_str(
-                "\nThe mirror is signed, but published no keys. Trust the signer's key first:\n\n    spack gpg trust KEY.asc\n",
-            );
-        }
+    let is_signed = record.mirrors.iter().any(|mirror| mirror.signatures == Signatures::Required);
+    let keys = if !contents.keys.is_empty() {
+        format!(
+            "\nOnce, trust the keys that the binaries are signed with:\n\n    \
+             spack -C spack buildcache keys --install --trust --force\n\n\
+             Compare them with what the signer told you; nothing vouched for them on the way:\n\n{}",
+            lines(&contents.keys, String::clone)
+        )
+    } else if is_signed {
+        "\nThe mirror is signed, but published no keys. Trust the signer's key first:\n\n    spack gpg trust KEY.asc\n"
+            .to_owned()
     } else {
-        out.push_str("\nOnce, trust the keys that the binaries are signed with:\n\n");
-        out.push_str("    spack -C spack buildcache keys --install --trust --force\n\n");
-        out.push_str("Compare them with what the signer told you; nothing vouched for them on the way:\n\n");
-        for key in &contents.keys {
-            let _ = writeln!(out, "    {key}");
-        }
-    }
-    out.push_str("\nInstall with Spack alone:\n\n");
-    for name in &record.environments {
-        let _ = writeln!(out, "    spack -C spack -e environments/{name} install");
-    }
-    out.push_str(
-        "\nWith larder, which checks every binary first (it keeps a copy in .larder/,\nso this folder has to be writable):\n\n    \
-         larder prepare\n",
-    );
-    for name in &record.environments {
-        let _ = writeln!(out, "    spack -C .larder/job/spack -e environments/{name} install");
-    }
-    out.push_str("\nFor every environment of this user, and for mirrors of your own:\n\n");
-    for mirror in &record.mirrors {
+        String::new()
+    };
+    let install =
+        |options: &str| lines(&record.environments, |name| format!("spack {options} -e environments/{name} install"));
+    let add = lines(&record.mirrors, |mirror| {
         let flag = if mirror.signatures == Signatures::Required { "--signed" } else { "--unsigned" };
-        let _ = writeln!(out, "    spack mirror add {flag} {} \"$PWD/{}\"", mirror.name, mirror.folder);
-    }
-    let _ = writeln!(out, "\nThe last export held the binaries of {} specs.", contents.specs);
+        format!("spack mirror add {flag} {} \"$PWD/{}\"", mirror.name, mirror.folder)
+    });
+    let mut out = format!(
+        "Spack binaries for a site without a network\n===========================================\n\n\
+         Made by `larder export`. Everything below works wherever this folder lies.\nRun it inside of this folder.\n\
+         {keys}\nInstall with Spack alone:\n\n{}\n\
+         With larder, which checks every binary first (it keeps a copy in .larder/,\nso this folder has to be writable):\n\n    \
+         larder prepare\n{}\n\
+         For every environment of this user, and for mirrors of your own:\n\n{add}\n\
+         The last export held the binaries of {} specs.\n",
+        install("-C spack"),
+        install("-C .larder/job/spack"),
+        contents.specs
+    );
     if !contents.selection.is_empty() {
-        let _ = writeln!(out, "It was asked for these only: {}.", contents.selection.join(", "));
+        out += &format!("It was asked for these only: {}.\n", contents.selection.join(", "));
     }
     if !contents.missing.is_empty() {
-        out.push_str("No mirror had these, so Spack has to build them, which needs their sources:\n\n");
-        for spec in &contents.missing {
-            let _ = writeln!(out, "    {spec}");
-        }
+        out += "No mirror had these, so Spack has to build them, which needs their sources:\n\n";
+        out += &lines(&contents.missing, String::clone);
     }
     out
+}
+
+/// A line of each, indented.
+fn lines<T>(items: &[T], line: impl Fn(&T) -> String) -> String {
+    items.iter().map(|item| format!("    {}\n", line(item))).collect()
 }
 
 #[cfg(test)]

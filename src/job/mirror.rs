@@ -2,25 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 
-use super::scope;
+use super::scope::{FILE_NAME, scope_text};
 use super::{JobError, JobFolder};
-use crate::mirror::{Document, Layout, Published, PublishedBlob, SpecNodes, indexes};
+use crate::fs::{Folder, Obstacle};
+use crate::mirror::{Layout, Published, PublishedBlob, SpecNodes, indexes};
 use crate::store::StoredBlob;
-use crate::types::{MirrorPath, Signatures, SpecId};
+use crate::types::{MirrorPath, Signatures};
 
 /// One spec of the job mirror.
 #[derive(Debug)]
 pub struct Entry<'a> {
-    /// The spec whose binary it is.
-    pub spec: &'a SpecId,
     /// What a mirror published for it.
     pub published: &'a Published,
-    /// The metadata.
-    pub document: Document,
     /// The blobs that the metadata promises, in its order, validated or downloaded in this run.
     pub blobs: Vec<StoredBlob>,
 }
@@ -37,51 +34,51 @@ pub fn build(folder: &JobFolder, entries: Vec<Entry<'_>>) -> Result<(), JobError
         kinds.insert(Signatures::Required, Vec::new());
     }
     let names = [("larder", "mirror"), ("larder-unsigned", "mirror-unsigned")];
-    let mut scopes = Vec::new();
+    let mut mirrors = Vec::new();
     for ((name, subfolder), (signatures, entries)) in names.into_iter().zip(kinds) {
         let (built, place) = (folder.partial().join(subfolder), folder.root().join(subfolder));
-        build_one(folder, &built, entries)?;
+        build_one(folder, &built, &entries)?;
         fs::rename(&built, &place).map_err(folder.failed("put the job mirror in place"))?;
-        scopes.push((name, place, signatures));
+        let url = url::Url::from_file_path(&place).map_or_else(|()| place.display().to_string(), String::from);
+        mirrors.push((name, url, signatures));
     }
+    let scope = scope_text("Written by larder for one job; use it with `spack -C .larder/job/spack`.", mirrors);
     let write_scope = || -> io::Result<()> {
         fs::create_dir_all(folder.scope())?;
-        let path = folder.scope().join(scope::FILE_NAME);
-        crate::fs::write_atomically(&path, scope::text(&scopes).as_bytes(), &folder.partial())
+        crate::fs::write_atomically(&folder.scope().join(FILE_NAME), scope.as_bytes(), &folder.partial())
     };
     write_scope().map_err(folder.failed("write the configuration scope"))
 }
 
-fn build_one(folder: &JobFolder, root: &Path, entries: Vec<Entry<'_>>) -> Result<(), JobError> {
+fn build_one(folder: &JobFolder, root: &Path, entries: &[Entry<'_>]) -> Result<(), JobError> {
     let failed = folder.failed("build the job mirror");
+    let mirror = Folder::at(root);
     fs::create_dir_all(root).map_err(&failed)?;
+    let write = |path: &MirrorPath, bytes: &[u8]| {
+        let place = mirror.make_place(path, Obstacle::Remove);
+        place.and_then(|place| fs::write(place, bytes)).map_err(&failed)
+    };
     let mut listed: BTreeMap<Layout, Vec<SpecNodes>> = BTreeMap::new();
-    for entry in entries {
-        let Entry { spec, published, document, blobs } = entry;
+    for Entry { published, blobs } in entries {
         let locate = |blob: &PublishedBlob| {
             let stored = blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?;
             Some((stored.path().to_owned(), stored.bytes()))
         };
-        let document = document.read().map_err(&failed)?;
-        listed.entry(published.layout).or_default().push(published.nodes(spec, &document, &locate)?);
-        let place = || -> io::Result<()> {
-            for (blob, stored) in published.blobs.iter().zip(&blobs) {
-                link(folder, root, &blob.path, stored)?;
-            }
-            fs::write(make_place(root, &published.path)?, &document)
-        };
-        place().map_err(&failed)?;
+        let document = published.document.read().map_err(&failed)?;
+        listed.entry(published.layout).or_default().push(published.nodes(&document, &locate)?);
+        for (blob, stored) in published.blobs.iter().zip(blobs) {
+            link(folder, &mirror, &blob.path, stored).map_err(&failed)?;
+        }
+        write(&published.path, &document)?;
     }
-    for (path, bytes) in indexes(listed, &|_| None).into_iter().flat_map(|index| index.files) {
-        make_place(root, &path).and_then(|place| fs::write(place, bytes)).map_err(&failed)?;
-    }
-    Ok(())
+    let indexes = indexes(listed, &|_| None);
+    indexes.iter().flat_map(|index| &index.files).try_for_each(|(path, bytes)| write(path, bytes))
 }
 
 /// A relative link to a blob of a cache, from the mirror where it will lie in the end: it is built in `partial/`, one level deeper.
-fn link(folder: &JobFolder, root: &Path, path: &MirrorPath, blob: &StoredBlob) -> io::Result<()> {
-    let at = make_place(root, path)?;
-    let subfolder = root.file_name().unwrap_or_default();
+fn link(folder: &JobFolder, mirror: &Folder, path: &MirrorPath, blob: &StoredBlob) -> io::Result<()> {
+    let at = mirror.make_place(path, Obstacle::Remove)?;
+    let subfolder = mirror.root().file_name().unwrap_or_default();
     // Real paths: `..` behind a link would lead elsewhere.
     let from = path.below(&fs::canonicalize(folder.root())?.join(subfolder));
     let from = from.parent().unwrap_or(Path::new("/"));
@@ -102,11 +99,4 @@ fn make_link(target: &Path, at: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn make_link(target: &Path, at: &Path) -> io::Result<()> {
     fs_err::os::windows::fs::symlink_file(target, at)
-}
-
-/// Make the folders above a file, and say where it goes.
-fn make_place(root: &Path, path: &MirrorPath) -> io::Result<PathBuf> {
-    let place = path.below(root);
-    place.parent().map_or(Ok(()), fs::create_dir_all)?;
-    Ok(place)
 }

@@ -26,5 +26,5 @@ pub use error::JobError;
 pub(crate) use folder::{DOTENV, OPEN_METRICS};
 pub use folder::{JobFolder, JobLock};
 pub use mirror::{Entry, build};
-pub(crate) use scope::{FILE_NAME as SCOPE_FILE_NAME, MirrorEntry, scope_text};
+pub(crate) use scope::{FILE_NAME as SCOPE_FILE_NAME, scope_text};
 pub use state::{ForRemote, Prepared, State};

@@ -16,7 +16,7 @@ const FILE_NAME: &str = "state.json";
 const MAX_BYTES: u64 = 256 << 20;
 
 /// What the job needs. Written before the first download, so that it is there even when `prepare` is killed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     version: u64,
     /// Every blob that the job needs, wherever it comes from. `finish` removes none of them.
@@ -55,9 +55,8 @@ pub struct Prepared {
 impl Prepared {
     /// Out of its report.
     pub fn of(report: &Report) -> Self {
-        let count = |status| report.count(status) as u64;
-        let (specs_reused, specs_fetched, specs_to_build) =
-            (count(Status::Cached), count(Status::Fetched), count(Status::Build));
+        let [specs_reused, specs_fetched, specs_to_build] =
+            [Status::Cached, Status::Fetched, Status::Build].map(|status| report.count(status) as u64);
         let specs_needed = specs_reused + specs_fetched + specs_to_build;
         Self { specs_needed, specs_reused, specs_fetched, specs_to_build, totals: report.totals.clone() }
     }
@@ -75,16 +74,7 @@ pub struct ForRemote {
 impl State {
     /// A state.
     pub fn new(used: Vec<Sha256Digest>) -> Self {
-        let (to_build, built) = (Vec::new(), Vec::new());
-        Self {
-            version: FORMAT,
-            used,
-            added: BTreeMap::new(),
-            to_build,
-            built,
-            remotes: BTreeMap::new(),
-            prepared: None,
-        }
+        Self { version: FORMAT, used, ..Self::default() }
     }
 
     /// What the job needs of each kind of store, for pruning.

@@ -1,5 +1,6 @@
 //! A metadata document between its arrival and its place in a mirror.
 
+use std::borrow::Cow;
 use std::io::{self, Write as _};
 use std::path::Path;
 
@@ -9,8 +10,7 @@ use tempfile::TempPath;
 /// Documents larger than this wait on disk.
 const KEEP_IN_MEMORY: usize = 16 << 10;
 
-/// A metadata document, byte for byte. Large ones (layout v2 repeats the whole graph in each) wait on disk, so that a thousand
-/// specs do not fill the memory.
+/// A metadata document, byte for byte, with its signature where it has one.
 #[derive(Debug)]
 pub enum Document {
     /// In memory.
@@ -20,21 +20,24 @@ pub enum Document {
 }
 
 impl Document {
-    /// Take a document; large ones go to a file in `spool`.
-    pub fn new(bytes: Vec<u8>, spool: &Path) -> io::Result<Self> {
-        if bytes.len() <= KEEP_IN_MEMORY {
-            return Ok(Self::Kept(bytes));
+    /// Move a large one to a file in `folder`: layout v2 repeats the whole graph in each, and a thousand specs must not fill the
+    /// memory.
+    pub(crate) fn spool(&mut self, folder: &Path) -> io::Result<()> {
+        if let Self::Kept(bytes) = self
+            && bytes.len() > KEEP_IN_MEMORY
+        {
+            let mut file = crate::fs::temporary_file(folder)?;
+            file.write_all(bytes)?;
+            *self = Self::Spooled(file.into_temp_path());
         }
-        let mut file = crate::fs::temporary_file(spool)?;
-        file.write_all(&bytes)?;
-        Ok(Self::Spooled(file.into_temp_path()))
+        Ok(())
     }
 
     /// The bytes.
-    pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self) -> io::Result<Cow<'_, [u8]>> {
         match self {
-            Self::Kept(bytes) => Ok(bytes.clone()),
-            Self::Spooled(path) => fs::read(path),
+            Self::Kept(bytes) => Ok(bytes.into()),
+            Self::Spooled(path) => fs::read(path).map(Cow::Owned),
         }
     }
 }

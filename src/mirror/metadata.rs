@@ -22,6 +22,17 @@ pub struct PublishedBlob {
     pub path: MirrorPath,
 }
 
+/// Whether metadata is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// It holds a signature.
+    Present,
+    /// Its file has the name of a signed one, and Spack will not find a signature in it.
+    InNameOnly,
+    /// It has none.
+    Absent,
+}
+
 /// A document, and the place that messages name.
 #[derive(Clone, Copy)]
 pub(super) struct Metadata<'a> {
@@ -50,11 +61,11 @@ impl Metadata<'_> {
     }
 
     /// What the JSON says inside of the signature, if there is one, and whether there is one.
-    pub(super) fn signed_json<T: DeserializeOwned>(&self) -> Result<(T, bool), MirrorError> {
+    pub(super) fn signed_json<T: DeserializeOwned>(&self) -> Result<(T, Signature), MirrorError> {
         let text = std::str::from_utf8(self.document).map_err(|error| self.wrong(error))?;
         let signed = signed_text(text).map_err(|reason| self.wrong(reason))?;
         let json = serde_json::from_str(signed.as_deref().unwrap_or(text)).map_err(|error| self.wrong(error))?;
-        Ok((json, signed.is_some()))
+        Ok((json, if signed.is_some() { Signature::Present } else { Signature::Absent }))
     }
 
     /// What the document promises of a blob. Only sha256 counts: bytes with an md5 or sha1 of one's choice can be made.

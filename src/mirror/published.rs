@@ -4,8 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::document::Document;
 use super::layout::Layout;
-use super::metadata::{Metadata, PublishedBlob};
+use super::metadata::{Metadata, PublishedBlob, Signature};
 use super::rules::{Promises, Survey};
 use super::spec_file::SpecNodes;
 use super::{MirrorError, oci, v3};
@@ -15,34 +16,31 @@ use crate::types::{BlobRole, Mirror, MirrorPath, PublicUrl, Signatures, SpecId};
 /// What a mirror publishes for one spec.
 #[derive(Debug)]
 pub struct Published {
+    /// The spec whose binary it is.
+    pub spec: SpecId,
     /// The mirror.
     pub mirror: Arc<Mirror>,
     /// In which layout.
     pub layout: Layout,
     /// Where the metadata lies below the mirror.
     pub path: MirrorPath,
-    /// The metadata, byte for byte, with its signature where it has one.
-    pub document: Vec<u8>,
+    /// The metadata.
+    pub document: Document,
+    /// Whether the metadata is signed.
+    pub signature: Signature,
     /// What the metadata promises.
     pub blobs: Vec<PublishedBlob>,
-}
-
-/// The answer of a mirror.
-#[derive(Debug)]
-pub enum Answer {
-    /// It has the spec.
-    Has(Box<Published>),
-    /// It does not.
-    Lacks,
-    /// It has the spec, but without the signature on which Spack insists for this mirror: Spack uses it only with
-    /// `--no-check-signature`.
-    Unsigned(Box<Published>),
 }
 
 impl Published {
     /// Whether its blobs have the same names in every mirror.
     pub fn is_content_addressed(&self) -> bool {
         self.blobs.iter().all(|blob| blob.path == MirrorPath::of_blob(blob.expected.digest))
+    }
+
+    /// Whether the signature is missing on which Spack insists for this mirror: Spack uses it only with `--no-check-signature`.
+    pub fn lacks_signature(&self) -> bool {
+        self.signature == Signature::Absent && self.mirror.demanded_signatures() == Signatures::Required
     }
 
     /// The nodes that the metadata describes. `locate` tells where a blob lies, verified, and its length.
@@ -52,10 +50,11 @@ impl Published {
         self.layout.rules().nodes(Metadata { at: &at, document }, spec_blob)
     }
 
-    /// The same, for metadata that must describe this spec: a manifest of layout v3 does not name its spec, and could be that of
+    /// The same, for metadata that must describe its spec: a manifest of layout v3 does not name it, and could be that of
     /// another one.
-    pub(crate) fn nodes(&self, spec: &SpecId, document: &[u8], locate: Locate<'_>) -> Result<SpecNodes, MirrorError> {
-        let wrong = |reason| MirrorError::SpecFile { mirror: self.mirror.name.clone(), spec: spec.to_string(), reason };
+    pub(crate) fn nodes(&self, document: &[u8], locate: Locate<'_>) -> Result<SpecNodes, MirrorError> {
+        let (mirror, spec) = (&self.mirror.name, &self.spec);
+        let wrong = |reason| MirrorError::SpecFile { mirror: mirror.clone(), spec: spec.to_string(), reason };
         let nodes = self.described(document, locate).map_err(wrong)?;
         if nodes.hash() == spec.hash { Ok(nodes) } else { Err(wrong(format!("it describes {}", nodes.hash()))) }
     }
@@ -66,24 +65,27 @@ type Locate<'a> = &'a dyn Fn(&PublishedBlob) -> Option<(PathBuf, u64)>;
 
 impl Mirror {
     /// Ask for one spec.
-    pub async fn find(self: &Arc<Self>, spec: &SpecId, transport: &Transport) -> Result<Answer, MirrorError> {
+    pub async fn find(
+        self: &Arc<Self>,
+        spec: &SpecId,
+        transport: &Transport,
+    ) -> Result<Option<Published>, MirrorError> {
         let ask = async |location: Location| {
             let failed = |source| MirrorError::Ask { mirror: self.name.clone(), spec: spec.to_string(), source };
             transport.document(&location).await.map_err(failed)
         };
         if let Some(url) = oci::image_url(self, spec) {
             let at = PublicUrl::from(&url);
-            let Some(image) = ask(self.located(url)).await? else { return Ok(Answer::Lacks) };
-            let blobs = oci::promises(Metadata { at: &at, document: &image })?;
-            let (path, document) = (v3::place_of_spec(spec), v3::spec_manifest(&blobs));
-            return Ok(self.answer(Layout::V3, path, document, Promises { is_signed: false, blobs }));
+            let Some(image) = ask(self.located(url)).await? else { return Ok(None) };
+            let document = v3::spec_manifest(&oci::promises(Metadata { at: &at, document: &image })?);
+            return self.understand(spec, Layout::V3, v3::place_of_spec(spec), document).map(Some);
         }
         for (layout, path) in Layout::places(spec) {
             if let Some(document) = ask(self.location(&path)).await? {
-                return self.understand(spec, layout, path, document);
+                return self.understand(spec, layout, path, document).map(Some);
             }
         }
-        Ok(Answer::Lacks)
+        Ok(None)
     }
 
     /// What a document means that was read from one of the places of a spec's metadata.
@@ -93,10 +95,12 @@ impl Mirror {
         layout: Layout,
         path: MirrorPath,
         document: Vec<u8>,
-    ) -> Result<Answer, MirrorError> {
+    ) -> Result<Published, MirrorError> {
         let at = PublicUrl::from(&self.url.join(&path));
-        let promises = layout.rules().promises(spec, &path, Metadata { at: &at, document: &document })?;
-        Ok(self.answer(layout, path, document, promises))
+        let metadata = Metadata { at: &at, document: &document };
+        let Promises { signature, blobs } = layout.rules().promises(spec, &path, metadata)?;
+        let (spec, mirror, document) = (spec.clone(), Arc::clone(self), Document::Kept(document));
+        Ok(Published { spec, mirror, layout, path, document, signature, blobs })
     }
 
     /// What metadata says of a spec that is known by the name of its file only. `find` looks for a blob by its file name.
@@ -130,16 +134,5 @@ impl Mirror {
 
     fn located(&self, url: url::Url) -> Location {
         Location { url, plain_http: self.plain_http, access: Arc::clone(&self.access) }
-    }
-
-    /// The answer for a spec that it has.
-    fn answer(self: &Arc<Self>, layout: Layout, path: MirrorPath, document: Vec<u8>, promises: Promises) -> Answer {
-        let Promises { is_signed, blobs } = promises;
-        let published = Box::new(Published { mirror: Arc::clone(self), layout, path, document, blobs });
-        if self.demanded_signatures() == Signatures::Required && !is_signed {
-            Answer::Unsigned(published)
-        } else {
-            Answer::Has(published)
-        }
     }
 }

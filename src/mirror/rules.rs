@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::MirrorError;
 use super::fingerprint::Fingerprint;
-use super::metadata::{Metadata, PublishedBlob};
+use super::metadata::{Metadata, PublishedBlob, Signature};
 use super::spec_file::SpecNodes;
 use crate::types::{DagHash, MirrorPath, PackageName, SpecId, VersionText};
 use crate::verified::Expected;
@@ -48,7 +48,7 @@ pub(super) trait Rules {
 
 /// What metadata promises.
 pub(super) struct Promises {
-    pub(super) is_signed: bool,
+    pub(super) signature: Signature,
     pub(super) blobs: Vec<PublishedBlob>,
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::MirrorError;
-use super::metadata::{Metadata, PublishedBlob};
+use super::metadata::{Metadata, PublishedBlob, Signature};
 use super::rules::{Extra, Find, Place, Promises, Rules, Survey, hash_at_end};
 use super::spec_file::{SpecGraph, SpecNodes};
 use crate::types::{BlobRole, MirrorPath, PackageName, Sha256Digest, SpecId, VersionText, path_part};
@@ -87,12 +87,17 @@ impl Rules for V2 {
         [SIGNED, PLAIN].map(|extension| names.metadata(extension)).into()
     }
 
-    /// A spec file that has the name of a signed one counts as signed: Spack would not install it otherwise.
+    /// Spack looks for a signature in a spec file with the name of a signed one, and in no other.
     fn promises(&self, spec: &SpecId, path: &MirrorPath, metadata: Metadata<'_>) -> Result<Promises, MirrorError> {
-        let is_signed = path.parts().last().is_some_and(|file| file.ends_with(SIGNED));
-        let expected = SpecFile::read(metadata)?.promise_for(spec, metadata)?;
-        let path = Names::of(spec).archive();
-        Ok(Promises { is_signed, blobs: vec![PublishedBlob { role: BlobRole::Binary, expected, path }] })
+        let is_named_signed = path.parts().last().is_some_and(|file| file.ends_with(SIGNED));
+        let (file, signature): (SpecFile, _) = metadata.signed_json()?;
+        let signature = match (is_named_signed, signature) {
+            (false, _) => Signature::Absent,
+            (true, Signature::Present) => Signature::Present,
+            (true, _) => Signature::InNameOnly,
+        };
+        let (expected, path) = (file.promise_for(spec, metadata)?, Names::of(spec).archive());
+        Ok(Promises { signature, blobs: vec![PublishedBlob { role: BlobRole::Binary, expected, path }] })
     }
 
     fn survey(&self, path: &[&str], metadata: Metadata<'_>, find: Find<'_>) -> Result<Survey, String> {

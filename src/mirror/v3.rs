@@ -7,8 +7,7 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::MirrorError;
 use super::metadata::{Metadata, PublishedBlob};
@@ -32,17 +31,20 @@ const SPEC_MANIFEST: &str = ".spec.manifest.json";
 /// would then unpack. The largest real ones have some hundred kilobytes.
 const MAX_SPEC_BYTES: u64 = 16 << 20;
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Manifest {
     version: u64,
     data: Vec<Record>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Record {
     content_length: u64,
     media_type: String,
+    /// Looked at by Spack only.
+    #[serde(skip_deserializing)]
+    compression: &'static str,
     checksum_algorithm: String,
     checksum: String,
 }
@@ -101,7 +103,7 @@ impl Rules for V3 {
 
     fn publish(&self, extra: Extra<'_>, content: Vec<u8>) -> Vec<(MirrorPath, Vec<u8>)> {
         let digest = Sha256Digest::of(&content);
-        let manifest = manifest([(media_type(extra), "none", digest, content.len() as u64)]);
+        let manifest = manifest([Record::new(media_type(extra), "none", digest, content.len() as u64)].into());
         let mut files = vec![(MirrorPath::of_blob(digest), content)];
         if matches!(extra, Extra::Index) {
             files.push((MirrorPath::new(["v3", "layout.json"]), br#"{"signing": "gpg"}"#.to_vec()));
@@ -111,9 +113,10 @@ impl Rules for V3 {
     }
 
     fn content_of(&self, extra: Extra<'_>, metadata: Metadata<'_>) -> Result<Option<Expected>, String> {
-        let manifest: Manifest = serde_json::from_slice(metadata.document).map_err(|error| error.to_string())?;
-        let (wanted, version) = (media_type(extra), manifest.version);
-        let record = manifest.data.iter().find(|record| record.media_type == wanted && version == 3);
+        let Manifest { version, data } =
+            serde_json::from_slice(metadata.document).map_err(|error| error.to_string())?;
+        let wanted = media_type(extra);
+        let record = data.iter().find(|record| record.media_type == wanted && version == 3);
         let record = record.ok_or_else(|| format!("`{}` names no `{wanted}`", metadata.at))?;
         record.promise(metadata).map(Some).map_err(|error| error.to_string())
     }
@@ -131,7 +134,7 @@ pub(super) fn place_of_spec(spec: &SpecId) -> MirrorPath {
 
 /// What a manifest promises.
 fn promises(metadata: Metadata<'_>) -> Result<Promises, MirrorError> {
-    let (manifest, is_signed) = metadata.signed_json::<Manifest>()?;
+    let (manifest, signature) = metadata.signed_json::<Manifest>()?;
     if manifest.version != 3 {
         return Err(metadata.wrong(format!("a manifest of version {} where 3 was expected", manifest.version)));
     }
@@ -141,7 +144,7 @@ fn promises(metadata: Metadata<'_>) -> Result<Promises, MirrorError> {
     };
     let binary = promise("binary", &|media_type| media_type == BINARY)?;
     let spec = promise("spec file", &|media_type| media_type.starts_with(SPEC_PREFIX))?;
-    Ok(Promises { is_signed, blobs: blobs(metadata, binary, spec)? })
+    Ok(Promises { signature, blobs: blobs(metadata, binary, spec)? })
 }
 
 /// The two blobs of a spec, as both a manifest and a registry's image have them.
@@ -161,6 +164,11 @@ pub(super) fn blobs(
 }
 
 impl Record {
+    fn new(media_type: &str, compression: &'static str, digest: Sha256Digest, content_length: u64) -> Self {
+        let (media_type, checksum_algorithm) = (media_type.to_owned(), "sha256".to_owned());
+        Self { content_length, media_type, compression, checksum_algorithm, checksum: digest.to_string() }
+    }
+
     fn promise(&self, metadata: Metadata<'_>) -> Result<Expected, MirrorError> {
         metadata.promise(&self.checksum_algorithm, &self.checksum, Size::Exactly(self.content_length))
     }
@@ -177,35 +185,27 @@ fn media_type(extra: Extra<'_>) -> &'static str {
 /// The manifest of a spec with these blobs, which are stored as a registry stores them: the spec's JSON is not compressed there.
 /// Spack looks at its first bytes.
 pub(super) fn spec_manifest(blobs: &[PublishedBlob]) -> Vec<u8> {
-    manifest(blobs.iter().map(|blob| {
+    let record = |blob: &PublishedBlob| {
         let (media_type, compression) = match blob.role {
             BlobRole::Binary => (BINARY, "gzip"),
             BlobRole::Spec => (SPEC, "none"),
         };
-        (media_type, compression, blob.expected.digest, blob.expected.size.limit())
-    }))
+        Record::new(media_type, compression, blob.expected.digest, blob.expected.size.limit())
+    };
+    manifest(blobs.iter().map(record).collect())
 }
 
-fn manifest(records: impl IntoIterator<Item = (&'static str, &'static str, Sha256Digest, u64)>) -> Vec<u8> {
-    let record = |(media_type, compression, digest, length)| {
-        json!({
-            "contentLength": length,
-            "mediaType": media_type,
-            "compression": compression,
-            "checksumAlgorithm": "sha256",
-            "checksum": digest,
-        })
-    };
-    let records: Vec<_> = records.into_iter().map(record).collect();
-    json!({"version": 3, "data": records}).to_string().into_bytes()
+fn manifest(data: Vec<Record>) -> Vec<u8> {
+    serde_json::to_vec(&Manifest { version: 3, data }).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mirror::Signature;
     use crate::types::PublicUrl;
     use proptest::prelude::*;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     const DIGEST: &str = "61fcc8f74b9cacdf4bae6fe73adba482be2c68a74b11445cb287b7c40f7e4b8b";
 
@@ -229,8 +229,8 @@ mod tests {
 
     #[test]
     fn both_blobs_are_found_with_digest_and_size() {
-        let Promises { is_signed, blobs } = read(&manifest().to_string()).unwrap();
-        assert!(!is_signed);
+        let Promises { signature, blobs } = read(&manifest().to_string()).unwrap();
+        assert_eq!(signature, Signature::Absent);
         assert_eq!(blobs.iter().map(|blob| blob.role).collect::<Vec<_>>(), [BlobRole::Binary, BlobRole::Spec]);
         assert_eq!(blobs[0].path.to_string(), format!("blobs/sha256/61/{DIGEST}"));
         assert_eq!(blobs[0].expected.size, Size::Exactly(3));

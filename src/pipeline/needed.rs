@@ -80,7 +80,7 @@ pub(crate) fn needs(config: &Config, resolution: &Resolution, caches: &[Cache]) 
     let mut found: Vec<&Located> = resolution.found.values().collect();
     // What the branch built lies in a folder that GitLab caches by itself: a copy in another cache would be uploaded twice.
     found.retain(|found| found.built.is_none());
-    found.sort_by_key(|found| found.spec.hash);
+    found.sort_by_key(|found| found.published.spec.hash);
     for found in found {
         let mirror = &found.published.mirror;
         let entry = config.cache_for(&mirror.url);
@@ -90,13 +90,13 @@ pub(crate) fn needs(config: &Config, resolution: &Resolution, caches: &[Cache]) 
         for blob in &found.published.blobs {
             let need = needs.entry(blob.expected.digest).or_insert_with(|| BlobNeed {
                 blob: blob.clone(),
-                spec: found.spec.clone(),
+                spec: found.published.spec.clone(),
                 mirror: Arc::clone(mirror),
                 others: found.others.clone(),
                 cache,
                 uses: Vec::new(),
             });
-            need.uses.push((found.spec.clone(), mirror.url.to_string()));
+            need.uses.push((found.published.spec.clone(), mirror.url.to_string()));
         }
     }
     let mut needs: Vec<_> = needs.into_values().collect();

@@ -16,7 +16,7 @@ use super::parallel;
 use super::session::{Session, Wanted};
 use crate::job::JobError;
 use crate::lockfile::ConcreteSpec;
-use crate::mirror::{Answer, Document, Published};
+use crate::mirror::{Document, Published};
 use crate::plan::{Availability, Binary, BuildReason, Graph, Need, Question, Selection, Unknown, row, select, walk};
 use crate::report::SpecReport;
 use crate::reporter::Phase;
@@ -82,17 +82,12 @@ pub(crate) struct ResolvedSpec {
 
 /// What a mirror publishes for a binary.
 pub(crate) struct Located {
-    /// The spec whose binary it is.
-    pub spec: SpecId,
-    /// The metadata, parsed; its `document` is empty.
+    /// The metadata, parsed; its `document` is kept only with [`Documents::Keep`].
     pub published: Published,
     /// Where the binary lies, if it is one that the branch built itself.
     pub built: Option<BuiltBinary>,
-    /// The metadata, byte for byte. Kept only with [`Documents::Keep`].
-    pub document: Option<Document>,
     /// The mirrors that would have been asked next, for blobs that are named alike everywhere.
     pub others: Vec<Arc<Mirror>>,
-    signature: Signature,
 }
 
 /// Where the binary of a spec is, and how large.
@@ -108,13 +103,6 @@ pub(crate) struct BuiltBinary {
     pub blobs: Vec<StoredBlob>,
     /// Their size together.
     pub bytes: u64,
-}
-
-/// Whether metadata has the signature that its mirror's configuration demands.
-#[derive(Clone, Copy, PartialEq)]
-enum Signature {
-    AsDemanded,
-    Missing,
 }
 
 /// What is done with metadata documents once they are parsed.
@@ -249,18 +237,14 @@ impl Asker<'_> {
         let mirrors = self.mirrors_for(hash);
         for mirror in &mirrors {
             match mirror.find(&spec.id, self.transport).await? {
-                Answer::Has(published) => {
-                    return self.keep(&spec.id, *published, Signature::AsDemanded, &mirrors).map(Some);
-                }
-                Answer::Lacks => {}
                 // Spack goes on to the next mirror. Only where no other has it is this one better than nothing: Spack can
                 // be told not to check, and goes on checking where it is not.
-                Answer::Unsigned(published) => {
-                    unsigned.get_or_insert(published);
-                }
+                Some(published) if published.lacks_signature() => drop(unsigned.get_or_insert(published)),
+                Some(published) => return self.keep(published, &mirrors).map(Some),
+                None => {}
             }
         }
-        unsigned.map(|published| self.keep(&spec.id, *published, Signature::Missing, &mirrors)).transpose()
+        unsigned.map(|published| self.keep(published, &mirrors)).transpose()
     }
 
     /// Look for what no mirror has in the folder of what the branch built. Whatever is wrong there, Spack builds the spec as it
@@ -272,7 +256,7 @@ impl Asker<'_> {
     ) -> Result<(), RunError> {
         let Some(folder) = &self.environments.built else { return Ok(()) };
         let lacks = |hash: &&DagHash| match answers.get(*hash) {
-            Some(Some(found)) => found.signature == Signature::Missing,
+            Some(Some(found)) => found.published.lacks_signature(),
             Some(None) => true,
             None => false,
         };
@@ -291,7 +275,7 @@ impl Asker<'_> {
             match lookup? {
                 Some(Lookup::Has(found)) => {
                     let crate::store::built::FoundSpec { published, blobs, bytes } = *found;
-                    let mut kept = self.keep(&spec.id, published, Signature::AsDemanded, &[])?;
+                    let mut kept = self.keep(published, &[])?;
                     kept.built = Some(BuiltBinary { blobs, bytes });
                     answers.insert(missing[item], Some(kept));
                 }
@@ -306,25 +290,18 @@ impl Asker<'_> {
         Ok(())
     }
 
-    fn keep(
-        &self,
-        spec: &SpecId,
-        mut published: Published,
-        signature: Signature,
-        mirrors: &[&Arc<Mirror>],
-    ) -> Result<Located, RunError> {
+    fn keep(&self, mut published: Published, mirrors: &[&Arc<Mirror>]) -> Result<Located, RunError> {
         let is_fallback = |mirror: &&&Arc<Mirror>| published.is_content_addressed() && ***mirror != published.mirror;
         let others = mirrors.iter().filter(is_fallback);
         let others = others.map(|mirror| Arc::clone(mirror)).collect();
-        let document = std::mem::take(&mut published.document);
-        let document = match self.documents {
-            Documents::Forget => None,
-            Documents::Keep(spool) => {
-                let failed = |source| JobError::Io { path: spool.to_owned(), what: "keep metadata", source };
-                Some(Document::new(document, spool).map_err(failed)?)
+        match self.documents {
+            Documents::Forget => published.document = Document::Kept(Vec::new()),
+            Documents::Keep(folder) => {
+                let failed = |source| JobError::Io { path: folder.to_owned(), what: "keep metadata", source };
+                published.document.spool(folder).map_err(failed)?;
             }
-        };
-        Ok(Located { spec: spec.clone(), published, built: None, document, others, signature })
+        }
+        Ok(Located { published, built: None, others })
     }
 
     /// The mirrors of the environments that hold the spec, in order, each once.
@@ -342,9 +319,11 @@ impl Asker<'_> {
 
     fn warn_of_missing_signatures(&self, answers: &HashMap<DagHash, Option<Located>>) {
         for mirror in &self.environments.mirrors {
-            let found = answers.values().flatten().filter(|found| found.signature == Signature::Missing);
-            let mut specs: Vec<String> =
-                found.filter(|found| found.published.mirror == *mirror).map(|found| found.spec.to_string()).collect();
+            let found = answers.values().flatten().filter(|found| found.published.lacks_signature());
+            let mut specs: Vec<String> = found
+                .filter(|found| found.published.mirror == *mirror)
+                .map(|found| found.published.spec.to_string())
+                .collect();
             specs.sort();
             let more = if specs.len() > 3 { ", …" } else { "" };
             let shown = specs[..specs.len().min(3)].join(", ");

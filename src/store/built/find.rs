@@ -4,7 +4,7 @@ use std::io;
 
 use super::folder::BuiltFolder;
 use crate::fs::Kind;
-use crate::mirror::{Answer, Layout, Published, PublishedBlob};
+use crate::mirror::{Layout, Published, PublishedBlob, Signature};
 use crate::store::error::StoreError;
 use crate::store::inventory::Item;
 use crate::store::{StoredBlob, Validation};
@@ -65,18 +65,13 @@ impl BuiltFolder {
         depth: Depth,
     ) -> Result<Lookup, String> {
         let file = self.folder.path_of(&path);
-        let named_signed = file.extension().is_some_and(|extension| extension == "sig");
-        if named_signed && !document.starts_with(b"-----BEGIN PGP SIGNED MESSAGE-----") {
+        let published = self.mirror.understand(spec, layout, path, document).map_err(|error| error.to_string())?;
+        if published.signature == Signature::InNameOnly {
             return Err(format!("`{}` is not signed, for all its name", file.display()));
         }
-        let published = match self.mirror.understand(spec, layout, path, document) {
-            Ok(Answer::Has(published)) => *published,
-            Ok(Answer::Unsigned(_)) => {
-                return Err(format!("`{}` has no signature, and the mirror is `signed: true`", file.display()));
-            }
-            Ok(Answer::Lacks) => return Ok(Lookup::Lacks),
-            Err(error) => return Err(error.to_string()),
-        };
+        if published.lacks_signature() {
+            return Err(format!("`{}` has no signature, and the mirror is `signed: true`", file.display()));
+        }
         let (mut blobs, mut bytes) = (Vec::new(), 0);
         for blob in &published.blobs {
             let at = self.folder.path_of(&blob.path);
@@ -105,8 +100,9 @@ impl BuiltFolder {
                 let stored = blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?;
                 Some((stored.path().to_owned(), stored.bytes()))
             };
+            let document = published.document.read().map_err(|error| error.to_string())?;
             let described = published
-                .described(&published.document, &locate)
+                .described(&document, &locate)
                 .map_err(|reason| format!("`{}` does not describe a spec: {reason}", file.display()))?
                 .hash();
             if described != spec.hash {
