@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use thiserror::Error;
-
 use crate::types::shorten;
 
 /// The name of a key: 40 hex digits (64 for keys of version 6), in upper case as Spack writes them. Part of file names, so
@@ -12,20 +10,16 @@ use crate::types::shorten;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint(String);
 
-/// A text that is no fingerprint.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{0}` is not a fingerprint: expected 40 or 64 hex digits in upper case")]
-pub struct InvalidFingerprint(String);
-
 impl FromStr for Fingerprint {
-    type Err = InvalidFingerprint;
+    /// What is wrong with a text that is none.
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_hex = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'));
         if is_hex && matches!(text.len(), 40 | 64) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidFingerprint(shorten(text)))
+            Err(format!("`{}` is not a fingerprint: expected 40 or 64 hex digits in upper case", shorten(text)))
         }
     }
 }

@@ -39,7 +39,7 @@ pub struct Keys {
     pub refused: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Index {
     keys: serde_json::Map<String, serde_json::Value>,
 }
@@ -67,12 +67,12 @@ pub(crate) async fn keys_at<E>(
 ) -> Result<Keys, E> {
     let base = base.to_string();
     let mut keys = Keys::default();
-    let index = match read(&base, layout, Extra::KeyIndex, fetch).await? {
-        None => return Ok(keys),
-        Some(index) => index.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())),
+    let parse = |index: Option<Vec<u8>>| match index {
+        Some(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
+        None => Ok(Index::default()),
     };
-    let Index { keys: named } = match index {
-        Ok(index) => index,
+    let named = match read(&base, layout, Extra::KeyIndex, fetch).await?.and_then(parse) {
+        Ok(index) => index.keys,
         Err(reason) => {
             keys.refused.push(format!("its index of keys: {reason}"));
             return Ok(keys);
@@ -86,53 +86,53 @@ pub(crate) async fn keys_at<E>(
         let key = match name.parse::<Fingerprint>() {
             Ok(fingerprint) => {
                 let armored = read(&base, layout, Extra::Key(&fingerprint), fetch).await?;
-                let armored = armored.unwrap_or_else(|| Err("the mirror lists it and does not have it".to_owned()));
-                armored.and_then(|armored| check(&armored).map(|()| (fingerprint, armored)))
+                armored.and_then(check).map(|armored| keys.found.insert(fingerprint, armored))
             }
-            Err(error) => Err(error.to_string()),
+            Err(reason) => Err(reason),
         };
-        match key {
-            Ok((fingerprint, armored)) => drop(keys.found.insert(fingerprint, armored)),
-            Err(reason) => keys.refused.push(format!("key `{}`: {reason}", shorten(name))),
+        if let Err(reason) = key {
+            keys.refused.push(format!("key `{}`: {reason}", shorten(name)));
         }
     }
     Ok(keys)
 }
 
-/// What is published beside the specs, hashed where a manifest says how; `None` where there is none.
+/// What is published beside the specs, hashed where a manifest says how; `None` where there is none. The inner error says what is
+/// wrong with it.
 async fn read<E>(
     base: &str,
     layout: Layout,
     extra: Extra<'_>,
     fetch: &impl AsyncFn(&MirrorPath) -> Result<Option<Vec<u8>>, E>,
-) -> Result<Option<Result<Vec<u8>, String>>, E> {
+) -> Result<Result<Option<Vec<u8>>, String>, E> {
     let rules = layout.rules();
     let path = rules.place_of(extra);
-    let Some(document) = fetch(&path).await? else { return Ok(None) };
+    let Some(document) = fetch(&path).await? else { return Ok(Ok(None)) };
     let at = PublicUrl::of_text(&format!("{base}/{path}"));
     let expected = match rules.content_of(extra, Metadata { at: &at, document: &document }) {
         Ok(Some(expected)) => expected,
-        Ok(None) => return Ok(Some(Ok(document))),
-        Err(reason) => return Ok(Some(Err(reason))),
+        Ok(None) => return Ok(Ok(Some(document))),
+        Err(reason) => return Ok(Err(reason)),
     };
     let Some(bytes) = fetch(&MirrorPath::of_blob(expected.digest)).await? else {
-        return Ok(Some(Err(format!("its blob {} is not there", expected.digest))));
+        return Ok(Err(format!("its blob {} is not there", expected.digest)));
     };
     let verified = verify_reader(&bytes[..], expected, &|_| ());
-    Ok(Some(verified.map(|_| bytes).map_err(|error| error.to_string())))
+    Ok(verified.map(|_| Some(bytes)).map_err(|error| error.to_string()))
 }
 
 /// One armored block of public keys and nothing else: what GnuPG would also take, such as a private key or a page of HTML, is
 /// not carried on.
-fn check(armored: &[u8]) -> Result<(), String> {
-    let text = std::str::from_utf8(armored).map_err(|_| "it is not armored text")?;
+fn check(armored: Option<Vec<u8>>) -> Result<Vec<u8>, String> {
+    let armored = armored.ok_or("the mirror lists it and does not have it")?;
+    let text = std::str::from_utf8(&armored).map_err(|_| "it is not armored text")?;
     if !text.trim_start().starts_with(ARMOR) {
         return Err(format!("it does not begin with `{ARMOR}`"));
     }
     if text.contains("PRIVATE KEY BLOCK") {
         return Err("there is a private key in it: tell the mirror's administrators".to_owned());
     }
-    Ok(())
+    Ok(armored)
 }
 
 /// The files that publish these keys, below a mirror, in the order in which they may appear.
@@ -150,10 +150,10 @@ mod tests {
 
     #[test]
     fn what_is_no_public_key_is_not_carried_on() {
-        assert!(check(format!("{ARMOR}\n\nx\n").as_bytes()).is_ok());
+        assert!(check(Some(format!("{ARMOR}\n\nx\n").into())).is_ok());
         let private = format!("{ARMOR}\n-----BEGIN PGP PRIVATE KEY BLOCK-----\n");
         for bad in ["<html>", "", &private] {
-            assert!(check(bad.as_bytes()).is_err(), "{bad}");
+            assert!(check(Some(bad.into())).is_err(), "{bad}");
         }
     }
 }

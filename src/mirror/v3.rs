@@ -4,7 +4,6 @@
 //! are blobs with manifests as well. Source: `spack/url_buildcache.py` of Spack 1.1.0, which takes the first record of each
 //! media type.
 
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -75,10 +74,8 @@ impl Rules for V3 {
 
     fn nodes(&self, _: Metadata<'_>, spec_blob: Option<(PathBuf, u64)>) -> Result<SpecNodes, String> {
         let (path, length) = spec_blob.ok_or("there is none")?;
-        let mut bytes = Vec::new();
-        let file = fs_err::File::open(path).and_then(|file| file.take(length).read_to_end(&mut bytes));
-        file.map_err(|error| error.to_string())?;
-        SpecNodes::read(&bytes)
+        let bytes = crate::fs::read_capped(&path, length).map_err(|error| error.to_string())?;
+        SpecNodes::read(&bytes.ok_or("there is none")?)
     }
 
     fn recognise(&self, path: &[&str]) -> Option<Place> {
