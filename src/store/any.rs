@@ -47,9 +47,7 @@ impl Store<'_> {
         match self {
             Self::Cache(cache, _) => cache.report(inventory),
             Self::Built(built, _) => inventory.report(built.name(), built.root()),
-            Self::Remote(cache) => {
-                CacheReport { bytes: inventory.bytes(), blobs: inventory.blobs(), ..cache.report() }
-            }
+            Self::Remote(cache) => CacheReport { bytes: inventory.bytes(), blobs: inventory.blobs(), ..cache.report() },
         }
     }
 

@@ -87,9 +87,14 @@ impl Cache {
         DownloadLock::wait_for(&self.fetching(), digest)
     }
 
+    /// What lies under a blob's name, unread. What can't be looked at is no regular file.
+    pub(crate) fn look(&self, digest: Sha256Digest) -> Kind {
+        self.folder.kind_of(&MirrorPath::of_blob(digest)).unwrap_or(Kind::Other)
+    }
+
     /// The size of the file under a blob's name, unread, or `None` where there is no regular file.
     pub(crate) fn size_of(&self, digest: Sha256Digest) -> Option<u64> {
-        self.folder.size_of(&MirrorPath::of_blob(digest))
+        self.look(digest).size()
     }
 
     /// Read a blob once and compare. Changes nothing.
@@ -151,11 +156,6 @@ impl Cache {
     /// Whether the folder carries larder's mark. Without it nothing in it is pruned.
     pub(crate) fn is_marked(&self) -> bool {
         self.folder.size_of(&marker()).is_some()
-    }
-
-    /// Whether anything at all lies under a blob's name: a link, say.
-    pub(crate) fn holds_something(&self, digest: Sha256Digest) -> bool {
-        !matches!(self.folder.kind_of(&MirrorPath::of_blob(digest)), Ok(Kind::Missing))
     }
 
     /// Everything in the folder. The records are not read: whatever they say, this much is there.
