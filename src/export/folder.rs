@@ -107,10 +107,10 @@ impl ExportFolder {
         self.folder.size_of(path)
     }
 
-    /// The size of a blob that is there and right: read to its end. Anything else does not count as there.
-    pub fn holds(&self, path: &MirrorPath, expected: Expected, on_bytes: &dyn Fn(usize)) -> Option<u64> {
-        let file = self.folder.open(path).ok()??;
-        verify_reader(file, expected, on_bytes).ok().map(|verified| verified.bytes())
+    /// Whether a blob is there and right, read to its end. Anything else does not count as there.
+    pub fn holds(&self, path: &MirrorPath, expected: Expected, on_bytes: &dyn Fn(usize)) -> bool {
+        let file = self.folder.open(path).ok().flatten();
+        file.is_some_and(|file| verify_reader(file, expected, on_bytes).is_ok())
     }
 
     /// Copy a blob, hashing it on the way. It has a name only once it is right.
@@ -124,10 +124,9 @@ impl ExportFolder {
         path: &MirrorPath,
         on_bytes: &dyn Fn(usize),
     ) -> Result<(), ExportError> {
-        let copy = || -> Result<_, BlobError> {
-            receive_blob(fs::File::open(blob.path())?, expected, &self.partial(), on_bytes)
-        };
-        let copied = copy().map_err(|error| match error {
+        let file = fs::File::open(blob.path()).map_err(BlobError::from);
+        let copied = file.and_then(|file| receive_blob(file, expected, &self.partial(), on_bytes));
+        let copied = copied.map_err(|error| match error {
             BlobError::Mismatch(mismatch) => {
                 ExportError::Changed { path: blob.path().to_owned(), reason: mismatch.to_string() }
             }
