@@ -304,7 +304,12 @@ fn spack_refuses_a_signed_mirror_whose_metadata_somebody_changed() {
         let environment = project.root();
         let scope = project.path(".larder/job/spack");
         let arguments = ["-e", environment.to_str().unwrap(), "install", "--cache-only"];
-        assert!(!spack.try_run(&[&scope], &arguments).status.success(), "signature checks are on");
+        let output = spack.try_run(&[&scope], &arguments);
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(!output.status.success(), "signature checks are on");
+        for part in ["gpg: BAD signature from", "Error: Failed to install rtdata due to"] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
         assert!(!spack.installed().contains(&"rtdata".to_owned()));
     }
 }
@@ -422,6 +427,7 @@ fn spack_installs_from_an_export_with_the_keys_in_it_and_the_server_off() {
         } else {
             let (succeeded, text) = run(&install);
             assert!(!succeeded && spack.installed().is_empty(), "signature checks are on\n{text}");
+            assert!(text.contains("gpg: Can't check signature: No public key"), "{text}");
         }
         let (succeeded, text) = run(&["buildcache", "keys", "--install", "--trust", "--force"]);
         assert!(succeeded, "{text}");
