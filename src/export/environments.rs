@@ -1,5 +1,6 @@
 //! The environments of an export: copied as they are, with warnings of what that leaves behind.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -19,11 +20,8 @@ pub fn write_environments(
 ) -> Result<(), ExportError> {
     let mut names = Vec::new();
     for path in environments {
-        let (lockfile, manifest) = if path.is_dir() {
-            (path.join("spack.lock"), Some(path.join("spack.yaml")))
-        } else {
-            (path.clone(), Some(path.with_file_name("spack.yaml")).filter(|_| path.ends_with("spack.lock")))
-        };
+        let lockfile = if path.is_dir() { path.join("spack.lock") } else { path.clone() };
+        let manifest = Some(lockfile.with_file_name("spack.yaml")).filter(|_| lockfile.ends_with("spack.lock"));
         let name = name_of(path, &names);
         let copy = |from: &Path, file: &str| {
             let bytes = fs::read(from).map_err(ExportError::io(format!("read `{}`", from.display())))?;
@@ -49,14 +47,14 @@ pub fn write_environments(
 /// A name for the environment's folder: that of its own, or of its lockfile, unlike those of the others.
 fn name_of(path: &Path, taken: &[String]) -> String {
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let named: Option<PathBuf> = if real.is_dir() {
-        real.file_name().map(PathBuf::from)
+    let named = if real.is_dir() {
+        real.file_name()
     } else if real.ends_with("spack.lock") {
-        real.parent().and_then(Path::file_name).map(PathBuf::from)
+        real.parent().and_then(Path::file_name)
     } else {
-        real.file_stem().map(PathBuf::from)
+        real.file_stem()
     };
-    let name = named.map_or_else(|| "environment".to_owned(), |name| name.to_string_lossy().into_owned());
+    let name = named.map_or("environment".into(), OsStr::to_string_lossy);
     let name = path_part(&name).as_str().to_owned();
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(name)

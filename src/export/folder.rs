@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::{ExportError, ExportRecord};
-use crate::fs::{Exclusion, Folder, Lock, Obstacle};
+use crate::fs::{Exclusion, Folder, Lock, Obstacle, lies_below};
 use crate::store::StoredBlob;
 use crate::types::MirrorPath;
 use crate::verified::{BlobError, Expected, receive_blob, verify_reader};
@@ -29,14 +29,9 @@ pub struct ExportFolder {
 impl ExportFolder {
     /// Look at a folder, and refuse one that holds other files, or lies in one of `own`, which larder keeps itself. Changes
     /// nothing.
-    pub fn check(root: &Path, own: impl Iterator<Item = PathBuf>) -> Result<(), ExportError> {
+    pub fn check(root: &Path, mut own: impl Iterator<Item = PathBuf>) -> Result<(), ExportError> {
         Self::look_into(root)?;
-        let real = |path: &Path| {
-            let known = path.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
-            let (above, real) = known.unwrap_or((path, path.to_owned()));
-            path.strip_prefix(above).map_or(real.clone(), |below| real.join(below))
-        };
-        match own.into_iter().find(|inside| real(root).starts_with(real(inside))) {
+        match own.find(|inside| lies_below(root, inside)) {
             Some(inside) => Err(ExportError::InsideOwn { path: root.to_owned(), inside }),
             None => Ok(()),
         }

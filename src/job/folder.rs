@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::JobError;
-use crate::fs::{Exclusion, Kind, Lock, kind, patiently};
+use crate::fs::{Exclusion, Folder, Kind, Lock, kind, patiently};
 use crate::report::Report;
 
 /// The dotenv report for GitLab.
@@ -48,10 +48,9 @@ impl JobFolder {
 
     /// Make the folder, wait until no other run writes in it (`on_wait` is called once), and clear what a killed run left.
     pub fn enter(&self, on_wait: impl FnOnce()) -> Result<JobLock, JobError> {
-        for folder in self.root.ancestors().take(2) {
-            if matches!(kind(folder).map_err(self.failed("look"))?, Kind::File(_) | Kind::Other) {
-                return Err(JobError::NotAFolder { path: folder.to_owned() });
-            }
+        let project = self.root.ancestors().nth(2).unwrap_or(&self.root);
+        if let Some(path) = Folder::at(&self.root).first_link(project).map_err(self.failed("look"))? {
+            return Err(JobError::NotAFolder { path });
         }
         let enter = || -> io::Result<JobLock> {
             fs::create_dir_all(&self.root)?;
@@ -86,10 +85,10 @@ impl JobFolder {
 
     /// Write a file of the folder, whole or not at all.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), JobError> {
-        if matches!(kind(&self.partial()), Ok(Kind::Missing)) {
-            fs::create_dir(self.partial()).map_err(self.failed("write a file"))?;
-        }
-        crate::fs::write_atomically(&self.root.join(name), bytes, &self.partial()).map_err(self.failed("write a file"))
+        let partial = self.partial();
+        let made = fs::create_dir_all(&partial);
+        let written = made.and_then(|()| crate::fs::write_atomically(&self.root.join(name), bytes, &partial));
+        written.map_err(self.failed("write a file"))
     }
 
     /// Write `report.json`.
