@@ -39,34 +39,20 @@ pub enum SpackError {
     #[error("can't run `{}`", program.display())]
     #[diagnostic(help("is it a program, and executable for this user? `--spack PATH` names another one"))]
     NotRun {
-        /// The program.
         program: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
     /// It failed.
     #[error("`{} buildcache push` failed ({status})\n{output}", program.display())]
     #[diagnostic(help("what it pushed before is kept; the others are built again by the next pipeline"))]
-    Failed {
-        /// The program.
-        program: PathBuf,
-        /// Its exit code or signal.
-        status: String,
-        /// The end of what it said.
-        output: String,
-    },
+    Failed { program: PathBuf, status: String, output: String },
     /// It took too long.
     #[error("`{} buildcache push` took longer than {} s and was ended", program.display(), patience.as_secs())]
     #[diagnostic(help(
         "GitLab gives `after_script` five minutes; for builds as large as this, run `larder collect` at the end of `script`"
     ))]
-    TooSlow {
-        /// The program.
-        program: PathBuf,
-        /// How long it had.
-        patience: Duration,
-    },
+    TooSlow { program: PathBuf, patience: Duration },
     /// A signal asked larder to stop.
     #[error("the push was ended")]
     Interrupted,
@@ -173,8 +159,7 @@ fn last_lines(log: &mut File) -> io::Result<String> {
     log.seek(SeekFrom::Start(size.saturating_sub(SHOWN_BYTES)))?;
     let mut bytes = Vec::new();
     log.take(SHOWN_BYTES).read_to_end(&mut bytes)?;
-    let text: String =
-        String::from_utf8_lossy(&bytes).chars().filter(|c| *c == '\n' || !c.is_control()).collect::<String>();
+    let text: String = String::from_utf8_lossy(&bytes).chars().filter(|c| *c == '\n' || !c.is_control()).collect();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     Ok(lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"))
 }

@@ -49,7 +49,7 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     }
     let copies: Vec<Copy> = batches.iter().flat_map(Batch::copies).collect();
     let missing = lacking(session, &folder, &copies)?;
-    let digests: HashSet<Sha256Digest> = missing.iter().map(|copy| copy.blob.expected.digest).collect();
+    let digests: HashSet<Sha256Digest> = missing.iter().map(|copy| copy.expected.digest).collect();
     let mut needs = run.needs(&resolution)?;
     needs.retain(|need: &BlobNeed| digests.contains(&need.blob.expected.digest));
 
@@ -89,7 +89,7 @@ fn lacking<'a>(session: &Session<'_>, folder: &ExportFolder, copies: &'a [Copy])
         }
     }
     let bad = each(session, Phase::Validate, &present, |copy, advance| {
-        let is_right = folder.holds(&copy.path, copy.blob.expected, advance);
+        let is_right = folder.holds(&copy.path, copy.expected, advance);
         if !is_right {
             session.warn(&format!("the export held a bad copy of {}; it is replaced", copy.name));
         }
@@ -106,11 +106,11 @@ fn copy_all(
     obtained: &Obtained,
 ) -> Result<(), RunError> {
     let present = missing.iter().filter_map(|copy| {
-        let CachedBlob { blob, .. } = obtained.blobs.get(&copy.blob.expected.digest)?;
+        let CachedBlob { blob, .. } = obtained.blobs.get(&copy.expected.digest)?;
         Some(Task { name: copy.name.clone(), bytes: blob.bytes(), subject: (*copy, blob) })
     });
     let copied = each(session, Phase::Export, &present.collect::<Vec<_>>(), |(copy, blob), advance| {
-        Ok(folder.copy(blob, copy.blob.expected, &copy.path, advance)?)
+        Ok(folder.copy(blob, copy.expected, &copy.path, advance)?)
     });
     copied.map(drop)
 }
@@ -141,7 +141,7 @@ fn describe(
     keys: Vec<String>,
 ) -> ExportReport {
     let size = |copy: &Copy| folder.size_of(&copy.path).unwrap_or(0);
-    let sizes: HashMap<Sha256Digest, u64> = copies.iter().map(|copy| (copy.blob.expected.digest, size(copy))).collect();
+    let sizes: HashMap<Sha256Digest, u64> = copies.iter().map(|copy| (copy.expected.digest, size(copy))).collect();
     for spec in &mut report.specs {
         let binary = spec.build_spec.unwrap_or(spec.hash);
         if let (Some(found), Status::Cached | Status::Fetched) = (resolution.found.get(&binary), spec.status) {

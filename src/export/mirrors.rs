@@ -9,6 +9,7 @@ use crate::mirror::{
 };
 use crate::transport::Transport;
 use crate::types::{Mirror, MirrorPath};
+use crate::verified::Expected;
 
 /// What goes into one of the export's mirrors in this run.
 pub struct Batch<'a> {
@@ -24,7 +25,7 @@ pub struct Copy {
     /// Where it goes, below the export.
     pub path: MirrorPath,
     /// What it is.
-    pub blob: PublishedBlob,
+    pub expected: Expected,
 }
 
 impl<'a> Batch<'a> {
@@ -59,7 +60,7 @@ impl<'a> Batch<'a> {
         for published in &self.specs {
             for blob in published.blobs.iter().filter(|blob| seen.insert(blob.path.to_string())) {
                 let name = format!("{}@{}", published.spec.name, published.spec.version);
-                copies.push(Copy { name, path: self.place_of(&blob.path), blob: blob.clone() });
+                copies.push(Copy { name, path: self.place_of(&blob.path), expected: blob.expected });
             }
         }
         copies

@@ -3,6 +3,8 @@
 //! All paths are relative, so that the folder works wherever it is carried. Spack takes a relative URL of a mirror for a path
 //! from the file that names it (tried with 0.23.1 and 1.1.0).
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use super::{ExportError, ExportFolder, ExportRecord};
@@ -87,7 +89,8 @@ fn readme(record: &ExportRecord, contents: &Contents) -> String {
         contents.specs
     );
     if !contents.selection.is_empty() {
-        out += &format!("It was asked for these only: {}.\n", contents.selection.join(", "));
+        // Writing to a string can't fail.
+        let _ = writeln!(out, "It was asked for these only: {}.", contents.selection.join(", "));
     }
     if !contents.missing.is_empty() {
         out += "No mirror had these, so Spack has to build them, which needs their sources:\n\n";
@@ -98,7 +101,7 @@ fn readme(record: &ExportRecord, contents: &Contents) -> String {
 
 /// A line of each, indented.
 fn lines<T>(items: &[T], line: impl Fn(&T) -> String) -> String {
-    items.iter().map(|item| format!("    {}\n", line(item))).collect()
+    items.iter().map(|item| format!("    {}\n", line(item))).collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]

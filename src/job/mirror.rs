@@ -9,7 +9,7 @@ use fs_err as fs;
 use super::scope::{FILE_NAME, scope_text};
 use super::{JobError, JobFolder};
 use crate::fs::{Folder, Obstacle};
-use crate::mirror::{Layout, Published, PublishedBlob, SpecNodes, indexes};
+use crate::mirror::{Layout, Published, SpecNodes, indexes};
 use crate::store::StoredBlob;
 use crate::types::{MirrorPath, Signatures};
 
@@ -60,12 +60,9 @@ fn build_one(folder: &JobFolder, root: &Path, entries: &[Entry<'_>]) -> Result<(
     };
     let mut listed: BTreeMap<Layout, Vec<SpecNodes>> = BTreeMap::new();
     for Entry { published, blobs } in entries {
-        let locate = |blob: &PublishedBlob| {
-            let stored = blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?;
-            Some((stored.path().to_owned(), stored.bytes()))
-        };
         let document = published.document.read().map_err(&failed)?;
-        listed.entry(published.layout).or_default().push(published.nodes(&document, &locate)?);
+        let nodes = published.nodes(&document, &|blob| StoredBlob::locate(blobs, blob.expected.digest))?;
+        listed.entry(published.layout).or_default().push(nodes);
         for (blob, stored) in published.blobs.iter().zip(blobs) {
             link(folder, &mirror, &blob.path, stored).map_err(&failed)?;
         }

@@ -48,23 +48,18 @@ struct Node {
 /// The names of a spec's files: the stem of all of them, and the folders of the archive.
 struct Names {
     stem: String,
-    arch: String,
-    compiler: String,
-    package: String,
+    folders: [String; 3],
 }
 
 impl Names {
     fn of(spec: &SpecId) -> Self {
         let SpecId { name, version, hash, arch, compiler } = spec;
         let arch = format!("{}-{}-{}", arch.platform, arch.platform_os, arch.target);
-        let compiler = match compiler {
-            Some(compiler) => format!("{}-{}", compiler.name, compiler.version),
-            None => "none-none".to_owned(),
-        };
-        let package = format!("{name}-{version}");
+        let compiler = compiler.as_ref().map(|compiler| format!("{}-{}", compiler.name, compiler.version));
+        let folders = [arch, compiler.unwrap_or_else(|| "none-none".to_owned()), format!("{name}-{version}")];
         // Spack applies its rule for file names to the whole stem, then appends the extension.
-        let stem = path_part(&format!("{arch}-{compiler}-{package}-{hash}")).as_str().to_owned();
-        Self { stem, arch, compiler, package }
+        let stem = path_part(&format!("{}-{hash}", folders.join("-"))).as_str().to_owned();
+        Self { stem, folders }
     }
 
     fn metadata(&self, extension: &str) -> MirrorPath {
@@ -72,8 +67,8 @@ impl Names {
     }
 
     fn archive(&self) -> MirrorPath {
-        let file = format!("{}.spack", self.stem);
-        MirrorPath::new(["build_cache", &self.arch, &self.compiler, &self.package, &file])
+        let [arch, compiler, package] = &self.folders;
+        MirrorPath::new(["build_cache", arch, compiler, package, &format!("{}{ARCHIVE}", self.stem)])
     }
 }
 

@@ -90,6 +90,11 @@ impl StoredBlob {
         })
     }
 
+    /// Where the one of these blobs lies that has this digest, and its size.
+    pub(crate) fn locate(blobs: &[Self], digest: Sha256Digest) -> Option<(PathBuf, u64)> {
+        blobs.iter().find(|blob| blob.digest == digest).map(|blob| (blob.path.clone(), blob.bytes))
+    }
+
     /// Its digest.
     pub(crate) fn digest(&self) -> Sha256Digest {
         self.digest

@@ -4,7 +4,7 @@ use std::io;
 
 use super::folder::BuiltFolder;
 use crate::fs::Kind;
-use crate::mirror::{Layout, Published, PublishedBlob, Signature};
+use crate::mirror::{Layout, Published, Signature};
 use crate::store::error::StoreError;
 use crate::store::inventory::Item;
 use crate::store::{StoredBlob, Validation};
@@ -96,13 +96,9 @@ impl BuiltFolder {
         }
         if depth == Depth::Bytes {
             // A manifest of layout v3 does not name its spec; the spec's own blob does.
-            let locate = |blob: &PublishedBlob| {
-                let stored = blobs.iter().find(|stored| stored.digest() == blob.expected.digest)?;
-                Some((stored.path().to_owned(), stored.bytes()))
-            };
             let document = published.document.read().map_err(|error| error.to_string())?;
             let described = published
-                .described(&document, &locate)
+                .described(&document, &|blob| StoredBlob::locate(&blobs, blob.expected.digest))
                 .map_err(|reason| format!("`{}` does not describe a spec: {reason}", file.display()))?
                 .hash();
             if described != spec.hash {
