@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -88,15 +89,8 @@ pub fn find(named: Option<&Path>, variables: &Variables) -> Result<PathBuf, Spac
     candidates.find(|file| is_program(file)).ok_or(SpackError::NotFound)
 }
 
-#[cfg(unix)]
 fn is_program(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_program(file: &Path) -> bool {
-    file.is_file()
 }
 
 /// Push, and wait for it.
@@ -195,10 +189,8 @@ mod tests {
     }
 
     /// One test, since a script can't be run while another thread that is about to start a program has it open.
-    #[cfg(unix)]
     #[test]
     fn a_push_ends_in_time_and_one_that_fails_shows_the_last_lines_without_control_characters() {
-        use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let program = |name: &str, script: &str| {
             let program = folder.path().join(name);
@@ -233,10 +225,8 @@ mod tests {
         assert!(output.starts_with("982\n") && output.ends_with("\n1000\n[31mno key"), "{output}");
     }
 
-    #[cfg(unix)]
     #[test]
     fn the_program_is_the_named_one_or_on_the_path_or_below_spack_root() {
-        use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         std::fs::create_dir(root.join("bin")).unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::{ExportError, ExportRecord};
-use crate::fs::{Exclusion, Folder, Lock, Obstacle, lies_below};
+use crate::fs::{Exclusion, Folder, Lock, Obstacle, without_links};
 use crate::store::StoredBlob;
 use crate::types::MirrorPath;
 use crate::verified::{BlobError, Expected, receive_blob, verify_reader};
@@ -31,7 +31,8 @@ impl ExportFolder {
     /// nothing.
     pub fn check(root: &Path, mut own: impl Iterator<Item = PathBuf>) -> Result<(), ExportError> {
         Self::look_into(root)?;
-        match own.find(|inside| lies_below(root, inside)) {
+        let root_itself = without_links(root);
+        match own.find(|inside| root_itself.starts_with(without_links(inside))) {
             Some(inside) => Err(ExportError::InsideOwn { path: root.to_owned(), inside }),
             None => Ok(()),
         }

@@ -4,12 +4,10 @@
 //! |---|---|
 //! | `kind` | what lies at a path, seen without following a link |
 //! | `atomic` | files that appear whole or not at all |
-//! | `below` | whether one place lies in another |
 //! | `folder` | a hostile folder: where a link in a cache is refused |
 //! | `lock` | advisory locks |
 
 mod atomic;
-mod below;
 mod folder;
 mod kind;
 mod lock;
@@ -17,7 +15,6 @@ mod lock;
 #[cfg(unix)]
 pub(crate) use atomic::PUBLISHED_MODE;
 pub(crate) use atomic::{TEMPORARY_PREFIX, open_own_file, publish, temporary_file, write_atomically};
-pub(crate) use below::lies_below;
 pub(crate) use folder::{Folder, Obstacle};
-pub(crate) use kind::{Kind, entries, kind, read_capped, read_linked, remove};
+pub(crate) use kind::{Kind, entries, kind, read_capped, read_linked, remove, without_links};
 pub(crate) use lock::{Exclusion, Lock, open_lock_file, patiently};

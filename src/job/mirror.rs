@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use fs_err as fs;
+use fs_err::os::unix::fs::symlink;
 
 use super::scope::{FILE_NAME, scope_text};
 use super::{JobError, JobFolder};
@@ -81,19 +82,9 @@ fn link(folder: &JobFolder, mirror: &Folder, path: &MirrorPath, blob: &StoredBlo
     let from = from.parent().unwrap_or(Path::new("/"));
     let blob = fs::canonicalize(blob.path())?;
     let target = pathdiff::diff_paths(&blob, from).unwrap_or(blob);
-    match make_link(&target, &at) {
+    match symlink(target, at) {
         // Two specs with the very same blob.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         result => result,
     }
-}
-
-#[cfg(unix)]
-fn make_link(target: &Path, at: &Path) -> io::Result<()> {
-    fs_err::os::unix::fs::symlink(target, at)
-}
-
-#[cfg(not(unix))]
-fn make_link(target: &Path, at: &Path) -> io::Result<()> {
-    fs_err::os::windows::fs::symlink_file(target, at)
 }

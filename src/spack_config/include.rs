@@ -13,8 +13,7 @@ use super::condition;
 use super::document::{Node, Value};
 use super::error::{Result, SpackConfigError};
 use super::scope::{Form, Generation, Scope};
-use super::substitute::{Substitution, Target};
-use crate::fs::lies_below;
+use super::substitute::{Substitution, Target, lies_below};
 use crate::types::{PublicUrl, normalise};
 
 /// One entry of `include:`.

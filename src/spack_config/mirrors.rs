@@ -6,8 +6,7 @@ use url::Url;
 
 use super::document::{Node, Value};
 use super::error::Result;
-use super::substitute::{Substitution, Target, scheme};
-use crate::fs::lies_below;
+use super::substitute::{Substitution, Target, lies_below, scheme};
 use crate::types::{Access, AccessPair, Secret, Variables};
 
 /// The schemes that Spack takes for a URL. Everything else is a path to it.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use crate::fs::without_links;
 use crate::types::{Variables, normalise};
 
 /// What paths may refer to.
@@ -145,6 +146,11 @@ fn path_of_file_url(text: &str) -> PathBuf {
         let rest = text.split_once(':').map_or(text, |(_, rest)| rest);
         PathBuf::from(rest.strip_prefix("//").unwrap_or(rest))
     })
+}
+
+/// Whether a path leads into a folder, by its name or through links. Neither has to exist.
+pub(super) fn lies_below(path: &Path, folder: &Path) -> bool {
+    path.starts_with(folder) || without_links(path).starts_with(without_links(folder))
 }
 
 /// Spack's name for this kind of system.
