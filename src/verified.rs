@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempPath};
 use thiserror::Error;
 
+use crate::fs::{named, temporary_file};
 use crate::types::Sha256Digest;
 
 /// How large a blob is, as far as its metadata says.
@@ -21,16 +22,6 @@ pub enum Size {
     Exactly(u64),
     /// Not stated (layout v2): any size up to this one.
     AtMost(u64),
-}
-
-impl Size {
-    /// Whether a blob of so many bytes can be the one.
-    pub fn allows(self, bytes: u64) -> bool {
-        match self {
-            Self::Exactly(size) => bytes == size,
-            Self::AtMost(limit) => bytes <= limit,
-        }
-    }
 }
 
 /// What the metadata promises of a blob.
@@ -44,29 +35,17 @@ pub struct Expected {
 
 /// Bytes that are not what was promised.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field of an error is, its message says")]
 pub enum Mismatch {
     /// More bytes than stated: noticed at the first one too many.
     #[error("it is longer than the {limit} bytes that were promised")]
-    TooLong {
-        /// The most there may be.
-        limit: u64,
-    },
+    TooLong { limit: u64 },
     /// Fewer bytes than stated.
     #[error("it ends after {found} of {expected} bytes")]
-    TooShort {
-        /// Bytes stated.
-        expected: u64,
-        /// Bytes seen.
-        found: u64,
-    },
+    TooShort { expected: u64, found: u64 },
     /// The right number of bytes, but not those bytes.
     #[error("its sha256 is {found} instead of {expected}")]
-    WrongDigest {
-        /// The digest promised.
-        expected: Sha256Digest,
-        /// The digest computed.
-        found: Sha256Digest,
-    },
+    WrongDigest { expected: Sha256Digest, found: Sha256Digest },
 }
 
 /// Hashes bytes on their way and refuses too many of them.
@@ -92,6 +71,14 @@ pub struct VerifiedBlob {
 }
 
 impl Size {
+    /// Whether a blob of so many bytes can be the one.
+    pub fn allows(self, bytes: u64) -> bool {
+        match self {
+            Self::Exactly(size) => bytes == size,
+            Self::AtMost(limit) => bytes <= limit,
+        }
+    }
+
     /// The size, where the metadata states one.
     pub fn stated(self) -> Option<u64> {
         match self {
@@ -154,9 +141,7 @@ impl Verifier {
             Err(Mismatch::WrongDigest { expected: self.expected.digest, found })
         }
     }
-}
 
-impl Verifier {
     /// Decide as [`Verifier::finish`] does, and vouch for a file. For [`BlobWriter`] and the partial files of downloads only, as
     /// `tests/modules` makes sure: they promise that the bytes given to this verifier are those of the file, in order. Where the
     /// bytes are wrong, the file goes.
@@ -210,16 +195,13 @@ pub enum BlobError {
 impl BlobWriter {
     /// A new temporary file in `staging`.
     pub fn new(expected: Expected, staging: &Path) -> io::Result<Self> {
-        Ok(Self { verifier: Verifier::new(expected), file: crate::fs::temporary_file(staging)? })
+        Ok(Self { verifier: Verifier::new(expected), file: temporary_file(staging)? })
     }
 
     /// Check the size, hash, write.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
         self.verifier.update(bytes)?;
-        self.file
-            .write_all(bytes)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.file.path().display())))?;
-        Ok(())
+        Ok(self.file.write_all(bytes).map_err(named(self.file.path()))?)
     }
 
     /// Check the digest. Nothing is left in `staging` where it is wrong.
@@ -236,47 +218,45 @@ pub fn verify_reader(reader: impl Read, expected: Expected, on_bytes: &dyn Fn(us
 
 /// Copy everything there is, and compare on the way. What was written is not to be used unless this succeeds.
 pub(crate) fn copy_verified(
-    mut reader: impl Read,
+    reader: impl Read,
     expected: Expected,
     out: &mut dyn Write,
     on_bytes: &dyn Fn(usize),
 ) -> Result<Verified, BlobError> {
     let mut verifier = Verifier::new(expected);
-    for_each_piece(&mut reader, |piece| {
+    for_each_piece(reader, on_bytes, |piece| {
         verifier.update(piece)?;
-        out.write_all(piece)?;
-        on_bytes(piece.len());
-        Ok(())
+        Ok(out.write_all(piece)?)
     })?;
     Ok(verifier.finish()?)
 }
 
 /// Copy everything there is into a file in `staging`, which becomes a [`VerifiedBlob`] if it turns out right.
 pub(crate) fn receive_blob(
-    mut reader: impl Read,
+    reader: impl Read,
     expected: Expected,
     staging: &Path,
     on_bytes: &dyn Fn(usize),
 ) -> Result<VerifiedBlob, BlobError> {
     let mut writer = BlobWriter::new(expected, staging)?;
-    for_each_piece(&mut reader, |piece| {
-        writer.write(piece)?;
-        on_bytes(piece.len());
-        Ok(())
-    })?;
+    for_each_piece(reader, on_bytes, |piece| writer.write(piece))?;
     writer.finish()
 }
 
 /// Call `take` with pieces of at most 128 KiB: large enough for the disk, small enough that sixteen at once do not matter.
 fn for_each_piece(
-    reader: &mut impl Read,
+    mut reader: impl Read,
+    on_bytes: &dyn Fn(usize),
     mut take: impl FnMut(&[u8]) -> Result<(), BlobError>,
 ) -> Result<(), BlobError> {
     let mut buffer = vec![0; 128 << 10];
     loop {
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(length) => take(&buffer[..length])?,
+            Ok(length) => {
+                take(&buffer[..length])?;
+                on_bytes(length);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::kind::remove;
+use super::kind::{named, remove};
 use fs_err as fs;
 
 /// The mode of every file that larder publishes, whatever a temporary file's was: other users of a shared runner, and the
@@ -20,29 +20,25 @@ pub(crate) fn temporary_file(folder: &Path) -> io::Result<tempfile::NamedTempFil
     builder.prefix(TEMPORARY_PREFIX);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(PUBLISHED_MODE));
-    builder.tempfile_in(folder).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
+    builder.tempfile_in(folder).map_err(named(folder))
 }
 
 /// Write a whole file under its name, or nothing. `staging` is a folder on the same file system, often not the file's own,
 /// where a leftover would count as part of a cache.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8], staging: &Path) -> io::Result<()> {
     let mut file = temporary_file(staging)?;
-    file.write_all(bytes)
-        .and_then(|()| file.flush())
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    file.write_all(bytes).and_then(|()| file.flush()).map_err(named(path))?;
     publish(file.into_temp_path(), path)
 }
 
 /// Give a finished temporary file its name.
 pub(crate) fn publish(file: tempfile::TempPath, path: &Path) -> io::Result<()> {
-    file.persist(path)
-        .map_err(|failed| io::Error::new(failed.error.kind(), format!("{}: {}", path.display(), failed.error)))
+    file.persist(path).map_err(|failed| named(path)(failed.error))
 }
 
 /// Open or make a file that only this program writes, for reading and writing. What is not a regular file with a single name is
 /// replaced: through a link, symbolic or hard, any file could be overwritten.
 pub(crate) fn open_own_file(path: &Path) -> io::Result<std::fs::File> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let is_own = match fs::symlink_metadata(path) {
         Ok(meta) => meta.is_file() && has_one_name(&meta),
         Err(error) if error.kind() == io::ErrorKind::NotFound => true,
@@ -59,7 +55,7 @@ pub(crate) fn open_own_file(path: &Path) -> io::Result<std::fs::File> {
         options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
         options.mode(PUBLISHED_MODE);
     }
-    options.open(path).map_err(named)
+    options.open(path).map_err(named(path))
 }
 
 #[cfg(unix)]

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use super::kind::named;
+
 /// How often a lock that another process holds is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -84,7 +86,7 @@ pub(crate) fn open_lock_file(path: &Path) -> io::Result<std::fs::File> {
     options.read(true).append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    options.open(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    options.open(path).map_err(named(path))
 }
 
 fn is_read_only(error: &io::Error) -> bool {

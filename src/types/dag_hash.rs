@@ -1,23 +1,12 @@
 //! Spack's name for one concrete spec.
 
-use std::fmt;
 use std::str::FromStr;
 
-use thiserror::Error;
-
-use super::digest::shorten;
+use super::text_type::{InvalidText, text_type};
 
 /// A DAG hash: 32 characters of Spack's lowercase base32 alphabet (`a`–`z`, `2`–`7`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DagHash([u8; 32]);
-
-/// A text that is not a DAG hash.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{found}` is not a DAG hash: expected 32 characters out of a-z and 2-7")]
-pub struct InvalidDagHash {
-    /// What was found, cut to a length that fits a message.
-    pub found: String,
-}
 
 impl DagHash {
     /// The hash as text.
@@ -32,29 +21,20 @@ impl DagHash {
 }
 
 impl FromStr for DagHash {
-    type Err = InvalidDagHash;
+    type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match <[u8; 32]>::try_from(text.as_bytes()) {
-            Ok(bytes) if bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7')) => Ok(Self(bytes)),
-            _ => Err(InvalidDagHash { found: shorten(text) }),
-        }
+        let bytes = text.as_bytes().try_into().ok().filter(|_| text.bytes().all(is_base32));
+        bytes.map(Self).ok_or_else(|| InvalidText::new("DAG hash", text, "32 characters out of a-z and 2-7"))
     }
 }
 
-impl fmt::Display for DagHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// Whether Spack's hashes may have this character.
+pub(super) fn is_base32(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'2'..=b'7')
 }
 
-impl fmt::Debug for DagHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-super::serde_as_text::serde_as_text!(DagHash);
+text_type!(DagHash);
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::dag_hash::DagHash;
+use super::dag_hash::{DagHash, is_base32};
 
 /// The beginning of a DAG hash, or a whole one, without the `/` that Spack writes before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +27,8 @@ impl FromStr for HashPrefix {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.strip_prefix('/').unwrap_or(text);
-        let alphabet = text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'));
-        if alphabet && (1..=32).contains(&text.len()) { Ok(Self(text.to_owned())) } else { Err(InvalidHashPrefix) }
+        let is_prefix = text.bytes().all(is_base32) && (1..=32).contains(&text.len());
+        if is_prefix { Ok(Self(text.to_owned())) } else { Err(InvalidHashPrefix) }
     }
 }
 
