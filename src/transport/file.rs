@@ -7,6 +7,7 @@ use fs_err as fs;
 use url::Url;
 
 use super::error::TransportError;
+use crate::fs::is_missing;
 use crate::verified::{Expected, VerifiedBlob, receive_blob};
 
 /// A file, or `None` where there is none. A mirror whose own folder is missing is checked by the caller, once.
@@ -21,7 +22,7 @@ pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, Transpo
             let read = io::Read::read_to_end(&mut io::Read::take(&mut file, limit), &mut bytes);
             read.map(|_| Some(bytes)).map_err(|source| TransportError::Unreadable { path, source })
         }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(source) => Err(TransportError::Unreadable { path, source }),
     }
 }

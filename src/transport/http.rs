@@ -3,18 +3,19 @@
 use std::sync::OnceLock;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFTER};
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RANGE};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use super::body::{Body, Extent, Part, Tag, within_idle};
-use super::credentials::Credentials;
+use super::causes::find;
+use super::credentials::{Credential, Credentials};
 use super::error::TransportError;
 use super::limits::{MAX_REDIRECTS, NetworkSettings};
 use super::location::Location;
 use super::purpose::Purpose;
-use super::retry::retry_after;
+use super::retry::asked_pause;
 use crate::types::{PlainHttp, PublicUrl, without_user};
 
 /// Connection pools, made when first needed: loading certificate authorities takes longer than a whole run over a
@@ -37,15 +38,7 @@ impl Http {
         if let Some(client) = pool.get() {
             return Ok(client);
         }
-        // An error only says that another thread installed it first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = Client::builder();
-        if purpose == Purpose::Blob {
-            // HTTP/2 would put all downloads on one connection.
-            client = client.http1_only();
-        }
-        let client = client
-            .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
+        let client = client_builder(purpose)
             .connect_timeout(self.settings.connect_timeout)
             .redirect(redirects(policy))
             // What follows a redirect need not know where it came from.
@@ -63,21 +56,14 @@ impl Http {
         part: Option<&Part>,
         purpose: Purpose,
     ) -> Result<Option<Body>, TransportError> {
-        let mut request = asking_for(part, self.request(Method::GET, &at.url, at.plain_http, purpose)?);
+        let request = asking_for(part, self.request(Method::GET, &at.url, at.plain_http, purpose)?);
         let sent = self.credentials.for_web(at);
-        if let Some(sent) = &sent {
-            request = sent.credential.apply(request, &at.url)?;
+        let response = self.send(&at.url, request, sent.as_ref().map(|sent| &sent.credential)).await?;
+        // Object stores answer so for a missing key where the reader may not list the bucket.
+        if response.status() == StatusCode::FORBIDDEN && is_object_store(response.headers()) {
+            return Ok(None);
         }
-        let response = self.send(&at.url, request).await?;
-        match response.status() {
-            // Object stores answer so for a missing key where the reader may not list the bucket.
-            StatusCode::FORBIDDEN if is_object_store(response.headers()) => Ok(None),
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if is_same_server(response.url(), &at.url) => {
-                let source = sent.as_ref().map(|sent| &sent.source);
-                Err(self.credentials.denied(response.url(), status, &at.access, source))
-            }
-            _ => read(&at.url, response, part),
-        }
+        read(&at.url, self.accept(at, &at.url, response, sent.as_ref().map(|sent| &*sent.source))?, part)
     }
 
     /// A request that goes nowhere without TLS unless `policy` allows it. User name and password of the URL are left out: what
@@ -96,13 +82,46 @@ impl Http {
     }
 
     /// The response to a request, whatever its status.
-    pub(super) async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, TransportError> {
-        let response = within_idle(&self.settings, url, request.send())
-            .await?
-            .map_err(|source| redirect_error(url, &source).unwrap_or_else(|| connection(url, source)))?;
+    pub(super) async fn send(
+        &self,
+        url: &Url,
+        mut request: RequestBuilder,
+        credential: Option<&Credential>,
+    ) -> Result<Response, TransportError> {
+        if let Some(credential) = credential {
+            request = credential.apply(request, url)?;
+        }
+        let sent = within_idle(&self.settings, url, request.send()).await?;
+        let response = sent.map_err(|source| failure(url, source))?;
         tracing::debug!("{} {}", response.status(), PublicUrl::from(response.url()));
         Ok(response)
     }
+
+    /// A response that is not about credentials, or the error. What another server says, to which a redirect led, is not: it was
+    /// sent none.
+    pub(super) fn accept(
+        &self,
+        at: &Location,
+        url: &Url,
+        response: Response,
+        sent: Option<&str>,
+    ) -> Result<Response, TransportError> {
+        let (status, answered_by) = (response.status(), response.url());
+        let is_denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if is_denied && is_same_server(answered_by, url) {
+            return Err(self.credentials.denied(answered_by, status, &at.access, sent));
+        }
+        Ok(response)
+    }
+}
+
+/// What all clients have in common.
+pub(super) fn client_builder(purpose: Purpose) -> ClientBuilder {
+    // An error only says that another thread installed it first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")));
+    // HTTP/2 would put all downloads on one connection.
+    if purpose == Purpose::Blob { client.http1_only() } else { client }
 }
 
 /// Ask for a part of the file, where that is wanted.
@@ -138,7 +157,7 @@ pub(super) fn refusal(response: &Response) -> TransportError {
     TransportError::Status {
         url: response.url().into(),
         status: response.status(),
-        retry_after: response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?)),
+        retry_after: asked_pause(response.headers()),
     }
 }
 
@@ -155,7 +174,7 @@ fn body(url: &Url, response: Response, extent: Extent) -> Body {
     let tag = text(ETAG).filter(|tag| tag.starts_with('"')).map(Tag);
     let content_type = text(CONTENT_TYPE);
     let url = url.clone();
-    let pieces = response.bytes_stream().map_err(move |source| connection(&url, source)).boxed();
+    let pieces = response.bytes_stream().map_err(move |source| failure(&url, source)).boxed();
     Body { extent, tag, content_type, pieces }
 }
 
@@ -196,22 +215,14 @@ enum RefusedRedirect {
     Loop,
 }
 
-fn redirect_error(url: &Url, error: &reqwest::Error) -> Option<TransportError> {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        match error.downcast_ref() {
-            Some(RefusedRedirect::Insecure(target)) => {
-                return Some(TransportError::InsecureRedirect { url: url.into(), target: target.clone() });
-            }
-            Some(RefusedRedirect::Loop) => return Some(TransportError::RedirectLoop { url: url.into() }),
-            None => cause = error.source(),
-        }
+/// The error for a request that broke, or for a redirect that was not followed.
+fn failure(url: &Url, error: reqwest::Error) -> TransportError {
+    let url = PublicUrl::from(url);
+    match find(&error) {
+        Some(RefusedRedirect::Insecure(target)) => TransportError::InsecureRedirect { url, target: target.clone() },
+        Some(RefusedRedirect::Loop) => TransportError::RedirectLoop { url },
+        None => TransportError::Connection { url, source: error.without_url() },
     }
-    None
-}
-
-fn connection(url: &Url, error: reqwest::Error) -> TransportError {
-    TransportError::Connection { url: url.into(), source: error.without_url() }
 }
 
 /// Whether a header gives the server away as an object store (S3 and its imitations, Google's, Azure's).

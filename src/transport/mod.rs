@@ -9,7 +9,7 @@
 //! `objects`, the kinds of servers, which `servers` puts behind one function; `download` on top.
 
 mod body;
-mod certificate;
+mod causes;
 mod counters;
 mod credentials;
 mod download;
@@ -31,7 +31,7 @@ pub use self::download::{FetchRequest, Partial, Permit};
 pub use self::error::TransportError;
 pub use self::limits::{Limits, NetworkSettings};
 pub use self::location::Location;
-pub use self::objects::{Listed, ObjectError, Refusal, UploadError, Written};
+pub use self::objects::{Cause, Listed, Refusal, UploadError, Written};
 
 use self::download::Downloads;
 use self::servers::Servers;

@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectStore};
 
 use super::refusal::Meaning;
-use super::store::{Objects, refusal, trouble};
+use super::store::{Objects, trouble};
 use crate::transport::body::{Body, Extent, Part, Tag};
 use crate::transport::error::TransportError;
 use crate::transport::location::Location;
@@ -25,11 +25,11 @@ impl Objects {
         };
         let url = at.public();
         // An answer that is neither an error nor the part that was asked for.
-        let nonsense = |error| match &error {
-            TransportError::Object(object) if part.is_some() && object.is_nonsense() => {
-                TransportError::WrongPart { url: url.clone() }
+        let nonsense = |error| match error {
+            TransportError::Unreachable { source, url } if part.is_some() && source.client().is_none() => {
+                TransportError::WrongPart { url }
             }
-            _ => error,
+            error => error,
         };
         let get = |store: Arc<dyn ObjectStore>, path| {
             let options = options.clone();
@@ -39,10 +39,10 @@ impl Objects {
             Ok(answer) => return Ok(Some(body(at, answer, part.is_some()))),
             Err(error) => error,
         };
-        match refusal(&error).map(|refusal| (refusal.meaning(), refusal.status.as_u16())) {
+        match error.refusal().map(|refusal| (refusal.meaning(), refusal.status.as_u16())) {
             Some((Meaning::Missing, status)) => {
                 if status == 403 {
-                    self.bucket(at).warn_of_denial(&at.url);
+                    self.bucket(at).warn_of_denial(at);
                 }
                 Ok(None)
             }

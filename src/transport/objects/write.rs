@@ -13,11 +13,10 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
 use super::refusal::Meaning;
-use super::store::{Objects, refusal};
+use super::store::Objects;
 use crate::transport::error::TransportError;
 use crate::transport::limits::PART_BYTES;
 use crate::transport::location::Location;
-use crate::transport::retry::retry;
 use crate::verified::{BlobError, Expected, Verifier};
 
 /// An object of a listing.
@@ -116,9 +115,9 @@ impl Objects {
                 }
             }
         };
-        match retry(&self.settings, || self.ask(at, put)).await {
+        match self.retried(at, put).await {
             Ok(_) => Ok(Written::New),
-            Err(error) if refusal(&error).is_some_and(|refusal| refusal.meaning() == Meaning::Changed) => {
+            Err(error) if error.refusal().is_some_and(|refusal| refusal.meaning() == Meaning::Changed) => {
                 Ok(Written::Existed)
             }
             Err(error) => Err(error),
@@ -128,7 +127,7 @@ impl Objects {
     /// What a store says of an object without sending it, or `None` where there is none.
     pub(in crate::transport) async fn stat(&self, at: &Location) -> Result<Option<Listed>, TransportError> {
         let head = move |store: Arc<dyn ObjectStore>, path| async move { self.answer(at, store.head(&path)).await };
-        match retry(&self.settings, || self.ask(at, head)).await {
+        match self.retried(at, head).await {
             Ok(meta) => Ok(Some(listed(&meta))),
             // An answer without a body has no code: whether it is the bucket that is missing shows with the next request.
             Err(error) if has_status(&error, 404) => Ok(None),
@@ -147,14 +146,14 @@ impl Objects {
             }
             Ok(found)
         };
-        retry(&self.settings, || self.ask(at, list)).await
+        self.retried(at, list).await
     }
 
     /// Remove objects. What is gone already is as good as removed.
     pub(in crate::transport) async fn delete(&self, at: &Location) -> Result<(), TransportError> {
         let delete =
             move |store: Arc<dyn ObjectStore>, path| async move { self.transfer(at, store.delete(&path)).await };
-        match retry(&self.settings, || self.ask(at, delete)).await {
+        match self.retried(at, delete).await {
             Err(error) if !has_status(&error, 404) => Err(error),
             _ => Ok(()),
         }
@@ -162,7 +161,7 @@ impl Objects {
 }
 
 fn has_status(error: &TransportError, status: u16) -> bool {
-    refusal(error).is_some_and(|refusal| refusal.status.as_u16() == status)
+    error.refusal().is_some_and(|refusal| refusal.status.as_u16() == status)
 }
 
 /// Read as much as one part takes, and hash it. The last one is shorter, or empty.

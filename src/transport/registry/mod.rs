@@ -10,18 +10,19 @@
 mod challenge;
 mod tokens;
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
 use reqwest::header::ACCEPT;
 use reqwest::{Method, Response, StatusCode};
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use self::challenge::Challenge;
 use self::tokens::TokenServer;
 use super::body::{Body, Extent, Part, collect};
-use super::credentials::{Credential, Login, Source, Sourced};
+use super::credentials::{Credential, Login, Sourced, entry_token};
 use super::error::TransportError;
 use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::location::Location;
@@ -40,29 +41,20 @@ const MAX_MANIFEST: u64 = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Registry {
     http: Arc<Http>,
-    grants: Mutex<Vec<(Repository, SharedGrant)>>,
-}
-
-/// A repository of a registry, asked with these credentials: mirrors with others don't share what was granted.
-#[derive(Debug, PartialEq, Eq)]
-struct Repository {
-    origin: url::Origin,
-    path: String,
-    access: Arc<Access>,
+    /// By repository and access: mirrors with other credentials don't share what was granted.
+    grants: Mutex<HashMap<Location, SharedGrant>>,
 }
 
 /// What a repository granted. Locked while a request finds that out, so that many requests at once log in once.
-type SharedGrant = Arc<tokio::sync::Mutex<Option<Grant>>>;
+type SharedGrant = Arc<tokio::sync::Mutex<Option<Arc<Grant>>>>;
 
-/// How requests to a repository are answered.
-#[derive(Clone, Debug)]
+/// How requests to a repository are answered. Its address tells one that was refused from one that has come since.
+#[derive(Debug)]
 struct Grant {
     /// What is sent with them, if anything.
     credential: Option<Credential>,
     /// Where the login that it came from was found.
-    source: Option<Source>,
-    /// Counts the logins, to tell a grant that was refused from one that has come since.
-    number: u64,
+    source: Option<Cow<'static, str>>,
 }
 
 /// A manifest or a blob to be asked for.
@@ -98,7 +90,7 @@ impl Registry {
     /// All of a manifest. A registry states its digest, which tells a document that was cut short or mixed up on the way.
     async fn manifest(&self, url: &Url, body: Body, promised: Option<Sha256Digest>) -> Result<Body, TransportError> {
         let bytes = collect(&self.http.settings, url, body, MAX_MANIFEST).await?;
-        let found = Sha256Digest::from_bytes(Sha256::digest(&bytes).into());
+        let found = Sha256Digest::of(&bytes);
         if let Some(expected) = promised.filter(|promised| *promised != found) {
             let mismatch = Mismatch::WrongDigest { expected, found };
             return Err(TransportError::Mismatch { url: url.into(), mismatch });
@@ -114,7 +106,7 @@ impl Registry {
         let mut known = shared.lock().await;
         // The first request finds out what the registry wants, while all others wait for the answer.
         let is_first = known.is_none();
-        let grant = known.get_or_insert_with(|| Grant::first(&asked.at.access)).clone();
+        let grant = Arc::clone(known.get_or_insert_with(|| Arc::new(Grant::first(&asked.at.access))));
         let waited_for = is_first.then_some(known);
         let response = self.send(asked, &grant).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
@@ -126,8 +118,8 @@ impl Registry {
         };
         let grant = match &*known {
             // Another request has logged in anew meanwhile.
-            Some(newer) if newer.number != grant.number => newer.clone(),
-            _ => known.insert(self.log_in(asked, &response, &grant).await?).clone(),
+            Some(newer) if !Arc::ptr_eq(newer, &grant) => Arc::clone(newer),
+            _ => Arc::clone(known.insert(Arc::new(self.log_in(asked, &response, &grant).await?))),
         };
         drop(known);
         let response = self.send(asked, &grant).await?;
@@ -140,32 +132,26 @@ impl Registry {
         if asked.is_manifest() {
             request = request.header(ACCEPT, MANIFESTS);
         }
-        if let Some(credential) = &grant.credential {
-            request = credential.apply(request, &asked.url)?;
-        }
-        self.http.send(&asked.url, request).await
+        self.http.send(&asked.url, request, grant.credential.as_ref()).await
     }
 
     /// A response that is no longer about the login, or the error.
     fn accept(&self, asked: &Asked<'_>, response: Response, grant: &Grant) -> Result<Response, TransportError> {
-        let is_denied = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if is_denied && is_same_server(response.url(), &asked.url) {
-            let (url, status) = (response.url(), response.status());
-            return Err(self.http.credentials.denied(url, status, &asked.at.access, grant.source.as_ref()));
-        }
-        Ok(response)
+        self.http.accept(asked.at, &asked.url, response, grant.source.as_deref())
     }
 
     /// Do what a challenge asks for.
     async fn log_in(&self, asked: &Asked<'_>, response: &Response, before: &Grant) -> Result<Grant, TransportError> {
-        let denied = |sent| self.http.credentials.denied(&asked.url, response.status(), &asked.at.access, sent);
         // A server that a redirect led to must not choose where credentials go.
         if !is_same_server(response.url(), &asked.url) {
             return Err(refusal(response));
         }
+        let denied = |sent: Option<&str>| {
+            Err(self.http.credentials.denied(&asked.url, response.status(), &asked.at.access, sent))
+        };
         // A token of the mirror's entry is all there is: it can't be exchanged for another.
-        if before.source == Some(Source::EntryToken) {
-            return Err(denied(before.source.as_ref()));
+        if asked.at.access.token.is_some() {
+            return denied(before.source.as_deref());
         }
         let challenge = Challenge::of(response).ok_or_else(|| TransportError::Login {
             url: PublicUrl::from(&asked.url),
@@ -185,10 +171,10 @@ impl Registry {
                 Some(Sourced { credential: Login::Pair(pair), .. }) if before.credential.is_none() => {
                     Credential::Pair(pair)
                 }
-                _ => return Err(denied(source.as_ref())),
+                _ => return denied(source.as_deref()),
             },
         };
-        Ok(Grant { credential: Some(credential), source, number: before.number + 1 })
+        Ok(Grant { credential: Some(credential), source })
     }
 
     /// Find a login, on a thread that may block: a credential helper is a program of its own.
@@ -199,24 +185,17 @@ impl Registry {
     }
 
     fn shared_grant(&self, asked: &Asked<'_>) -> SharedGrant {
-        let (origin, path, access) = (asked.url.origin(), asked.repository.to_owned(), Arc::clone(&asked.at.access));
-        let repository = Repository { origin, path, access };
         let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, shared)) = grants.iter().find(|(known, _)| *known == repository) {
-            return Arc::clone(shared);
-        }
-        let shared = SharedGrant::default();
-        grants.push((repository, Arc::clone(&shared)));
-        shared
+        Arc::clone(grants.entry(asked.at.with_path(asked.repository)).or_default())
     }
 }
 
 impl Grant {
     /// What is sent before the registry asked for anything.
     fn first(access: &Access) -> Self {
-        let credential = access.token.clone().map(Credential::Token);
-        let source = credential.as_ref().map(|_| Source::EntryToken);
-        Self { credential, source, number: 0 }
+        let token = entry_token(access);
+        let source = token.as_ref().map(|token| token.source.clone());
+        Self { credential: token.map(|token| token.credential), source }
     }
 }
 

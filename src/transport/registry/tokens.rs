@@ -52,28 +52,28 @@ impl TokenServer<'_> {
         }
         let questions = [("service", self.service), ("scope", Some(self.scope)), ("client_id", Some("larder"))];
         let questions = questions.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let source = login.as_ref().map(|login| login.source.clone());
-        let request = match login.map(|login| login.credential) {
+        let (login, source) = login.map(|login| (login.credential, login.source)).unzip();
+        let (request, credential) = match login {
             Some(Login::Identity(token)) => {
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
                 form.extend_pairs(questions).append_pair("grant_type", "refresh_token");
                 form.append_pair("refresh_token", token.expose());
                 let request = http.request(Method::POST, &realm, at.plain_http, Purpose::Document)?;
-                request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
+                (request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish()), None)
             }
-            pair => {
+            login => {
                 realm.query_pairs_mut().extend_pairs(questions);
-                let request = http.request(Method::GET, &realm, at.plain_http, Purpose::Document)?;
-                match pair {
-                    Some(Login::Pair(pair)) => Credential::Pair(pair).apply(request, &realm)?,
-                    _ => request,
-                }
+                let pair = match login {
+                    Some(Login::Pair(pair)) => Some(Credential::Pair(pair)),
+                    _ => None,
+                };
+                (http.request(Method::GET, &realm, at.plain_http, Purpose::Document)?, pair)
             }
         };
-        let response = http.send(&realm, request).await?;
+        let response = http.send(&realm, request, credential.as_ref()).await?;
         let status = response.status();
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST) {
-            return Err(http.credentials.denied(&realm, status, &at.access, source.as_ref()));
+            return Err(http.credentials.denied(&realm, status, &at.access, source.as_deref()));
         }
         if status != StatusCode::OK {
             return Err(refusal(&response));
