@@ -17,6 +17,9 @@ use super::objects::refusal::{Refusal, may_pass};
 use crate::types::PublicUrl;
 use crate::verified::{BlobError, Mismatch};
 
+/// What comes of a request.
+pub(super) type Result<T, E = TransportError> = std::result::Result<T, E>;
+
 /// A failed request.
 #[derive(Debug, Error, Diagnostic)]
 pub enum TransportError {

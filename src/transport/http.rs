@@ -11,7 +11,7 @@ use url::Url;
 use super::body::{Body, Extent, Part, Tag, within_idle};
 use super::causes::find;
 use super::credentials::{Credential, Credentials};
-use super::error::TransportError;
+use super::error::{Result, TransportError};
 use super::limits::{MAX_REDIRECTS, NetworkSettings};
 use super::location::Location;
 use super::purpose::Purpose;
@@ -33,7 +33,7 @@ impl Http {
         Self { settings: settings.clone(), credentials, clients: Default::default() }
     }
 
-    fn client(&self, policy: PlainHttp, purpose: Purpose) -> Result<&Client, TransportError> {
+    fn client(&self, policy: PlainHttp, purpose: Purpose) -> Result<&Client> {
         let pool = &self.clients[policy as usize][purpose as usize];
         if let Some(client) = pool.get() {
             return Ok(client);
@@ -50,12 +50,7 @@ impl Http {
 
     /// The response to a GET, or `None` where the server says that there is no such file. A server may answer with the whole
     /// file where a part was asked for.
-    pub(super) async fn open(
-        &self,
-        at: &Location,
-        part: Option<&Part>,
-        purpose: Purpose,
-    ) -> Result<Option<Body>, TransportError> {
+    pub(super) async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>> {
         let request = asking_for(part, self.request(Method::GET, &at.url, at.plain_http, purpose)?);
         let sent = self.credentials.for_web(at);
         let response = self.send(&at.url, request, sent.as_ref().map(|sent| &sent.credential)).await?;
@@ -74,7 +69,7 @@ impl Http {
         url: &Url,
         policy: PlainHttp,
         purpose: Purpose,
-    ) -> Result<RequestBuilder, TransportError> {
+    ) -> Result<RequestBuilder> {
         if !policy.allows(url) {
             return Err(TransportError::Insecure { url: url.into() });
         }
@@ -87,7 +82,7 @@ impl Http {
         url: &Url,
         mut request: RequestBuilder,
         credential: Option<&Credential>,
-    ) -> Result<Response, TransportError> {
+    ) -> Result<Response> {
         if let Some(credential) = credential {
             request = credential.apply(request, url)?;
         }
@@ -99,13 +94,7 @@ impl Http {
 
     /// A response that is not about credentials, or the error. What another server says, to which a redirect led, is not: it was
     /// sent none.
-    pub(super) fn accept(
-        &self,
-        at: &Location,
-        url: &Url,
-        response: Response,
-        sent: Option<&str>,
-    ) -> Result<Response, TransportError> {
+    pub(super) fn accept(&self, at: &Location, url: &Url, response: Response, sent: Option<&str>) -> Result<Response> {
         let (status, answered_by) = (response.status(), response.url());
         let is_denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
         if is_denied && is_same_server(answered_by, url) {
@@ -135,7 +124,7 @@ pub(super) fn asking_for(part: Option<&Part>, request: RequestBuilder) -> Reques
 }
 
 /// What a response to a GET holds, by its status. Answers that are about credentials are the caller's.
-pub(super) fn read(url: &Url, response: Response, part: Option<&Part>) -> Result<Option<Body>, TransportError> {
+pub(super) fn read(url: &Url, response: Response, part: Option<&Part>) -> Result<Option<Body>> {
     match (response.status(), part) {
         (StatusCode::OK, _) => {
             let length = response.content_length();

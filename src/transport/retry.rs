@@ -5,14 +5,14 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use super::error::TransportError;
+use super::error::{Result, TransportError};
 use super::limits::{MAX_RETRY_AFTER, NetworkSettings};
 
 /// Run `attempt` until it succeeds, fails for good, or the retries are used up.
-pub(super) async fn retry<T, F: Future<Output = Result<T, TransportError>>>(
+pub(super) async fn retry<T, F: Future<Output = Result<T>>>(
     settings: &NetworkSettings,
     attempt: impl FnMut() -> F,
-) -> Result<T, TransportError> {
+) -> Result<T> {
     attempt
         .retry(backoff(settings))
         .when(TransportError::is_transient)

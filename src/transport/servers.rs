@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::body::{Body, Part, collect, within_total};
 use super::counters::Counters;
 use super::credentials::Credentials;
-use super::error::TransportError;
+use super::error::Result;
 use super::file;
 use super::http::Http;
 use super::limits::NetworkSettings;
@@ -34,12 +34,7 @@ impl Servers {
     }
 
     /// Begin to receive a file, or a part of it, from whatever kind of server has it. `None` where there is none.
-    pub(super) async fn open(
-        &self,
-        at: &Location,
-        part: Option<&Part>,
-        purpose: Purpose,
-    ) -> Result<Option<Body>, TransportError> {
+    pub(super) async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>> {
         self.counters.request();
         match at.url.scheme() {
             "oci" | "oci+http" => self.registry.open(at, part, purpose).await,
@@ -49,7 +44,7 @@ impl Servers {
     }
 
     /// All of a small file, at most `limit` bytes. `None` where there is none.
-    pub(super) async fn document(&self, at: &Location, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {
+    pub(super) async fn document(&self, at: &Location, limit: u64) -> Result<Option<Vec<u8>>> {
         let settings = &self.settings;
         let found = retry(settings, || async {
             if at.is_file() {

@@ -19,7 +19,7 @@ pub(super) use self::docker::Login;
 use self::docker::DockerFiles;
 use self::host::host_and_port;
 use self::netrc::Netrc;
-use super::error::TransportError;
+use super::error::{Result, TransportError};
 use super::location::Location;
 use crate::types::{Access, AccessPair, Secret, Variables};
 
@@ -121,7 +121,7 @@ impl Credentials {
 
 impl Credential {
     /// Add it to a request to `url`, from which redirects to other servers take it away.
-    pub(super) fn apply(&self, request: RequestBuilder, url: &Url) -> Result<RequestBuilder, TransportError> {
+    pub(super) fn apply(&self, request: RequestBuilder, url: &Url) -> Result<RequestBuilder> {
         match self {
             Self::Pair(pair) => Ok(request.basic_auth(&pair.id, Some(pair.secret.expose()))),
             Self::Token(token) if HeaderValue::from_str(token.expose()).is_err() => {

@@ -8,16 +8,12 @@ use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectStore};
 use super::refusal::Meaning;
 use super::store::{Objects, trouble};
 use crate::transport::body::{Body, Extent, Part, Tag};
-use crate::transport::error::TransportError;
+use crate::transport::error::{Result, TransportError};
 use crate::transport::location::Location;
 
 impl Objects {
     /// An object, or `None` where the store says that there is no such object.
-    pub(in crate::transport) async fn open(
-        &self,
-        at: &Location,
-        part: Option<&Part>,
-    ) -> Result<Option<Body>, TransportError> {
+    pub(in crate::transport) async fn open(&self, at: &Location, part: Option<&Part>) -> Result<Option<Body>> {
         let options = GetOptions {
             range: part.map(|part| GetRange::Bounded(part.range.clone())),
             if_match: part.and_then(|part| part.tag.as_ref()).map(|Tag(tag)| tag.clone()),
@@ -31,9 +27,9 @@ impl Objects {
             }
             error => error,
         };
-        let get = |store: Arc<dyn ObjectStore>, path| {
-            let options = options.clone();
-            async move { self.answer(at, store.get_opts(&path, options)).await.map_err(nonsense) }
+        let options = &options;
+        let get = |store: Arc<dyn ObjectStore>, path| async move {
+            self.answer(at, store.get_opts(&path, options.clone())).await.map_err(nonsense)
         };
         let error = match self.ask(at, get).await {
             Ok(answer) => return Ok(Some(body(at, answer, part.is_some()))),

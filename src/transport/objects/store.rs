@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::TryFutureExt as _;
 use object_store::path::Path;
-use object_store::{CredentialProvider, ObjectStore, RetryConfig};
+use object_store::{CredentialProvider, ObjectStore, Result as Answer, RetryConfig};
 use tokio::sync::OnceCell;
 use url::Url;
 
@@ -20,7 +20,7 @@ use super::settings::{Identity, Problem, Settings, Target};
 use super::{azure, google, s3};
 use crate::transport::body::{within_idle, within_total};
 use crate::transport::causes::find;
-use crate::transport::error::TransportError;
+use crate::transport::error::{Result, TransportError};
 use crate::transport::limits::NetworkSettings;
 use crate::transport::location::Location;
 use crate::transport::retry::retry;
@@ -58,12 +58,12 @@ struct Store {
 /// expire.
 #[async_trait::async_trait]
 trait Credentials: std::fmt::Debug + Send + Sync {
-    async fn get(&self) -> object_store::Result<()>;
+    async fn get(&self) -> Answer<()>;
 }
 
 #[async_trait::async_trait]
 impl<C: Send + Sync + 'static> Credentials for Arc<dyn CredentialProvider<Credential = C>> {
-    async fn get(&self) -> object_store::Result<()> {
+    async fn get(&self) -> Answer<()> {
         self.get_credential().await.map(drop)
     }
 }
@@ -76,11 +76,11 @@ impl Objects {
 
     /// Ask the store of a bucket. Where it says that the bucket is in another region than the one that was asked, ask there
     /// from now on, as Amazon's own tools do.
-    pub(super) async fn ask<T, F: Future<Output = Result<T, TransportError>>>(
+    pub(super) async fn ask<T, F: Future<Output = Result<T>>>(
         &self,
         at: &Location,
         request: impl Fn(Arc<dyn ObjectStore>, Path) -> F,
-    ) -> Result<T, TransportError> {
+    ) -> Result<T> {
         let path = Path::from_url_path(at.url.path())
             .map_err(|error| unusable(at, Problem::new(error.to_string(), "the prefix must be a plain path")))?;
         let bucket = self.bucket(at);
@@ -93,33 +93,25 @@ impl Objects {
     }
 
     /// Ask the store of a bucket, and again where that may help.
-    pub(super) async fn retried<T, F: Future<Output = Result<T, TransportError>>>(
+    pub(super) async fn retried<T, F: Future<Output = Result<T>>>(
         &self,
         at: &Location,
         request: impl Fn(Arc<dyn ObjectStore>, Path) -> F,
-    ) -> Result<T, TransportError> {
+    ) -> Result<T> {
         retry(&self.settings, || self.ask(at, &request)).await
     }
 
     /// A request whose answer begins soon or never.
-    pub(super) async fn answer<T>(
-        &self,
-        at: &Location,
-        request: impl Future<Output = object_store::Result<T>>,
-    ) -> Result<T, TransportError> {
+    pub(super) async fn answer<T>(&self, at: &Location, request: impl Future<Output = Answer<T>>) -> Result<T> {
         within_idle(&self.settings, &at.url, request).await?.map_err(|error| trouble(at, error))
     }
 
     /// A request that takes as long as the line does.
-    pub(super) async fn transfer<T>(
-        &self,
-        at: &Location,
-        request: impl Future<Output = object_store::Result<T>>,
-    ) -> Result<T, TransportError> {
+    pub(super) async fn transfer<T>(&self, at: &Location, request: impl Future<Output = Answer<T>>) -> Result<T> {
         within_total(self.settings.total_timeout, &at.url, request.map_err(|error| trouble(at, error))).await
     }
 
-    async fn ready(&self, bucket: &Bucket, at: &Location) -> Result<Arc<dyn ObjectStore>, TransportError> {
+    async fn ready(&self, bucket: &Bucket, at: &Location) -> Result<Arc<dyn ObjectStore>> {
         let store = bucket.store.get_or_try_init(|| self.make(bucket, at)).await?;
         if let Some(credentials) = &store.credentials {
             self.answer(at, credentials.get()).await.map_err(|error| match error {
@@ -151,7 +143,7 @@ impl Objects {
         true
     }
 
-    async fn make(&self, bucket: &Bucket, at: &Location) -> Result<Store, TransportError> {
+    async fn make(&self, bucket: &Bucket, at: &Location) -> Result<Store> {
         let target = Target { bucket: bucket_name(&at.url), access: &at.access, variables: &self.variables };
         let connect = || async { Connection::new(&self.settings, &self.variables) };
         let connection = self.connection.get_or_try_init(connect).await;
@@ -210,7 +202,7 @@ fn bucket_name(url: &Url) -> &str {
 }
 
 /// An endpoint without TLS is refused before anything is sent there, a request for credentials included.
-fn check_endpoint(endpoint: &str, at: &Location) -> Result<(), TransportError> {
+fn check_endpoint(endpoint: &str, at: &Location) -> Result<()> {
     let is_web = |parsed: &Url| matches!(parsed.scheme(), "https" | "http") && parsed.has_host();
     match endpoint.parse().ok().filter(is_web) {
         Some(parsed) if at.plain_http.allows(&parsed) => Ok(()),

@@ -23,7 +23,7 @@ use self::challenge::Challenge;
 use self::tokens::TokenServer;
 use super::body::{Body, Extent, Part, collect};
 use super::credentials::{Credential, Login, Sourced, entry_token};
-use super::error::TransportError;
+use super::error::{Result, TransportError};
 use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::location::Location;
 use super::purpose::Purpose;
@@ -72,12 +72,7 @@ impl Registry {
     }
 
     /// A manifest or a blob, or `None` where the registry says that there is none.
-    pub(super) async fn open(
-        &self,
-        at: &Location,
-        part: Option<&Part>,
-        purpose: Purpose,
-    ) -> Result<Option<Body>, TransportError> {
+    pub(super) async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>> {
         let url = over_http(&at.url)?;
         let asked = Asked { at, repository: repository(&at.url), part, purpose, url };
         let response = self.ask(&asked).await?;
@@ -88,7 +83,7 @@ impl Registry {
     }
 
     /// All of a manifest. A registry states its digest, which tells a document that was cut short or mixed up on the way.
-    async fn manifest(&self, url: &Url, body: Body, promised: Option<Sha256Digest>) -> Result<Body, TransportError> {
+    async fn manifest(&self, url: &Url, body: Body, promised: Option<Sha256Digest>) -> Result<Body> {
         let bytes = collect(&self.http.settings, url, body, MAX_MANIFEST).await?;
         let found = Sha256Digest::of(&bytes);
         if let Some(expected) = promised.filter(|promised| *promised != found) {
@@ -101,7 +96,7 @@ impl Registry {
     }
 
     /// The answer to a request, after a login where the registry wants one. A token expires; then there is one more login.
-    async fn ask(&self, asked: &Asked<'_>) -> Result<Response, TransportError> {
+    async fn ask(&self, asked: &Asked<'_>) -> Result<Response> {
         let shared = self.shared_grant(asked);
         let mut known = shared.lock().await;
         // The first request finds out what the registry wants, while all others wait for the answer.
@@ -126,7 +121,7 @@ impl Registry {
         self.accept(asked, response, &grant)
     }
 
-    async fn send(&self, asked: &Asked<'_>, grant: &Grant) -> Result<Response, TransportError> {
+    async fn send(&self, asked: &Asked<'_>, grant: &Grant) -> Result<Response> {
         let request = self.http.request(Method::GET, &asked.url, asked.at.plain_http, asked.purpose)?;
         let mut request = asking_for(asked.part, request);
         if asked.is_manifest() {
@@ -136,12 +131,12 @@ impl Registry {
     }
 
     /// A response that is no longer about the login, or the error.
-    fn accept(&self, asked: &Asked<'_>, response: Response, grant: &Grant) -> Result<Response, TransportError> {
+    fn accept(&self, asked: &Asked<'_>, response: Response, grant: &Grant) -> Result<Response> {
         self.http.accept(asked.at, &asked.url, response, grant.source.as_deref())
     }
 
     /// Do what a challenge asks for.
-    async fn log_in(&self, asked: &Asked<'_>, response: &Response, before: &Grant) -> Result<Grant, TransportError> {
+    async fn log_in(&self, asked: &Asked<'_>, response: &Response, before: &Grant) -> Result<Grant> {
         // A server that a redirect led to must not choose where credentials go.
         if !is_same_server(response.url(), &asked.url) {
             return Err(refusal(response));
@@ -206,7 +201,7 @@ impl Asked<'_> {
 }
 
 /// The URL that is asked in the end.
-fn over_http(url: &Url) -> Result<Url, TransportError> {
+fn over_http(url: &Url) -> Result<Url> {
     let scheme = if url.scheme() == "oci" { "https" } else { "http" };
     let text = format!("{scheme}{}", url.as_str().strip_prefix(url.scheme()).unwrap_or_default());
     text.parse().map_err(|_| TransportError::Login {

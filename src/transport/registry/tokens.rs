@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::transport::body::collect;
 use crate::transport::credentials::{Credential, Login, Sourced};
-use crate::transport::error::TransportError;
+use crate::transport::error::{Result, TransportError};
 use crate::transport::http::{Http, read, refusal};
 use crate::transport::location::Location;
 use crate::transport::purpose::Purpose;
@@ -39,7 +39,7 @@ impl TokenServer<'_> {
         registry: &Url,
         at: &Location,
         login: Option<Sourced<Login>>,
-    ) -> Result<Credential, TransportError> {
+    ) -> Result<Credential> {
         let wrong = |reason: String, hint| TransportError::Login { url: registry.into(), reason, hint };
         let mut realm: Url = self.realm.parse().map_err(|_| {
             wrong("it names no address for tokens".to_owned(), "is this the address of a container registry?")
