@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 use thiserror::Error;
 
 use crate::fs::{named, temporary_file};
@@ -142,7 +142,7 @@ impl Verifier {
         }
     }
 
-    /// Decide as [`Verifier::finish`] does, and vouch for a file. For [`BlobWriter`] and the partial files of downloads only, as
+    /// Decide as [`Verifier::finish`] does, and vouch for a file. For [`receive_blob`] and the partial files of downloads only, as
     /// `tests/modules` makes sure: they promise that the bytes given to this verifier are those of the file, in order. Where the
     /// bytes are wrong, the file goes.
     pub(crate) fn seal(self, file: TempPath) -> Result<VerifiedBlob, Mismatch> {
@@ -174,13 +174,6 @@ impl VerifiedBlob {
     }
 }
 
-/// A file that receives bytes and becomes a [`VerifiedBlob`] if they turn out right.
-#[derive(Debug)]
-pub struct BlobWriter {
-    verifier: Verifier,
-    file: NamedTempFile,
-}
-
 /// Why no [`VerifiedBlob`] came about.
 #[derive(Debug, Error)]
 pub enum BlobError {
@@ -190,25 +183,6 @@ pub enum BlobError {
     /// The bytes could not be read or kept.
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-impl BlobWriter {
-    /// A new temporary file in `staging`.
-    pub fn new(expected: Expected, staging: &Path) -> io::Result<Self> {
-        Ok(Self { verifier: Verifier::new(expected), file: temporary_file(staging)? })
-    }
-
-    /// Check the size, hash, write.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
-        self.verifier.update(bytes)?;
-        Ok(self.file.write_all(bytes).map_err(named(self.file.path()))?)
-    }
-
-    /// Check the digest. Nothing is left in `staging` where it is wrong.
-    pub fn finish(mut self) -> Result<VerifiedBlob, BlobError> {
-        self.file.flush()?;
-        Ok(self.verifier.seal(self.file.into_temp_path())?)
-    }
 }
 
 /// Read everything there is, and compare. `on_bytes` is told of each piece.
@@ -231,16 +205,21 @@ pub(crate) fn copy_verified(
     Ok(verifier.finish()?)
 }
 
-/// Copy everything there is into a file in `staging`, which becomes a [`VerifiedBlob`] if it turns out right.
+/// Copy everything there is into a new file in `staging`, which becomes a [`VerifiedBlob`] if it turns out right. Where it does
+/// not, nothing is left there.
 pub(crate) fn receive_blob(
     reader: impl Read,
     expected: Expected,
     staging: &Path,
     on_bytes: &dyn Fn(usize),
 ) -> Result<VerifiedBlob, BlobError> {
-    let mut writer = BlobWriter::new(expected, staging)?;
-    for_each_piece(reader, on_bytes, |piece| writer.write(piece))?;
-    writer.finish()
+    let (mut verifier, mut file) = (Verifier::new(expected), temporary_file(staging)?);
+    for_each_piece(reader, on_bytes, |piece| {
+        verifier.update(piece)?;
+        Ok(file.write_all(piece).map_err(named(file.path()))?)
+    })?;
+    file.flush()?;
+    Ok(verifier.seal(file.into_temp_path())?)
 }
 
 /// Call `take` with pieces of at most 128 KiB: large enough for the disk, small enough that sixteen at once do not matter.
@@ -304,10 +283,9 @@ mod tests {
     #[test]
     fn a_wrong_blob_leaves_no_file() {
         let staging = tempfile::tempdir().unwrap();
-        let mut writer =
-            BlobWriter::new(Expected { digest: digest_of(b"abc"), size: Size::AtMost(9) }, staging.path()).unwrap();
-        writer.write(b"abd").unwrap();
-        assert!(matches!(writer.finish(), Err(BlobError::Mismatch(Mismatch::WrongDigest { .. }))));
+        let expected = Expected { digest: digest_of(b"abc"), size: Size::AtMost(9) };
+        let received = receive_blob(&b"abd"[..], expected, staging.path(), &|_| {});
+        assert!(matches!(received, Err(BlobError::Mismatch(Mismatch::WrongDigest { .. }))));
         assert_eq!(std::fs::read_dir(staging.path()).unwrap().count(), 0);
     }
 

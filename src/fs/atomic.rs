@@ -1,6 +1,7 @@
 //! Files that appear whole or not at all: a temporary file, then its name.
 
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt};
 use std::path::Path;
 
 use super::kind::{named, remove};
@@ -8,7 +9,6 @@ use fs_err as fs;
 
 /// The mode of every file that larder publishes, whatever a temporary file's was: other users of a shared runner, and the
 /// archiver, must be able to read it.
-#[cfg(unix)]
 pub(crate) const PUBLISHED_MODE: u32 = 0o644;
 
 /// How the names of temporary files begin.
@@ -18,8 +18,7 @@ pub(crate) const TEMPORARY_PREFIX: &str = "partial-";
 pub(crate) fn temporary_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(PUBLISHED_MODE));
+    builder.permissions(PermissionsExt::from_mode(PUBLISHED_MODE));
     builder.tempfile_in(folder).map_err(named(folder))
 }
 
@@ -40,7 +39,7 @@ pub(crate) fn publish(file: tempfile::TempPath, path: &Path) -> io::Result<()> {
 /// replaced: through a link, symbolic or hard, any file could be overwritten.
 pub(crate) fn open_own_file(path: &Path) -> io::Result<std::fs::File> {
     let is_own = match fs::symlink_metadata(path) {
-        Ok(meta) => meta.is_file() && has_one_name(&meta),
+        Ok(meta) => meta.is_file() && meta.nlink() == 1,
         Err(error) if error.kind() == io::ErrorKind::NotFound => true,
         Err(error) => return Err(error),
     };
@@ -49,23 +48,8 @@ pub(crate) fn open_own_file(path: &Path) -> io::Result<std::fs::File> {
     }
     let mut options = std::fs::File::options();
     options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-        options.mode(PUBLISHED_MODE);
-    }
+    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).mode(PUBLISHED_MODE);
     options.open(path).map_err(named(path))
-}
-
-#[cfg(unix)]
-fn has_one_name(meta: &std::fs::Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::nlink(meta) == 1
-}
-
-#[cfg(not(unix))]
-fn has_one_name(_: &std::fs::Metadata) -> bool {
-    true
 }
 
 #[cfg(test)]

@@ -30,22 +30,23 @@ pub(super) struct Body {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// All of them: so many, where the server says so.
-    Whole {
-        /// How many.
-        length: Option<u64>,
-    },
-    /// Some of them, as asked for.
-    Part {
-        /// Which.
-        range: Range<u64>,
-        /// How many the file has.
-        whole: u64,
-    },
+    Whole { length: Option<u64> },
+    /// Some of them, as asked for, of a file with so many.
+    Part { range: Range<u64>, whole: u64 },
 }
 
 /// A strong entity tag: two answers with the same one are parts of the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tag(pub String);
+
+/// What a body is for: it decides which connection brings it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A document: many small ones, which may share connections.
+    Document,
+    /// A blob: each has a connection of its own, since a limit on one connection must not be one on all.
+    Blob,
+}
 
 /// Some bytes of a file, to be asked for.
 #[derive(Clone, Debug)]

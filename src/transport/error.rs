@@ -158,6 +158,11 @@ impl TransportError {
         }
     }
 
+    /// A registry whose way to log in can't be followed.
+    pub(super) fn login(url: &Url, reason: impl Into<String>, hint: &'static str) -> Self {
+        Self::Login { url: url.into(), reason: reason.into(), hint }
+    }
+
     /// Whether trying again may help.
     pub fn is_transient(&self) -> bool {
         match self {

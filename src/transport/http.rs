@@ -1,20 +1,18 @@
 //! `https://` and `http://` mirrors.
 
-use std::sync::OnceLock;
-
 use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RANGE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
+use tokio::sync::OnceCell;
 use url::Url;
 
-use super::body::{Body, Extent, Part, Tag, within_idle};
+use super::body::{Body, Extent, Part, Purpose, Tag, within_idle};
 use super::causes::find;
 use super::credentials::{Credential, Credentials};
 use super::error::{Result, TransportError};
 use super::limits::{MAX_REDIRECTS, NetworkSettings};
 use super::location::Location;
-use super::purpose::Purpose;
 use super::retry::asked_pause;
 use crate::types::{PlainHttp, PublicUrl, without_user};
 
@@ -25,7 +23,7 @@ pub(super) struct Http {
     pub settings: NetworkSettings,
     pub credentials: Credentials,
     /// By what is allowed, and by what for.
-    clients: [[OnceLock<Client>; 2]; 2],
+    clients: [[OnceCell<Client>; 2]; 2],
 }
 
 impl Http {
@@ -33,25 +31,20 @@ impl Http {
         Self { settings: settings.clone(), credentials, clients: Default::default() }
     }
 
-    fn client(&self, policy: PlainHttp, purpose: Purpose) -> Result<&Client> {
-        let pool = &self.clients[policy as usize][purpose as usize];
-        if let Some(client) = pool.get() {
-            return Ok(client);
-        }
-        let client = client_builder(purpose)
-            .connect_timeout(self.settings.connect_timeout)
-            .redirect(redirects(policy))
+    async fn client(&self, policy: PlainHttp, purpose: Purpose) -> Result<&Client> {
+        let build = async || {
+            let client =
+                client_builder(purpose).connect_timeout(self.settings.connect_timeout).redirect(redirects(policy));
             // What follows a redirect need not know where it came from.
-            .referer(false)
-            .build()
-            .map_err(|source| TransportError::Setup { source })?;
-        Ok(pool.get_or_init(|| client))
+            client.referer(false).build().map_err(|source| TransportError::Setup { source })
+        };
+        self.clients[policy as usize][purpose as usize].get_or_try_init(build).await
     }
 
     /// The response to a GET, or `None` where the server says that there is no such file. A server may answer with the whole
     /// file where a part was asked for.
     pub(super) async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>> {
-        let request = asking_for(part, self.request(Method::GET, &at.url, at.plain_http, purpose)?);
+        let request = asking_for(part, self.request(Method::GET, &at.url, at.plain_http, purpose).await?);
         let sent = self.credentials.for_web(at);
         let response = self.send(&at.url, request, sent.as_ref().map(|sent| &sent.credential)).await?;
         // Object stores answer so for a missing key where the reader may not list the bucket.
@@ -63,7 +56,7 @@ impl Http {
 
     /// A request that goes nowhere without TLS unless `policy` allows it. User name and password of the URL are left out: what
     /// is sent as a credential is the caller's business.
-    pub(super) fn request(
+    pub(super) async fn request(
         &self,
         method: Method,
         url: &Url,
@@ -73,7 +66,7 @@ impl Http {
         if !policy.allows(url) {
             return Err(TransportError::Insecure { url: url.into() });
         }
-        Ok(self.client(policy, purpose)?.request(method, without_user(url)))
+        Ok(self.client(policy, purpose).await?.request(method, without_user(url)))
     }
 
     /// The response to a request, whatever its status.
@@ -152,9 +145,7 @@ pub(super) fn refusal(response: &Response) -> TransportError {
 
 /// Whether a credential for one is for the other: the same host, port and scheme.
 pub(super) fn is_same_server(one: &Url, other: &Url) -> bool {
-    one.scheme() == other.scheme()
-        && one.host_str() == other.host_str()
-        && one.port_or_known_default() == other.port_or_known_default()
+    one.origin() == other.origin()
 }
 
 fn body(url: &Url, response: Response, extent: Extent) -> Body {

@@ -19,7 +19,6 @@ mod http;
 mod limits;
 mod location;
 mod objects;
-mod purpose;
 mod registry;
 mod retry;
 mod servers;

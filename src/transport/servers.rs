@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::body::{Body, Part, collect, within_total};
+use super::body::{Body, Part, Purpose, collect, within_total};
 use super::counters::Counters;
 use super::credentials::Credentials;
 use super::error::Result;
@@ -11,7 +11,6 @@ use super::http::Http;
 use super::limits::NetworkSettings;
 use super::location::Location;
 use super::objects::Objects;
-use super::purpose::Purpose;
 use super::registry::Registry;
 use super::retry::retry;
 use crate::types::{Variables, is_object_store};

@@ -17,9 +17,9 @@ use url::{Host, Origin, Url};
 
 use super::error::{Asking, WithoutTls};
 use super::refusal::Refusal;
+use crate::transport::body::Purpose;
 use crate::transport::http::client_builder;
 use crate::transport::limits::NetworkSettings;
-use crate::transport::purpose::Purpose;
 use crate::transport::retry::asked_pause;
 use crate::types::{PlainHttp, Variables, is_loopback};
 

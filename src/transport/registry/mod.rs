@@ -21,13 +21,12 @@ use url::Url;
 
 use self::challenge::Challenge;
 use self::tokens::TokenServer;
-use super::body::{Body, Extent, Part, collect};
+use super::body::{Body, Extent, Part, Purpose, collect};
 use super::credentials::{Credential, Login, Sourced, entry_token};
 use super::error::{Result, TransportError};
 use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::location::Location;
-use super::purpose::Purpose;
-use crate::types::{Access, PublicUrl, Sha256Digest};
+use crate::types::{Access, Sha256Digest};
 use crate::verified::Mismatch;
 
 /// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
@@ -122,7 +121,7 @@ impl Registry {
     }
 
     async fn send(&self, asked: &Asked<'_>, grant: &Grant) -> Result<Response> {
-        let request = self.http.request(Method::GET, &asked.url, asked.at.plain_http, asked.purpose)?;
+        let request = self.http.request(Method::GET, &asked.url, asked.at.plain_http, asked.purpose).await?;
         let mut request = asking_for(asked.part, request);
         if asked.is_manifest() {
             request = request.header(ACCEPT, MANIFESTS);
@@ -148,10 +147,9 @@ impl Registry {
         if asked.at.access.token.is_some() {
             return denied(before.source.as_deref());
         }
-        let challenge = Challenge::of(response).ok_or_else(|| TransportError::Login {
-            url: PublicUrl::from(&asked.url),
-            reason: "it asks for none of the logins that there are for registries".to_owned(),
-            hint: "is this the address of a container registry?",
+        let challenge = Challenge::of(response).ok_or_else(|| {
+            let reason = "it asks for none of the logins that there are for registries";
+            TransportError::login(&asked.url, reason, "is this the address of a container registry?")
         })?;
         let login = self.login(asked).await;
         let source = login.as_ref().map(|login| login.source.clone());
@@ -161,11 +159,9 @@ impl Registry {
                 let server = TokenServer { realm: &realm, service: service.as_deref(), scope: &scope };
                 server.token(&self.http, &asked.url, asked.at, login).await?
             }
-            Challenge::Basic => match login {
+            Challenge::Basic => match login.map(|login| login.credential) {
                 // The same pair again would be refused again.
-                Some(Sourced { credential: Login::Pair(pair), .. }) if before.credential.is_none() => {
-                    Credential::Pair(pair)
-                }
+                Some(Login::Pair(pair)) if before.credential.is_none() => Credential::Pair(pair),
                 _ => return denied(source.as_deref()),
             },
         };
@@ -204,10 +200,8 @@ impl Asked<'_> {
 fn over_http(url: &Url) -> Result<Url> {
     let scheme = if url.scheme() == "oci" { "https" } else { "http" };
     let text = format!("{scheme}{}", url.as_str().strip_prefix(url.scheme()).unwrap_or_default());
-    text.parse().map_err(|_| TransportError::Login {
-        url: url.into(),
-        reason: "it has no name that can be looked up".to_owned(),
-        hint: "expected `oci://host/repository`",
+    text.parse().map_err(|_| {
+        TransportError::login(url, "it has no name that can be looked up", "expected `oci://host/repository`")
     })
 }
 
