@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::text::schema_of_text;
-use crate::types::{shorten, text_type};
+use crate::types::{shorten, text_like};
 use crate::yaml::Problem;
 
 /// The name of a cache: `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
@@ -15,11 +15,6 @@ use crate::yaml::Problem;
 pub struct CacheName(String);
 
 impl CacheName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The name of the cache that is there without a configuration: `shared`.
     pub fn shared() -> Self {
         Self("shared".to_owned())
@@ -55,7 +50,7 @@ impl FromStr for CacheName {
     }
 }
 
-text_type!(CacheName);
+text_like!(CacheName);
 schema_of_text!(CacheName => ["string", "number"]);
 
 #[cfg(test)]

@@ -127,27 +127,20 @@ impl Folder {
     /// Give a finished temporary file its name here.
     pub(crate) fn publish(
         &self,
-        mut file: tempfile::TempPath,
+        file: tempfile::TempPath,
         path: &MirrorPath,
         obstacle: Obstacle,
     ) -> io::Result<PathBuf> {
         let mut attempts = 3;
         loop {
-            let failed = match self.make_place(path, obstacle) {
-                Ok(place) => match file.persist(&place) {
-                    Ok(()) => return Ok(place),
-                    Err(failed) => {
-                        file = failed.path;
-                        named(&place)(failed.error)
-                    }
-                },
-                Err(failed) => failed,
-            };
-            // Another job removed a folder, which was empty until now.
-            if failed.kind() != io::ErrorKind::NotFound || attempts == 0 {
-                return Err(failed);
+            let place = self.make_place(path, obstacle);
+            let renamed = place.and_then(|place| std::fs::rename(&file, &place).map_err(named(&place)).map(|()| place));
+            match renamed {
+                // Another job removed a folder, which was empty until now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && attempts > 0 => attempts -= 1,
+                Err(error) => return Err(error),
+                Ok(place) => return file.keep().map(|_| place).map_err(|failed| failed.error),
             }
-            attempts -= 1;
         }
     }
 

@@ -165,13 +165,9 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 /// Spack takes everything without a scheme for a path.
 fn looks_like_path(text: &str) -> bool {
-    match text.split_once(':') {
-        Some((scheme, _)) => {
-            !scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-        }
-        None => true,
-    }
+    let Some((scheme, _)) = text.split_once(':') else { return true };
+    !scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
 impl FromStr for MirrorUrl {

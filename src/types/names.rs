@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::text_type::{InvalidText, text_type};
+use super::text_type::{InvalidText, text_like};
 
 /// The name of a package, platform, operating system, target or compiler: what Spack may use as a whole path part.
 ///
@@ -33,20 +33,6 @@ pub fn path_part(formatted: &str) -> String {
     part
 }
 
-impl PackageName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl VersionText {
-    /// The version as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl FromStr for PackageName {
     type Err = InvalidText;
 
@@ -74,8 +60,8 @@ impl FromStr for VersionText {
     }
 }
 
-text_type!(PackageName);
-text_type!(VersionText);
+text_like!(PackageName);
+text_like!(VersionText);
 
 #[cfg(test)]
 mod tests {

@@ -44,8 +44,22 @@ macro_rules! serde_as_text {
     };
 }
 
+/// A text that is printed as it is, and read through `FromStr` alone.
+macro_rules! text_like {
+    ($type:ty) => {
+        impl $type {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        $crate::types::printed_as_str!($type);
+    };
+}
+
 /// `Display`, `Debug` and serde of a type that has `as_str` and `FromStr`.
-macro_rules! text_type {
+macro_rules! printed_as_str {
     ($type:ty) => {
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -63,4 +77,4 @@ macro_rules! text_type {
     };
 }
 
-pub(crate) use {serde_as_text, text_type};
+pub(crate) use {printed_as_str, serde_as_text, text_like};

@@ -47,11 +47,13 @@ pub(super) struct Connection {
 impl Connection {
     pub fn new(settings: &NetworkSettings, variables: &Variables) -> Result<Self, reqwest::Error> {
         let builder = || client_builder(Purpose::Blob).redirect(Policy::none());
+        let named = LOCAL_METADATA.into_iter().filter_map(|name| Url::parse(variables.get(name)?.trim()).ok());
+        let local_metadata = named.filter(is_loopback);
         Ok(Self {
             outward: builder().connect_timeout(settings.connect_timeout).build()?,
             // A proxy would ask the metadata service of its own machine, whose rights are not this machine's.
             metadata: builder().no_proxy().connect_timeout(METADATA_PATIENCE).build()?,
-            local_metadata: LOCAL_METADATA.into_iter().filter_map(|name| local_origin(variables.get(name)?)).collect(),
+            local_metadata: local_metadata.map(|url| url.origin()).collect(),
             idle_timeout: settings.idle_timeout,
             plain_http: PlainHttp::LoopbackOnly,
         })
@@ -108,10 +110,6 @@ impl Connection {
         let _ = tokio::time::timeout(self.idle_timeout, read).await;
         Refusal::new(parts.status, &parts.headers, &text, asked_pause(&parts.headers))
     }
-}
-
-fn local_origin(text: &str) -> Option<Origin> {
-    Url::parse(text.trim()).ok().filter(is_loopback).map(|url| url.origin())
 }
 
 /// Whether it is the place where a cloud tells its own machines who they are: link-local addresses, which no router

@@ -89,16 +89,14 @@ impl Refusal {
     pub(in crate::transport) fn is_transient(&self) -> bool {
         may_pass(self.status)
             || matches!(
-                self.code.as_deref(),
-                Some(
-                    "SlowDown"
-                        | "RequestTimeout"
-                        | "InternalError"
-                        | "OperationAborted"
-                        | "ServerBusy"
-                        | "Throttling"
-                        | "ConditionalRequestConflict"
-                )
+                self.code.as_deref().unwrap_or_default(),
+                "SlowDown"
+                    | "RequestTimeout"
+                    | "InternalError"
+                    | "OperationAborted"
+                    | "ServerBusy"
+                    | "Throttling"
+                    | "ConditionalRequestConflict"
             )
     }
 

@@ -145,10 +145,9 @@ impl Objects {
 
     async fn make(&self, bucket: &Bucket, at: &Location) -> Result<Store> {
         let target = Target { bucket: bucket_name(&at.url), access: &at.access, variables: &self.variables };
-        let connect = || async { Connection::new(&self.settings, &self.variables) };
+        let connect = async || Connection::new(&self.settings, &self.variables);
         let connection = self.connection.get_or_try_init(connect).await;
-        let connection = connection.map_err(|source| TransportError::Setup { source })?;
-        let connection = connection.allowing(at.plain_http);
+        let connection = connection.map_err(|source| TransportError::Setup { source })?.allowing(at.plain_http);
         // What the library makes of settings. Its texts name keys and files, not values.
         let unbuildable = |error: object_store::Error| {
             let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
