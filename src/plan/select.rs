@@ -17,6 +17,7 @@ pub struct Selection {
 }
 
 /// Something was asked for that the lockfiles do not have.
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Error, Diagnostic, PartialEq, Eq)]
 pub enum SelectionError {
     /// No spec of this name.
@@ -25,30 +26,17 @@ pub enum SelectionError {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`larder plan` lists the specs that there are".to_owned(),
     }))]
-    NoSuchSpec {
-        /// What was asked for.
-        name: String,
-        /// The most similar name.
-        near: Option<String>,
-    },
+    NoSuchSpec { name: String, near: Option<String> },
     /// No spec with this hash.
     #[error("no environment has a spec with hash `{hash}`")]
     #[diagnostic(help(
         "was the lockfile made anew since the hash was noted? `larder plan` lists the specs that there are"
     ))]
-    NoSuchHash {
-        /// What was asked for.
-        hash: String,
-    },
+    NoSuchHash { hash: String },
     /// Several specs whose hashes begin so.
     #[error("`{hash}` is the beginning of several hashes: {}", found.join(", "))]
     #[diagnostic(help("give more characters of the one that you mean"))]
-    Ambiguous {
-        /// What was asked for.
-        hash: String,
-        /// The specs.
-        found: Vec<String>,
-    },
+    Ambiguous { hash: String, found: Vec<String> },
 }
 
 /// The specs to install, in the order in which they were asked for, each once.
