@@ -35,7 +35,7 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
     let (obtained, ()) = materialize(&run, &needs, &staging, |_| Ok(())).await?;
     state.remotes = run.remotes.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
     if wanted.push == Push::Now {
-        run.remotes.note_absent(&mut state.remotes, &needs).await;
+        run.remotes.note_absent(&mut state.remotes).await;
         run.remotes.push(&mut state.remotes, &run.caches, None).await?;
     }
     state.add_remotes(earlier_remotes);

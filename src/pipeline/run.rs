@@ -32,7 +32,7 @@ impl<'a> Run<'a> {
         let environments = environments::load(session, wanted, trees)?;
         let caches = stores::open_caches(session)?;
         let transport = session.transport();
-        let remotes = RemoteCaches::beside(session, &transport);
+        let remotes = RemoteCaches::new(session, Some(&transport));
         Ok(Self { session, environments, caches, transport, remotes })
     }
 
