@@ -119,7 +119,7 @@ fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obta
             session
                 .warn(&format!("the records of cache `{}` were damaged and are written anew: {damage}", cache.name()));
         }
-        match cache.update_records(&changes, staging) {
+        match cache.change_records(staging, |records| records.changed(&changes)) {
             Ok(written) => tally.recorded = written,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -10,7 +10,7 @@ use super::blob::{Damage, StoredBlob, Validation};
 use super::download_lock::{self, DownloadLock};
 use super::error::StoreError;
 use super::inventory::{Inventory, Key};
-use super::records::{self, RecordChanges, Records};
+use super::records::{self, Records};
 use super::scan::scan;
 use crate::fs::{Exclusion, Folder, Kind, Lock, Obstacle, entries, kind, patiently};
 use crate::report::CacheReport;
@@ -190,14 +190,10 @@ impl Cache {
     }
 
     /// Change the records. Writes only if there is something new, and says whether it did.
-    pub(crate) fn update_records(&self, changes: &RecordChanges, staging: &Path) -> Result<bool, StoreError> {
-        self.replace_records(|old| old.changed(changes), staging)
-    }
-
-    pub(crate) fn replace_records(
+    pub(crate) fn change_records(
         &self,
-        change: impl FnOnce(&Records) -> Records,
         staging: &Path,
+        change: impl FnOnce(&Records) -> Records,
     ) -> Result<bool, StoreError> {
         let _lock = self.lock_records().map_err(self.failed("lock"))?;
         let (old, damage) = self.records()?;

@@ -147,7 +147,7 @@ impl<'a> Target<'a> {
                 self.expect(vec![String::new()]);
                 let cache = &self.cache;
                 let is_here = |digest| cache.size_of(digest).is_some();
-                cache.replace_records(|old| old.merged(&records, is_here, self.session.now), partial)?
+                cache.change_records(partial, |old| old.merged(&records, is_here, self.session.now))?
             }
             None => false,
         };
