@@ -3,10 +3,10 @@
 use crate::mirror::PublishedBlob;
 use crate::pipeline::environments::InstallTrees;
 use crate::pipeline::reporting::{count_built, count_requests};
-use crate::pipeline::resolve::{Documents, Holding, Scope};
+use crate::pipeline::resolve::{Documents, Scope};
 use crate::pipeline::run::Run;
 use crate::pipeline::{RunError, Session, Wanted, stores};
-use crate::plan::Availability;
+use crate::plan::{Availability, Holding};
 use crate::report::Report;
 
 /// Ask the mirrors and look into the caches. A cached blob counts by its name and size; only `prepare` reads it.

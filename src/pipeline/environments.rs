@@ -46,27 +46,23 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, trees: InstallTrees) 
     for path in &session.config.environments {
         let folder = folder_of(path);
         let needs_spack = session.config.mirrors.is_none() || trees == InstallTrees::Configured;
-        let spack = if needs_spack {
-            let home = session.home.as_deref();
-            Some(spack_config::discover(folder, &session.variables, home, job_folder.root())?)
-        } else {
-            None
-        };
+        let discover =
+            || spack_config::discover(folder, &session.variables, session.home.as_deref(), job_folder.root());
+        let spack = needs_spack.then(discover).transpose()?;
         let found: Vec<Mirror> = match (&session.config.mirrors, &spack) {
             (Some(entries), _) => entries.clone(),
             (None, Some(spack)) => spack.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?,
             (None, None) => Vec::new(),
         };
         mirrors_of.push(found.into_iter().map(|mirror| position(&mut mirrors, mirror)).collect());
-        if let Some(spack) = spack {
-            if session.config.mirrors.is_none() {
-                spack.notes.iter().for_each(|note| session.warn(note));
-            }
-            files.extend(spack.files);
-            if trees == InstallTrees::Configured && wanted.install_trees.is_empty() {
-                for tree in spack.install_trees {
-                    installed.extend(install_tree::installed_specs(&tree)?.unwrap_or_default());
-                }
+        let Some(spack) = spack else { continue };
+        if session.config.mirrors.is_none() {
+            spack.notes.iter().for_each(|note| session.warn(note));
+        }
+        files.extend(spack.files);
+        if trees == InstallTrees::Configured && wanted.install_trees.is_empty() {
+            for tree in spack.install_trees {
+                installed.extend(install_tree::installed_specs(&tree)?.unwrap_or_default());
             }
         }
     }
@@ -124,14 +120,8 @@ fn of_spack(mirror: &SpackMirror) -> Result<Mirror, RunError> {
         let (name, declared_in) = (mirror.name.clone(), mirror.declared_in.clone());
         return Err(RunError::InsecureMirror { name, url: url.to_string(), declared_in });
     }
-    let signatures = Signatures::from(mirror.signed);
-    Ok(Mirror {
-        name: mirror.name.clone(),
-        url,
-        signatures,
-        plain_http: PlainHttp::LoopbackOnly,
-        access: Arc::new(mirror.access.clone()),
-    })
+    let (name, signatures) = (mirror.name.clone(), Signatures::from(mirror.signed));
+    Ok(Mirror { name, url, signatures, plain_http: PlainHttp::LoopbackOnly, access: Arc::new(mirror.access.clone()) })
 }
 
 fn position(mirrors: &mut Vec<Arc<Mirror>>, mirror: Mirror) -> usize {

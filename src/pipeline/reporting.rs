@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use super::error::RunError;
 use super::needed::{CachedBlob, Obtained};
-use super::resolve::{Holding, Resolution};
+use super::resolve::Resolution;
 use super::run::Run;
 use super::stores;
-use crate::plan::Availability;
+use crate::plan::{Availability, Holding};
 use crate::report::{CacheReport, Report};
 use crate::transport::Transport;
 use crate::types::{Sha256Digest, Totals};

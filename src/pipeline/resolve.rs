@@ -14,14 +14,17 @@ use super::environments::Environments;
 use super::error::RunError;
 use super::parallel;
 use super::session::{Session, Wanted};
+use crate::config::BuildDeps;
 use crate::job::JobError;
 use crate::lockfile::ConcreteSpec;
 use crate::mirror::{Answer, Document, Published};
-use crate::plan::{Availability, Binary, BuildReason, Graph, Need, Question, Selection, Unknown, row, select, walk};
+use crate::plan::{
+    Availability, Binary, BuildReason, Graph, Holding, Need, Needed, Question, Selection, SelectionError, Unknown, row,
+    select, walk,
+};
 use crate::report::SpecReport;
 use crate::reporter::Phase;
-use crate::store::StoredBlob;
-use crate::store::built::{Depth, Lookup};
+use crate::store::built::{BuiltBinary, Depth, FoundSpec, Lookup};
 use crate::transport::Transport;
 use crate::types::{DagHash, Mirror, SpecId};
 
@@ -42,21 +45,18 @@ impl Resolution {
 
     /// Every needed spec as a row. `hold` says where the binary of one that a mirror has is.
     pub(crate) fn rows(&self, hold: impl Fn(&Located) -> Holding) -> Vec<SpecReport> {
+        let binary = |found: &Located| Binary {
+            mirror: found.published.mirror.name.clone(),
+            built: found.built.is_some(),
+            digest: found.published.blobs.first().map(|blob| blob.expected.digest),
+            holding: match &found.built {
+                Some(built) => Holding { availability: Availability::Cached, bytes: Some(built.bytes), cache: None },
+                None => hold(found),
+            },
+        };
         let row_of = |spec: &ResolvedSpec| {
             let found = self.found.get(&spec.binary).filter(|_| spec.need == Need::Binary);
-            let binary = found.map(|found| {
-                let holding = match &found.built {
-                    Some(built) => {
-                        Holding { availability: Availability::Cached, bytes: Some(built.bytes), cache: None }
-                    }
-                    None => hold(found),
-                };
-                let Holding { availability, bytes, cache } = holding;
-                let digest = found.published.blobs.first().map(|blob| blob.expected.digest);
-                let mirror = found.published.mirror.name.clone();
-                Binary { mirror, built: found.built.is_some(), digest, availability, bytes, cache }
-            });
-            row(&spec.id, spec.binary, spec.need, binary)
+            row(&spec.id, spec.binary, spec.need, found.map(binary))
         };
         self.specs.iter().map(row_of).collect()
     }
@@ -93,21 +93,6 @@ pub(crate) struct Located {
     /// The mirrors that would have been asked next, for blobs that are named alike everywhere.
     pub others: Vec<Arc<Mirror>>,
     signature: Signature,
-}
-
-/// Where the binary of a spec is, and how large.
-pub(crate) struct Holding {
-    pub availability: Availability,
-    pub bytes: Option<u64>,
-    pub cache: Option<String>,
-}
-
-/// A binary in the folder of what the branch built.
-pub(crate) struct BuiltBinary {
-    /// Its blobs, hashed in this run; none for `plan`.
-    pub blobs: Vec<StoredBlob>,
-    /// Their size together.
-    pub bytes: u64,
 }
 
 /// Whether metadata has the signature that its mirror's configuration demands.
@@ -162,8 +147,7 @@ pub(crate) async fn resolve(
         }
         let needed = walk(&question, known, unknown);
         let to_ask = needed.iter().filter(|needed| needed.need == Need::Unknown);
-        let mut to_ask: Vec<DagHash> =
-            to_ask.filter_map(|needed| graph.spec(needed.hash).map(ConcreteSpec::binary_hash)).collect();
+        let mut to_ask: Vec<DagHash> = to_ask.map(|needed| needed.spec.binary_hash()).collect();
         to_ask.sort_unstable();
         to_ask.dedup();
         answers.extend(asker.ask(&to_ask).await?);
@@ -174,10 +158,7 @@ pub(crate) async fn resolve(
     let needed = walk(&question, |hash| answers.get(&hash).map(Option::is_some), Unknown::IsThere);
     let mut specs: Vec<ResolvedSpec> = needed
         .into_iter()
-        .filter_map(|needed| {
-            let spec = graph.spec(needed.hash)?;
-            Some(ResolvedSpec { id: spec.id.clone(), binary: spec.binary_hash(), need: needed.need })
-        })
+        .map(|Needed { spec, need }| ResolvedSpec { id: spec.id.clone(), binary: spec.binary_hash(), need })
         .collect();
     specs.sort_by(|a, b| (&a.id.name, a.id.hash).cmp(&(&b.id.name, b.id.hash)));
     let is_needed = |hash: &DagHash| specs.iter().any(|spec| spec.need == Need::Binary && spec.binary == *hash);
@@ -187,32 +168,30 @@ pub(crate) async fn resolve(
 }
 
 /// What this job installs.
+#[derive(Default)]
 struct Job {
     selection: Selection,
-    build_deps: Option<crate::config::BuildDeps>,
+    build_deps: Option<BuildDeps>,
     built_here: Option<DagHash>,
 }
 
 /// The command line comes first, then the spec of a `spack ci` job, then the `jobs:` table, then all roots.
 fn job_of(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Job, RunError> {
-    let plain = |selection| Job { selection, build_deps: None, built_here: None };
     if wanted.selection != Selection::default() || scope == Scope::WholeEnvironments {
-        return Ok(plain(wanted.selection.clone()));
+        return Ok(Job { selection: wanted.selection.clone(), ..Job::default() });
     }
     if let Some(text) = session.variables.set("SPACK_JOB_SPEC_DAG_HASH") {
-        let no_such = || crate::plan::SelectionError::NoSuchHash { hash: text.to_owned() };
-        let hash = text.parse::<DagHash>().map_err(|_| no_such())?;
+        let no_such = |_| SelectionError::NoSuchHash { hash: text.to_owned() };
+        let hash: DagHash = text.parse().map_err(no_such)?;
         let selection = Selection { specs: Vec::new(), hashes: vec![hash.into()] };
-        return Ok(Job { selection, build_deps: None, built_here: Some(hash) });
+        return Ok(Job { selection, built_here: Some(hash), ..Job::default() });
     }
-    match session.variables.set("CI_JOB_NAME").and_then(|name| session.config.job_rule(name)) {
-        Some(rule) => Ok(Job {
-            selection: Selection { specs: rule.specs.clone(), hashes: rule.hashes.clone() },
-            build_deps: rule.build_deps,
-            built_here: None,
-        }),
-        None => Ok(plain(Selection::default())),
-    }
+    let rule = session.variables.set("CI_JOB_NAME").and_then(|name| session.config.job_rule(name));
+    let job = rule.map(|rule| {
+        let selection = Selection { specs: rule.specs.clone(), hashes: rule.hashes.clone() };
+        Job { selection, build_deps: rule.build_deps, built_here: None }
+    });
+    Ok(job.unwrap_or_default())
 }
 
 struct Asker<'a> {
@@ -289,9 +268,9 @@ impl Asker<'_> {
         for (spec, lookup) in missing.iter().zip(parallel::in_parallel(missing.len(), &look)) {
             match lookup? {
                 Lookup::Has(found) => {
-                    let crate::store::built::FoundSpec { published, blobs, bytes } = *found;
+                    let FoundSpec { published, binary } = *found;
                     let mut kept = self.keep(&spec.id, published, Signature::AsDemanded, &[])?;
-                    kept.built = Some(BuiltBinary { blobs, bytes });
+                    kept.built = Some(binary);
                     answers.insert(spec.id.hash, Some(kept));
                 }
                 Lookup::Unusable(reason) => self.session.warn(&format!(

@@ -15,6 +15,16 @@ pub(crate) enum Availability {
     Fetched,
 }
 
+/// Where the binary of a needed spec is, and how large.
+#[derive(Clone, Debug)]
+pub(crate) struct Holding {
+    pub availability: Availability,
+    /// The size of its blobs together, where known.
+    pub bytes: Option<u64>,
+    /// The cache that holds it, or will.
+    pub cache: Option<String>,
+}
+
 /// A binary of a needed spec.
 #[derive(Clone, Debug)]
 pub(crate) struct Binary {
@@ -24,12 +34,7 @@ pub(crate) struct Binary {
     pub built: bool,
     /// Its sha256.
     pub digest: Option<Sha256Digest>,
-    /// Where it is.
-    pub availability: Availability,
-    /// The size of its blobs together, where known.
-    pub bytes: Option<u64>,
-    /// The cache that holds it, or will.
-    pub cache: Option<String>,
+    pub holding: Holding,
 }
 
 /// The row of a needed spec, whose binary mirrors keep under the hash `binary_hash`.
@@ -40,16 +45,14 @@ pub(crate) fn row(id: &SpecId, binary_hash: DagHash, need: Need, binary: Option<
         Need::Build(BuildReason::Development) => (Status::Build, Some(DEVELOPMENT_BUILD)),
         Need::Build(BuildReason::ThisJob) => (Status::Build, Some(BUILT_BY_THIS_JOB)),
         Need::Build(BuildReason::InNoMirror) | Need::Unknown => (Status::Build, None),
-        Need::Binary => match binary.as_ref().map(|binary| binary.availability) {
+        Need::Binary => match binary.as_ref().map(|binary| binary.holding.availability) {
             Some(Availability::Cached) => (Status::Cached, None),
             Some(Availability::Fetched) => (Status::Fetched, None),
             Some(Availability::OnMirror) | None => (Status::Fetch, None),
         },
     };
-    let (mirror, built, digest, bytes, cache) = match binary {
-        Some(Binary { mirror, built, digest, bytes, cache, .. }) => (Some(mirror), built, digest, bytes, cache),
-        None => (None, false, None, None, None),
-    };
+    let binary = binary.as_ref();
+    let holding = binary.map(|binary| &binary.holding);
     SpecReport {
         name: id.name.clone(),
         version: id.version.clone(),
@@ -57,10 +60,10 @@ pub(crate) fn row(id: &SpecId, binary_hash: DagHash, need: Need, binary: Option<
         build_spec: Some(binary_hash).filter(|binary| *binary != id.hash),
         status,
         reason: reason.map(str::to_owned),
-        mirror,
-        collected: built,
-        cache,
-        digest,
-        bytes,
+        mirror: binary.map(|binary| binary.mirror.clone()),
+        collected: binary.is_some_and(|binary| binary.built),
+        cache: holding.and_then(|holding| holding.cache.clone()),
+        digest: binary.and_then(|binary| binary.digest),
+        bytes: holding.and_then(|holding| holding.bytes),
     }
 }
