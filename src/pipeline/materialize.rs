@@ -24,7 +24,7 @@ pub(crate) async fn materialize<T>(
     let mut locks = Vec::new();
     for cache in caches {
         let lock = cache.lock(Exclusion::Shared, || {
-            session.inform(&format!("waiting for another job that is pruning cache `{}`", cache.name()));
+            session.inform(&format!("waiting for another job that is pruning {cache}"));
         })?;
         locks.push(lock);
     }
@@ -65,8 +65,7 @@ fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Resul
                 Validation::Missing => {}
                 Validation::Corrupt(damage) => {
                     session.warn(&format!(
-                        "cache `{}` held a bad blob {digest} of {}: {}; it was removed and is fetched again",
-                        cache.name(),
+                        "{cache} held a bad blob {digest} of {}: {}; it was removed and is fetched again",
                         need.title(),
                         damage.reason()
                     ));
@@ -116,8 +115,7 @@ fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obta
             continue;
         }
         if let Some(damage) = damage {
-            session
-                .warn(&format!("the records of cache `{}` were damaged and are written anew: {damage}", cache.name()));
+            session.warn(&format!("the records of {cache} were damaged and are written anew: {damage}"));
         }
         match cache.change_records(staging, |records| records.changed(&changes)) {
             Ok(written) => tally.recorded = written,

@@ -5,7 +5,6 @@
 //! fail: it is told once, and the job goes on without.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -125,9 +124,11 @@ impl<'a> RemoteCaches<'a> {
         remote.count(|report| report.corrupt += 1);
         let removed = self.transport.delete(&remote.cache.blob_location(digest)).await.is_ok();
         let verb = if removed { "it was removed" } else { "it could not be removed" };
-        let name = need.title();
-        self.session
-            .warn(&format!("{remote} held a bad blob {digest} of {name}: {error}; {verb}, and the mirror is asked"));
+        self.session.warn(&format!(
+            "{} held a bad blob {digest} of {}: {error}; {verb}, and the mirror is asked",
+            remote.cache,
+            need.title()
+        ));
     }
 
     /// Which cache has something of the right size under a blob's name, and how much. Unread: for `plan` only.
@@ -211,7 +212,8 @@ impl<'a> RemoteCaches<'a> {
             let limit = left.saturating_add(patience.unwrap_or_default() / 10);
             let sending = tokio::time::timeout(limit, self.send(remote, note, caches, end));
             if sending.await.is_err() {
-                self.session.warn(&format!("{remote} takes no more blobs: what is left is added by a later job"));
+                self.session
+                    .warn(&format!("{} takes no more blobs: what is left is added by a later job", remote.cache));
             }
             self.session.stop_if_asked()?;
             if remote.is_off.load(Ordering::Relaxed) || note.used.is_empty() {
@@ -247,7 +249,8 @@ impl<'a> RemoteCaches<'a> {
                 }
                 Ok(Written::Existed) => Some(digest),
                 Err(UploadError::Blob(error)) => {
-                    self.session.warn(&format!("{digest} is not added to {remote}: the file here is bad: {error}"));
+                    self.session
+                        .warn(&format!("{digest} is not added to {}: the file here is bad: {error}", remote.cache));
                     Some(digest)
                 }
                 Err(UploadError::Stopped) => None,
@@ -263,7 +266,8 @@ impl<'a> RemoteCaches<'a> {
         if !go_on() && !note.lacking.is_empty() {
             let left = note.lacking.len();
             self.session.warn(&format!(
-                "{left} blobs were not added to {remote} in time: the next job that fetches them adds them"
+                "{left} blobs were not added to {} in time: the next job that fetches them adds them",
+                remote.cache
             ));
         }
     }
@@ -275,7 +279,7 @@ impl<'a> RemoteCaches<'a> {
             let chain: String =
                 std::iter::successors(Some(first), |error| error.source()).map(|error| format!(": {error}")).collect();
             let hint = miette::Diagnostic::help(error).map(|hint| format!(" ({hint})")).unwrap_or_default();
-            self.session.warn(&format!("can't use {remote}{chain}; {instead}{hint}"));
+            self.session.warn(&format!("can't use {}{chain}; {instead}{hint}", remote.cache));
         }
     }
 
@@ -290,12 +294,6 @@ impl<'a> RemoteCaches<'a> {
             let report = remote.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
             CacheReport { changed: report.added + report.corrupt > 0, ..report }
         })
-    }
-}
-
-impl fmt::Display for Remote<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cache `{}`", self.cache.entry.name)
     }
 }
 

@@ -19,8 +19,8 @@ use crate::job::JobError;
 use crate::lockfile::ConcreteSpec;
 use crate::mirror::{Answer, Document, Published};
 use crate::plan::{
-    Availability, Binary, BuildReason, Graph, Holding, Need, Needed, Question, Selection, SelectionError, Unknown, row,
-    select, walk,
+    Availability, BuildReason, Graph, Holding, Need, Needed, Question, Selection, SelectionError, Unknown, row, select,
+    walk,
 };
 use crate::report::SpecReport;
 use crate::reporter::Phase;
@@ -45,18 +45,20 @@ impl Resolution {
 
     /// Every needed spec as a row. `hold` says where the binary of one that a mirror has is.
     pub(crate) fn rows(&self, hold: impl Fn(&Located) -> Holding) -> Vec<SpecReport> {
-        let binary = |found: &Located| Binary {
-            mirror: found.published.mirror.name.clone(),
-            built: found.built.is_some(),
-            digest: found.published.blobs.first().map(|blob| blob.expected.digest),
-            holding: match &found.built {
+        let row_of = |spec: &ResolvedSpec| {
+            let Some(found) = self.found.get(&spec.binary).filter(|_| spec.need == Need::Binary) else {
+                return row(&spec.id, spec.binary, spec.need, None);
+            };
+            let holding = match &found.built {
                 Some(built) => Holding { availability: Availability::Cached, bytes: Some(built.bytes), cache: None },
                 None => hold(found),
-            },
-        };
-        let row_of = |spec: &ResolvedSpec| {
-            let found = self.found.get(&spec.binary).filter(|_| spec.need == Need::Binary);
-            row(&spec.id, spec.binary, spec.need, found.map(binary))
+            };
+            SpecReport {
+                mirror: Some(found.published.mirror.name.clone()),
+                collected: found.built.is_some(),
+                digest: found.published.blobs.first().map(|blob| blob.expected.digest),
+                ..row(&spec.id, spec.binary, spec.need, Some(holding))
+            }
         };
         self.specs.iter().map(row_of).collect()
     }

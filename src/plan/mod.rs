@@ -9,6 +9,6 @@ mod select;
 mod walk;
 
 pub use graph::Graph;
-pub(crate) use row::{Availability, Binary, Holding, row};
+pub(crate) use row::{Availability, Holding, row};
 pub use select::{Selection, SelectionError, select};
 pub use walk::{BuildReason, Need, Needed, Question, Unknown, walk};

@@ -1,6 +1,7 @@
 //! One blob of a cache, and what a look at it showed.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -117,9 +118,5 @@ fn is_what_its_name_says(path: &Path, digest: Sha256Digest) -> bool {
 
 fn identity(path: &Path) -> Option<FileIdentity> {
     let meta = fs::symlink_metadata(path).ok()?;
-    #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
-    #[cfg(not(unix))]
-    let inode = 0;
-    Some(FileIdentity { modified: meta.modified().ok(), bytes: meta.len(), inode })
+    Some(FileIdentity { modified: meta.modified().ok(), bytes: meta.len(), inode: MetadataExt::ino(&meta) })
 }

@@ -1,8 +1,9 @@
 //! A cache that is a folder: blobs go in verified and come out verified.
 
-use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use fs_err as fs;
 
@@ -266,7 +267,13 @@ impl Cache {
     }
 
     pub(crate) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> StoreError + '_ {
-        move |source| StoreError::Io { store: format!("cache `{}`", self.name), what, source }
+        move |source| StoreError::Io { store: self.to_string(), what, source }
+    }
+}
+
+impl fmt::Display for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cache `{}`", self.name)
     }
 }
 
@@ -275,16 +282,9 @@ fn marker() -> MirrorPath {
     MirrorPath::new([records::FILE_NAME])
 }
 
-#[cfg(unix)]
 fn same_file_system(a: &Path, b: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    let device = |path: &Path| fs::metadata(path).map(|meta| MetadataExt::dev(&meta)).ok();
     device(a) == device(b)
-}
-
-#[cfg(not(unix))]
-fn same_file_system(_: &Path, _: &Path) -> bool {
-    true
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! is looked at once more right before. A job that finds a blob gone fetches it from its mirror.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -207,6 +208,12 @@ impl RemoteCache<'_> {
 
     fn failed(&self, source: TransportError) -> StoreError {
         StoreError::Remote { cache: self.entry.name.to_string(), source }
+    }
+}
+
+impl fmt::Display for RemoteCache<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cache `{}`", self.entry.name)
     }
 }
 
