@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 
 use crate::job::{JobFolder, Prepared, State};
-use crate::pipeline::environments::InstallTrees;
 use crate::pipeline::materialize::materialize;
 use crate::pipeline::reporting::report;
-use crate::pipeline::resolve::{Documents, Scope};
+use crate::pipeline::resolve::Documents;
 use crate::pipeline::run::Run;
-use crate::pipeline::{Push, RunError, Session, Wanted};
+use crate::pipeline::{Push, RunError, Scope, Session, Wanted};
 use crate::report::Report;
 use crate::runner::{RestoredCaches, metrics};
 
 /// Have every binary of the environments in a cache. No job mirror is made, and nothing that is installed on this machine
 /// counts unless it was named: the caches are for other machines.
 pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunError> {
-    let run = Run::open(session, wanted, InstallTrees::Named)?;
+    let run = Run::open(session, wanted, Scope::WholeEnvironments)?;
     let job = JobFolder::of(&session.config.root);
     let is_same_job = RestoredCaches::read(&job).is_some_and(|note| note.is_of_this_job(&session.variables));
     let (folder, _lock) = run.enter()?;
-    let resolution = run.resolve(wanted, Scope::WholeEnvironments, Documents::Forget).await?;
+    let resolution = run.resolve(Documents::Forget).await?;
     let needs = run.needs(&resolution)?;
     // `finish` is to remove none of this, nor what a `prepare` of the same job needed.
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());

@@ -1,16 +1,54 @@
 //! From needed blobs to blobs that are there and right: look into the caches, verify what they hold, download the rest, record.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::error::RunError;
 use super::fetch;
 use super::needed::{BlobNeed, CachedBlob, Obtained, Tally};
 use super::parallel::{self, Task};
+use super::resolve::{Located, Resolution};
 use super::run::Run;
 use crate::fs::{Exclusion, Kind};
 use crate::reporter::Phase;
 use crate::store::policy::refresh_after;
 use crate::store::{RecordChanges, Use, Validation};
+use crate::types::Sha256Digest;
+
+impl Run<'_> {
+    /// The blobs of all specs that have a binary, each once, the largest first. Finds out, too, whether every mirror has a cache.
+    pub(crate) fn needs(&self, resolution: &Resolution) -> Result<Vec<BlobNeed>, RunError> {
+        let mut needs: HashMap<Sha256Digest, BlobNeed> = HashMap::new();
+        let mut found: Vec<&Located> = resolution.found.values().collect();
+        // What the branch built lies in a folder that GitLab caches by itself: a copy in another cache would be uploaded twice.
+        found.retain(|found| found.built.is_none());
+        found.sort_by_key(|found| found.spec.hash);
+        for found in found {
+            let mirror = &found.published.mirror;
+            let no_cache = || RunError::NoCache { mirror: mirror.name.clone(), url: mirror.url.to_string() };
+            let entry = self.session.config.cache_for(&mirror.url).ok_or_else(no_cache)?;
+            let cache =
+                self.caches.iter().position(|cache| cache.name() == entry.name.as_str()).ok_or_else(no_cache)?;
+            for blob in &found.published.blobs {
+                let need = needs.entry(blob.expected.digest).or_insert_with(|| BlobNeed {
+                    blob: blob.clone(),
+                    spec: found.spec.clone(),
+                    mirror: Arc::clone(mirror),
+                    others: found.others.clone(),
+                    cache,
+                    requests: Vec::new(),
+                });
+                need.requests.push(found.spec.request(mirror.url.to_string(), blob.role));
+            }
+        }
+        let mut needs: Vec<_> = needs.into_values().collect();
+        // The largest first: a large one that starts last would be waited for alone.
+        needs.sort_by_key(|need| (Reverse(need.stated_size()), need.blob.expected.digest));
+        Ok(needs)
+    }
+}
 
 /// Validate, download, record. `use_held` is called while nothing that was obtained can be pruned by another job.
 pub(crate) async fn materialize<T>(

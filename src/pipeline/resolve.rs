@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::environments::Environments;
 use super::error::RunError;
 use super::parallel;
-use super::session::{Session, Wanted};
+use super::run::Run;
+use super::session::{Scope, Session, Wanted};
 use crate::config::BuildDeps;
 use crate::job::JobError;
 use crate::lockfile::ConcreteSpec;
@@ -25,7 +25,6 @@ use crate::plan::{
 use crate::report::SpecReport;
 use crate::reporter::Phase;
 use crate::store::built::{BuiltBinary, Depth, FoundSpec, Lookup};
-use crate::transport::Transport;
 use crate::types::{DagHash, Mirror, SpecId};
 
 /// What the environments' jobs need.
@@ -113,25 +112,17 @@ pub(crate) enum Documents<'a> {
     Keep(&'a Path),
 }
 
-/// Which parts of the configuration and the environment variables choose the specs.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Scope {
-    /// Those of this CI job: its entry in `jobs:`, or the spec that `spack ci` has it build.
-    Job,
-    /// None: whole environments.
-    WholeEnvironments,
+impl Run<'_> {
+    /// Which specs are needed, and which mirror has each.
+    pub(crate) async fn resolve(&self, documents: Documents<'_>) -> Result<Resolution, RunError> {
+        self.session.unless_interrupted(resolve(self, documents)).await
+    }
 }
 
-pub(crate) async fn resolve(
-    session: &Session<'_>,
-    environments: &Environments,
-    wanted: &Wanted,
-    scope: Scope,
-    transport: &Transport,
-    documents: Documents<'_>,
-) -> Result<Resolution, RunError> {
+async fn resolve(run: &Run<'_>, documents: Documents<'_>) -> Result<Resolution, RunError> {
+    let Run { session, wanted, environments, .. } = run;
     let graph = Graph::new(&environments.lockfiles);
-    let job = job_of(session, wanted, scope)?;
+    let job = job_of(session, wanted, run.scope)?;
     let roots = select(&graph, &job.selection)?;
     let question = Question {
         graph: &graph,
@@ -140,7 +131,7 @@ pub(crate) async fn resolve(
         installed: &environments.installed,
         built_here: job.built_here,
     };
-    let asker = Asker { session, environments, graph: &graph, transport, documents };
+    let asker = Asker { run, graph: &graph, documents };
     let mut answers: HashMap<DagHash, Option<Located>> = HashMap::new();
     for unknown in [Unknown::IsThere, Unknown::IsMissing] {
         let known = |hash| answers.get(&hash).map(Option::is_some);
@@ -197,10 +188,8 @@ fn job_of(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Job, R
 }
 
 struct Asker<'a> {
-    session: &'a Session<'a>,
-    environments: &'a Environments,
+    run: &'a Run<'a>,
     graph: &'a Graph<'a>,
-    transport: &'a Transport,
     documents: Documents<'a>,
 }
 
@@ -208,8 +197,8 @@ impl Asker<'_> {
     /// Ask for these binaries, many at a time. The first error ends it: a mirror that can't be reached for one spec will not
     /// be for the next, and each would use up its retries.
     async fn ask(&self, binaries: &[DagHash]) -> Result<Vec<(DagHash, Option<Located>)>, RunError> {
-        self.environments.mirrors.iter().try_for_each(|mirror| mirror.check_folder())?;
-        let reporter = self.session.reporter;
+        self.run.environments.mirrors.iter().try_for_each(|mirror| mirror.check_folder())?;
+        let reporter = self.run.session.reporter;
         reporter.phase_started(Phase::Metadata, binaries.len() as u64, None);
         let answers = futures::stream::iter(binaries.iter().enumerate())
             .map(|(item, hash)| async move {
@@ -217,7 +206,7 @@ impl Asker<'_> {
                 reporter.item_finished(Phase::Metadata, item as u64);
                 Ok::<_, RunError>((*hash, found))
             })
-            .buffer_unordered(self.transport.settings().metadata_connections)
+            .buffer_unordered(self.run.transport.settings().metadata_connections)
             .try_collect()
             .await;
         reporter.phase_finished(Phase::Metadata);
@@ -229,7 +218,7 @@ impl Asker<'_> {
         let mut unsigned = None;
         let mirrors = self.mirrors_for(hash);
         for mirror in &mirrors {
-            match mirror.find(&spec.id, self.transport).await? {
+            match mirror.find(&spec.id, &self.run.transport).await? {
                 Answer::Has(published) => {
                     return self.keep(&spec.id, *published, Signature::AsDemanded, &mirrors).map(Some);
                 }
@@ -251,7 +240,7 @@ impl Asker<'_> {
         asked: &[DagHash],
         answers: &mut HashMap<DagHash, Option<Located>>,
     ) -> Result<(), RunError> {
-        let Some(folder) = &self.environments.built else { return Ok(()) };
+        let Some(folder) = &self.run.environments.built else { return Ok(()) };
         let lacks = |hash: &&DagHash| match answers.get(*hash) {
             Some(Some(found)) => found.signature == Signature::Missing,
             Some(None) => true,
@@ -264,7 +253,7 @@ impl Asker<'_> {
             Documents::Keep(_) => Depth::Bytes,
         };
         let look = |item: usize| {
-            self.session.stop_if_asked()?;
+            self.run.session.stop_if_asked()?;
             Ok::<_, RunError>(folder.look_for(&missing[item].id, depth))
         };
         for (spec, lookup) in missing.iter().zip(parallel::in_parallel(missing.len(), &look)) {
@@ -275,7 +264,7 @@ impl Asker<'_> {
                     kept.built = Some(binary);
                     answers.insert(spec.id.hash, Some(kept));
                 }
-                Lookup::Unusable(reason) => self.session.warn(&format!(
+                Lookup::Unusable(reason) => self.run.session.warn(&format!(
                     "what mirror `{}` has of {} is not used, as if it were not there: {reason}",
                     folder.name(),
                     spec.id
@@ -309,19 +298,18 @@ impl Asker<'_> {
 
     /// The mirrors of the environments that hold the spec, in order, each once.
     fn mirrors_for(&self, hash: DagHash) -> Vec<&Arc<Mirror>> {
-        let mut positions: Vec<usize> = Vec::new();
-        for environment in self.graph.environments(hash) {
-            for position in &self.environments.mirrors_of[*environment] {
-                if !positions.contains(position) {
-                    positions.push(*position);
-                }
+        let mut mirrors: Vec<&Arc<Mirror>> = Vec::new();
+        let environments = self.graph.environments(hash).iter();
+        for mirror in environments.flat_map(|environment| &self.run.environments.mirrors_of[*environment]) {
+            if !mirrors.contains(&mirror) {
+                mirrors.push(mirror);
             }
         }
-        positions.into_iter().map(|position| &self.environments.mirrors[position]).collect()
+        mirrors
     }
 
     fn warn_of_missing_signatures(&self, answers: &HashMap<DagHash, Option<Located>>) {
-        for mirror in &self.environments.mirrors {
+        for mirror in &self.run.environments.mirrors {
             let found = answers.values().flatten().filter(|found| found.signature == Signature::Missing);
             let mut specs: Vec<String> =
                 found.filter(|found| found.published.mirror == *mirror).map(|found| found.spec.to_string()).collect();
@@ -329,7 +317,7 @@ impl Asker<'_> {
             let more = if specs.len() > 3 { ", …" } else { "" };
             let shown = specs[..specs.len().min(3)].join(", ");
             if !specs.is_empty() {
-                self.session.warn(&format!(
+                self.run.session.warn(&format!(
                     "mirror `{}` is `signed: true`, but {} of its specs have no signature ({shown}{more}): Spack refuses \
                      them unless it runs with `--no-check-signature`. Push them signed, or set `signed: false` (on the \
                      command line: `--unsigned`)",
@@ -342,14 +330,14 @@ impl Asker<'_> {
 
     /// A server says "not found" for a wrong address, too. Where nothing at all was found, say so.
     fn doubt_mirrors(&self, answers: &HashMap<DagHash, Option<Located>>) {
-        if self.environments.mirrors.is_empty() || answers.is_empty() || answers.values().any(Option::is_some) {
+        if self.run.environments.mirrors.is_empty() || answers.is_empty() || answers.values().any(Option::is_some) {
             return;
         }
         let mirrors: Vec<_> =
-            self.environments.mirrors.iter().map(|mirror| format!("`{}` ({})", mirror.name, mirror.url)).collect();
+            self.run.environments.mirrors.iter().map(|mirror| format!("`{}` ({})", mirror.name, mirror.url)).collect();
         let specs =
             if answers.len() == 1 { "the one spec".to_owned() } else { format!("any of {} specs", answers.len()) };
-        self.session.warn(&format!("no mirror has {specs} asked for: is the URL right, and on an object store, which answers 403 for a missing file too, \
+        self.run.session.warn(&format!("no mirror has {specs} asked for: is the URL right, and on an object store, which answers 403 for a missing file too, \
              may this job read it? Asked: {}",
             mirrors.join(", ")));
     }
