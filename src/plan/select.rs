@@ -40,7 +40,7 @@ pub enum SelectionError {
 }
 
 /// The specs to install, in the order in which they were asked for, each once.
-pub fn select(graph: &Graph<'_>, selection: &Selection) -> Result<Vec<DagHash>, SelectionError> {
+pub(crate) fn select(graph: &Graph<'_>, selection: &Selection) -> Result<Vec<DagHash>, SelectionError> {
     let mut chosen: Vec<DagHash> = Vec::new();
     for name in &selection.specs {
         chosen.extend(by_name(graph, name)?);

@@ -13,7 +13,7 @@ use crate::types::DagHash;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// The environments.
     pub graph: &'a Graph<'a>,
     /// The specs to install.
@@ -28,7 +28,7 @@ pub struct Question<'a> {
 
 /// What to take a spec for as long as no mirror was asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown {
+pub(crate) enum Unknown {
     /// A mirror has it: yields the specs that are needed in any case.
     IsThere,
     /// No mirror has it: yields all specs that may be needed.
@@ -37,7 +37,7 @@ pub enum Unknown {
 
 /// A needed spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needed<'a> {
+pub(crate) struct Needed<'a> {
     /// The spec.
     pub spec: &'a ConcreteSpec,
     /// What it is.
@@ -46,7 +46,7 @@ pub struct Needed<'a> {
 
 /// What a needed spec is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub(crate) enum Need {
     /// Not Spack's to install.
     External,
     /// In the install tree.
@@ -61,7 +61,7 @@ pub enum Need {
 
 /// Why a spec must be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BuildReason {
+pub(crate) enum BuildReason {
     /// No mirror has it.
     InNoMirror,
     /// It is a development build.
@@ -72,7 +72,7 @@ pub enum BuildReason {
 
 /// Walk. `availability` tells of a binary's hash whether a mirror has it, as far as that is known. The answer is in the
 /// order of the hashes.
-pub fn walk<'a>(
+pub(crate) fn walk<'a>(
     question: &Question<'a>,
     availability: impl Fn(DagHash) -> Option<bool>,
     unknown: Unknown,
