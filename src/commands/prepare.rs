@@ -45,7 +45,7 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     };
     let (obtained, ()) = materialize(&run, &needs, &staging, build).await?;
 
-    state.remotes = run.remotes.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
+    state.remotes = run.remotes.note(&needs, &obtained);
     if wanted.push == Push::Now {
         run.remotes.push(&mut state.remotes, &run.caches, None).await?;
     }

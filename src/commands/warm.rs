@@ -32,7 +32,7 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
     state.write(&folder)?;
     let staging = folder.partial();
     let (obtained, ()) = materialize(&run, &needs, &staging, |_| Ok(())).await?;
-    state.remotes = run.remotes.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
+    state.remotes = run.remotes.note(&needs, &obtained);
     if wanted.push == Push::Now {
         run.remotes.note_absent(&mut state.remotes).await;
         run.remotes.push(&mut state.remotes, &run.caches, None).await?;

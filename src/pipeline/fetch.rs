@@ -32,7 +32,6 @@ pub(crate) async fn fetch(
     let bytes = sizes_are_known.then(|| missing.iter().map(|need| need.stated_size()).sum());
     reporter.phase_started(Phase::Fetch, missing.len() as u64, bytes);
     let has_failed = AtomicBool::new(false);
-    let has_failed = &has_failed;
     let fetch_one = async |(item, need)| {
         let need: &BlobNeed = need;
         let first = remotes.first_place(need).unwrap_or_else(|| need.mirror.location(&need.blob.path));
@@ -48,36 +47,30 @@ pub(crate) async fn fetch(
         has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
         Some((need, result))
     };
-    // All at once: the permits of the transport say who may begin.
-    let mut results: FuturesUnordered<_> = (0..).zip(missing.iter().copied()).map(fetch_one).collect();
     let mut failed = Vec::new();
-    loop {
-        let result = tokio::select! {
-            biased;
-            // Downloads under way are dropped; the next run goes on with what arrived.
-            signal = session.interrupt.wait() => {
-                drop(results);
-                reporter.phase_finished(Phase::Fetch);
-                return Err(RunError::Interrupted { signal });
+    let fetching = async {
+        // All at once: the permits of the transport say who may begin.
+        let mut results: FuturesUnordered<_> = (0..).zip(missing.iter().copied()).map(fetch_one).collect();
+        while let Some(result) = results.next().await {
+            match result {
+                Some((need, Ok(held))) => {
+                    obtained.tallies[need.cache].added += u64::from(held.fetched || held.remote.is_some());
+                    obtained.blobs.insert(held.blob.digest(), held);
+                }
+                Some((need, Err(FetchError::Transport(source)))) => {
+                    failed.push(FailedDownload { name: need.title(), source });
+                }
+                // A cache that takes nothing: no need to name every blob that it did not take.
+                Some((_, Err(FetchError::Store(error)))) => return Err(error.into()),
+                None => {}
             }
-            result = results.next() => result,
-        };
-        let Some(result) = result else { break };
-        match result {
-            Some((need, Ok(held))) => {
-                obtained.tallies[need.cache].added += u64::from(held.fetched || held.remote.is_some());
-                obtained.blobs.insert(held.blob.digest(), held);
-            }
-            Some((need, Err(FetchError::Transport(source)))) => {
-                failed.push(FailedDownload { name: need.title(), source });
-            }
-            // A cache that takes nothing: no need to name every blob that it did not take.
-            Some((_, Err(FetchError::Store(error)))) => return Err(error.into()),
-            None => {}
         }
-    }
-    drop(results);
+        Ok(())
+    };
+    // After a signal, downloads under way are dropped; the next run goes on with what arrived.
+    let fetched = session.unless_interrupted(fetching).await;
     reporter.phase_finished(Phase::Fetch);
+    fetched?;
     if failed.is_empty() { Ok(()) } else { Err(RunError::Fetch { wanted: missing.len(), failed }) }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 
 use super::error::RunError;
-use super::needed::BlobNeed;
+use super::needed::{BlobNeed, Obtained};
 use super::session::Session;
 use super::stores;
 use crate::job::ForRemote;
@@ -160,22 +160,13 @@ impl<'a> RemoteCaches<'a> {
         found.map_err(|error| self.give_up(remote, &error, instead)).ok()
     }
 
-    /// What each cache is to know of this job, by its name. `is_fetched` says of a blob whether a mirror sent it.
-    pub fn note(
-        &self,
-        needs: &[BlobNeed],
-        is_fetched: &dyn Fn(Sha256Digest) -> Option<bool>,
-    ) -> BTreeMap<String, ForRemote> {
+    /// What each cache is to know of this job, by its name.
+    pub fn note(&self, needs: &[BlobNeed], obtained: &Obtained) -> BTreeMap<String, ForRemote> {
         let note = |remote: &Remote<'_>| {
-            let mut note = ForRemote::default();
-            for need in needs.iter().filter(|need| remote.cache.entry.matches(&need.mirror.url)) {
-                let digest = need.blob.expected.digest;
-                let Some(is_fetched) = is_fetched(digest) else { continue };
-                note.used.push(digest);
-                if is_fetched {
-                    note.lacking.push(digest);
-                }
-            }
+            let needs = needs.iter().filter(|need| remote.cache.entry.matches(&need.mirror.url));
+            let held = needs.filter_map(|need| obtained.blobs.get(&need.blob.expected.digest));
+            let lacking = held.clone().filter(|held| held.fetched).map(|held| held.blob.digest()).collect();
+            let note = ForRemote { used: held.map(|held| held.blob.digest()).collect(), lacking };
             (remote.cache.entry.name.to_string(), note)
         };
         self.caches.iter().map(note).collect()
