@@ -54,7 +54,7 @@ pub(crate) async fn fetch(
         while let Some(result) = results.next().await {
             match result {
                 Some((need, Ok(held))) => {
-                    obtained.tallies[need.cache].added += u64::from(held.fetched || held.remote.is_some());
+                    obtained.reports[need.cache].added += u64::from(held.fetched || held.remote.is_some());
                     obtained.blobs.insert(held.blob.digest(), held);
                 }
                 Some((need, Err(FetchError::Transport(source)))) => {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::error::RunError;
 use super::fetch;
-use super::needed::{BlobNeed, CachedBlob, Obtained, Tally};
+use super::needed::{BlobNeed, CachedBlob, Obtained};
 use super::parallel::{self, Task};
 use super::resolve::{Located, Resolution};
 use super::run::Run;
 use crate::fs::{Exclusion, Kind};
+use crate::report::CacheReport;
 use crate::reporter::Phase;
 use crate::store::policy::refresh_after;
 use crate::store::{RecordChanges, Use, Validation};
@@ -58,7 +59,7 @@ pub(crate) async fn materialize<T>(
     use_held: impl FnOnce(&Obtained) -> Result<T, RunError>,
 ) -> Result<(Obtained, T), RunError> {
     let Run { session, caches, .. } = run;
-    let mut obtained = Obtained { tallies: vec![Tally::default(); caches.len()], ..Obtained::default() };
+    let mut obtained = Obtained { reports: vec![CacheReport::default(); caches.len()], ..Obtained::default() };
     let mut locks = Vec::new();
     for cache in caches {
         let lock = cache.lock(Exclusion::Shared, || {
@@ -115,7 +116,7 @@ fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Resul
         Ok((None, corrupt))
     })?;
     for (held, corrupt) in looked {
-        corrupt.into_iter().for_each(|position| obtained.tallies[position].corrupt += 1);
+        corrupt.into_iter().for_each(|position| obtained.reports[position].corrupt += 1);
         obtained.blobs.extend(held.map(|held| (held.blob.digest(), held)));
     }
     Ok(())
@@ -137,8 +138,8 @@ fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obta
                 })
             })
             .collect();
-        let tally = &mut obtained.tallies[position];
-        if uses.is_empty() && tally.added == 0 {
+        let report = &mut obtained.reports[position];
+        if uses.is_empty() && report.added == 0 {
             continue;
         }
         let changes = RecordChanges {
@@ -156,7 +157,7 @@ fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obta
             session.warn(&format!("the records of {cache} were damaged and are written anew: {damage}"));
         }
         match cache.change_records(staging, |records| records.changed(&changes)) {
-            Ok(written) => tally.recorded = written,
+            Ok(written) => report.changed = written,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
                 session.warn(&format!("{error}{cause}; the job has what it needs all the same"));

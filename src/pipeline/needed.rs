@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::mirror::PublishedBlob;
+use crate::report::CacheReport;
 use crate::store::StoredBlob;
 use crate::types::{BlobRole, Mirror, Request, Sha256Digest, SpecId};
 
@@ -44,7 +45,7 @@ pub(crate) struct Obtained {
     /// By digest; where each lies.
     pub blobs: HashMap<Sha256Digest, CachedBlob>,
     /// What happened to each cache, in the order of the caches.
-    pub tallies: Vec<Tally>,
+    pub reports: Vec<CacheReport>,
 }
 
 /// A blob, verified in this run.
@@ -58,15 +59,4 @@ pub(crate) struct CachedBlob {
     pub fetched: bool,
     /// The remote cache that it was read from in this run, as a position in their list.
     pub remote: Option<usize>,
-}
-
-/// What happened to a cache.
-#[derive(Clone, Default)]
-pub(crate) struct Tally {
-    /// Blobs that were downloaded into it.
-    pub added: u64,
-    /// Blobs that were bad, and removed.
-    pub corrupt: u64,
-    /// Whether its records were written.
-    pub recorded: bool,
 }

@@ -4,7 +4,7 @@
 //! in no mirror is there a second one, for everything that building it may need. So there are at most two rounds, however
 //! deep the graph is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -135,14 +135,11 @@ async fn resolve(run: &Run<'_>, documents: Documents<'_>) -> Result<Resolution, 
     let mut answers: HashMap<DagHash, Option<Located>> = HashMap::new();
     for unknown in [Unknown::IsThere, Unknown::IsMissing] {
         let known = |hash| answers.get(&hash).map(Option::is_some);
-        if walk(&question, known, Unknown::IsThere).iter().all(|needed| needed.need != Need::Unknown) {
+        let to_ask = walk(&question, known, unknown).into_iter().filter(|needed| needed.need == Need::Unknown);
+        let to_ask: BTreeSet<DagHash> = to_ask.map(|needed| needed.spec.binary_hash()).collect();
+        if to_ask.is_empty() {
             break;
         }
-        let needed = walk(&question, known, unknown);
-        let to_ask = needed.iter().filter(|needed| needed.need == Need::Unknown);
-        let mut to_ask: Vec<DagHash> = to_ask.map(|needed| needed.spec.binary_hash()).collect();
-        to_ask.sort_unstable();
-        to_ask.dedup();
         answers.extend(asker.ask(&to_ask).await?);
         asker.look_into_folder(&to_ask, &mut answers)?;
     }
@@ -154,9 +151,8 @@ async fn resolve(run: &Run<'_>, documents: Documents<'_>) -> Result<Resolution, 
         .map(|Needed { spec, need }| ResolvedSpec { id: spec.id.clone(), binary: spec.binary_hash(), need })
         .collect();
     specs.sort_by(|a, b| (&a.id.name, a.id.hash).cmp(&(&b.id.name, b.id.hash)));
-    let is_needed = |hash: &DagHash| specs.iter().any(|spec| spec.need == Need::Binary && spec.binary == *hash);
-    let found = answers.into_iter().filter(|(hash, _)| is_needed(hash));
-    let found = found.filter_map(|(hash, found)| Some((hash, found?))).collect();
+    let binaries = specs.iter().filter(|spec| spec.need == Need::Binary).map(|spec| spec.binary);
+    let found = binaries.filter_map(|binary| Some((binary, answers.remove(&binary)??))).collect();
     Ok(Resolution { specs, found })
 }
 
@@ -196,7 +192,7 @@ struct Asker<'a> {
 impl Asker<'_> {
     /// Ask for these binaries, many at a time. The first error ends it: a mirror that can't be reached for one spec will not
     /// be for the next, and each would use up its retries.
-    async fn ask(&self, binaries: &[DagHash]) -> Result<Vec<(DagHash, Option<Located>)>, RunError> {
+    async fn ask(&self, binaries: &BTreeSet<DagHash>) -> Result<Vec<(DagHash, Option<Located>)>, RunError> {
         self.run.environments.mirrors.iter().try_for_each(|mirror| mirror.check_folder())?;
         let reporter = self.run.session.reporter;
         reporter.phase_started(Phase::Metadata, binaries.len() as u64, None);
@@ -237,7 +233,7 @@ impl Asker<'_> {
     /// would without the folder.
     fn look_into_folder(
         &self,
-        asked: &[DagHash],
+        asked: &BTreeSet<DagHash>,
         answers: &mut HashMap<DagHash, Option<Located>>,
     ) -> Result<(), RunError> {
         let Some(folder) = &self.run.environments.built else { return Ok(()) };
