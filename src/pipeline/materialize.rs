@@ -144,7 +144,6 @@ fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obta
         }
         let changes = RecordChanges {
             uses,
-            gone: Vec::new(),
             now: session.now,
             refresh_after: refresh_after(session.config.caches[position].keep),
         };

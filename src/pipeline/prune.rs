@@ -17,7 +17,7 @@ use crate::job::JobFolder;
 use crate::report::{CacheReport, Uploads};
 use crate::runner::RestoredCaches;
 use crate::store::policy::{Policy, Reason, Removal, Used, choose};
-use crate::store::{Cache, Inventory, Item, Key, RecordChanges, RemoteCache, Store};
+use crate::store::{Cache, Inventory, Item, Key, RemoteCache, Store};
 
 /// How long what is left of an interrupted download may wait for a run that goes on with it.
 const LEFTOVERS: Duration = Duration::from_secs(24 * 3600);
@@ -107,7 +107,8 @@ impl Pruning<'_> {
                         removed.push(removal);
                     }
                 }
-                let recorded = self.forget_removed(cache)?;
+                let is_here = |digest| cache.size_of(digest).is_some();
+                let recorded = cache.change_records(&self.staging(cache), |records| records.retained(is_here))?;
                 let changed = recorded || !removed.is_empty();
                 (removed, changed)
             }
@@ -118,14 +119,6 @@ impl Pruning<'_> {
             Store::Remote(_) => (Vec::new(), false),
         };
         Ok(CacheReport { changed, ..without(inventory, &removed, store.report(inventory)) })
-    }
-
-    /// Take out the records of blobs that are gone.
-    fn forget_removed(&self, cache: &Cache) -> Result<bool, RunError> {
-        let (records, _) = cache.records()?;
-        let gone = records.digests().filter(|digest| cache.size_of(*digest).is_none()).collect();
-        let changes = RecordChanges { uses: Vec::new(), gone, now: self.session.now, refresh_after: Duration::MAX };
-        Ok(cache.change_records(&self.staging(cache), |records| records.changed(&changes))?)
     }
 
     /// The job folder's, or, where no job ran here, a folder beside the cache.
