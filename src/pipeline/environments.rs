@@ -35,27 +35,22 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Resu
     let mut files = Vec::new();
     let job_folder = JobFolder::of(&session.config.root);
     for path in &session.config.environments {
-        let folder = folder_of(path);
-        let needs_spack = session.config.mirrors.is_none() || scope == Scope::Job;
-        let discover =
-            || spack_config::discover(folder, &session.variables, session.home.as_deref(), job_folder.root());
-        let spack = needs_spack.then(discover).transpose()?;
-        let found: Vec<Mirror> = match (&session.config.mirrors, &spack) {
-            (Some(entries), _) => entries.clone(),
-            (None, Some(spack)) => spack.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?,
-            (None, None) => Vec::new(),
-        };
-        mirrors_of.push(found.into_iter().map(|mirror| shared(&mut mirrors, mirror)).collect());
-        let Some(spack) = spack else { continue };
-        if session.config.mirrors.is_none() {
-            spack.notes.iter().for_each(|note| session.warn(note));
-        }
-        files.extend(spack.files);
-        if scope == Scope::Job && wanted.install_trees.is_empty() {
-            for tree in spack.install_trees {
-                installed.extend(install_tree::installed_specs(&tree)?.unwrap_or_default());
+        let mut found = session.config.mirrors.clone().unwrap_or_default();
+        if session.config.mirrors.is_none() || scope == Scope::Job {
+            let home = session.home.as_deref();
+            let spack = spack_config::discover(folder_of(path), &session.variables, home, job_folder.root())?;
+            if session.config.mirrors.is_none() {
+                found = spack.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?;
+                spack.notes.iter().for_each(|note| session.warn(note));
+            }
+            files.extend(spack.files);
+            if scope == Scope::Job && wanted.install_trees.is_empty() {
+                for tree in spack.install_trees {
+                    installed.extend(install_tree::installed_specs(&tree)?.unwrap_or_default());
+                }
             }
         }
+        mirrors_of.push(found.into_iter().map(|mirror| shared(&mut mirrors, mirror)).collect());
     }
     for tree in &wanted.install_trees {
         let found = install_tree::installed_specs(tree)?;

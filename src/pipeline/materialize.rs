@@ -116,7 +116,9 @@ fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Resul
         Ok((None, corrupt))
     })?;
     for (held, corrupt) in looked {
-        corrupt.into_iter().for_each(|position| obtained.reports[position].corrupt += 1);
+        for position in corrupt {
+            obtained.reports[position].corrupt += 1;
+        }
         obtained.blobs.extend(held.map(|held| (held.blob.digest(), held)));
     }
     Ok(())

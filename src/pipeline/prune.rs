@@ -149,8 +149,8 @@ pub(crate) async fn prune_remote(
     let listed = cache.blobs().await?;
     let uses = cache.last_uses(policy.max_age, session.now).await?;
     let inventory = RemoteCache::inventory(&listed, &uses);
-    let used = Used { blobs: RemoteCache::fresh(&inventory, session.now), ..Used::default() };
-    let mut removals = choose(&inventory.items, policy, &used, session.now);
+    let young = Used { blobs: RemoteCache::fresh(&inventory, session.now), ..Used::default() };
+    let mut removals = choose(&inventory.items, policy, &young, session.now);
     if mode == Mode::Act {
         let on_stay = |digest| session.inform(&format!("{digest} in {store} was written anew meanwhile: it stays"));
         removals = cache.remove(&listed, removals, session.now, &on_stay).await?;

@@ -267,10 +267,10 @@ impl<'a> RemoteCaches<'a> {
     fn give_up(&self, remote: &Remote<'_>, error: &TransportError, instead: &str) {
         if !remote.is_off.swap(true, Ordering::Relaxed) {
             let first: &dyn std::error::Error = error;
-            let chain: String =
-                std::iter::successors(Some(first), |error| error.source()).map(|error| format!(": {error}")).collect();
+            let chain = std::iter::successors(Some(first), |error| error.source()).map(ToString::to_string);
+            let chain = chain.collect::<Vec<_>>().join(": ");
             let hint = miette::Diagnostic::help(error).map(|hint| format!(" ({hint})")).unwrap_or_default();
-            self.session.warn(&format!("can't use {}{chain}; {instead}{hint}", remote.cache));
+            self.session.warn(&format!("can't use {}: {chain}; {instead}{hint}", remote.cache));
         }
     }
 
