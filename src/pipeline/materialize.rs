@@ -106,7 +106,7 @@ fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Resul
                     session.warn(&format!(
                         "{cache} held a bad blob {digest} of {}: {}; it was removed and is fetched again",
                         need.title(),
-                        damage.reason()
+                        damage.reason
                     ));
                     cache.remove_damaged(digest, &damage)?;
                     corrupt.push(position);

@@ -237,13 +237,9 @@ impl Asker<'_> {
         answers: &mut HashMap<DagHash, Option<Located>>,
     ) -> Result<(), RunError> {
         let Some(folder) = &self.run.environments.built else { return Ok(()) };
-        let lacks = |hash: &&DagHash| match answers.get(*hash) {
-            Some(Some(found)) => found.signature == Signature::Missing,
-            Some(None) => true,
-            None => false,
-        };
-        let missing: Vec<&ConcreteSpec> =
-            asked.iter().filter(lacks).filter_map(|hash| self.graph.spec(*hash)).collect();
+        let is_signed = |found: &Located| found.signature == Signature::AsDemanded;
+        let missing = asked.iter().filter(|hash| !answers.get(*hash).and_then(Option::as_ref).is_some_and(is_signed));
+        let missing: Vec<&ConcreteSpec> = missing.filter_map(|hash| self.graph.spec(*hash)).collect();
         let depth = match self.documents {
             Documents::Forget => Depth::Names,
             Documents::Keep(_) => Depth::Bytes,
@@ -260,11 +256,10 @@ impl Asker<'_> {
                     kept.built = Some(binary);
                     answers.insert(spec.id.hash, Some(kept));
                 }
-                Lookup::Unusable(reason) => self.run.session.warn(&format!(
-                    "what mirror `{}` has of {} is not used, as if it were not there: {reason}",
-                    folder.name(),
-                    spec.id
-                )),
+                Lookup::Unusable(reason) => self
+                    .run
+                    .session
+                    .warn(&format!("what {folder} has of {} is not used, as if it were not there: {reason}", spec.id)),
                 Lookup::Lacks => {}
             }
         }
@@ -333,8 +328,10 @@ impl Asker<'_> {
             self.run.environments.mirrors.iter().map(|mirror| format!("`{}` ({})", mirror.name, mirror.url)).collect();
         let specs =
             if answers.len() == 1 { "the one spec".to_owned() } else { format!("any of {} specs", answers.len()) };
-        self.run.session.warn(&format!("no mirror has {specs} asked for: is the URL right, and on an object store, which answers 403 for a missing file too, \
-             may this job read it? Asked: {}",
-            mirrors.join(", ")));
+        self.run.session.warn(&format!(
+            "no mirror has {specs} asked for: is the URL right, and on an object store, which answers 403 for a missing file \
+             too, may this job read it? Asked: {}",
+            mirrors.join(", ")
+        ));
     }
 }

@@ -58,15 +58,12 @@ pub(crate) fn select(graph: &Graph<'_>, selection: &Selection) -> Result<Vec<Dag
 
 /// Roots that match, or, where no root does, any specs that do.
 fn by_name(graph: &Graph<'_>, text: &str) -> Result<Vec<DagHash>, SelectionError> {
-    let of_roots = graph
-        .roots()
-        .iter()
-        .filter(|root| root.request == text || graph.spec(root.hash).is_some_and(|spec| is_called(spec, text)));
-    let found: Vec<DagHash> = of_roots.map(|root| root.hash).collect();
-    if !found.is_empty() {
-        return Ok(found);
+    let is_meant = |hash: DagHash| graph.spec(hash).is_some_and(|spec| is_called(spec, text));
+    let roots = graph.roots().iter().filter(|root| root.request == text || is_meant(root.hash));
+    let mut found: Vec<DagHash> = roots.map(|root| root.hash).collect();
+    if found.is_empty() {
+        found.extend(graph.specs().map(|spec| spec.id.hash).filter(|hash| is_meant(*hash)));
     }
-    let found: Vec<DagHash> = graph.specs().filter(|spec| is_called(spec, text)).map(|spec| spec.id.hash).collect();
     if !found.is_empty() {
         return Ok(found);
     }
@@ -80,12 +77,9 @@ fn by_name(graph: &Graph<'_>, text: &str) -> Result<Vec<DagHash>, SelectionError
 }
 
 fn is_called(spec: &ConcreteSpec, text: &str) -> bool {
-    match text.split_once('@') {
-        None => spec.id.name.as_str() == text,
-        Some((name, version)) => {
-            spec.id.name.as_str() == name && spec.id.version.as_str() == version.strip_prefix('=').unwrap_or(version)
-        }
-    }
+    let (name, version) = text.split_once('@').map_or((text, None), |(name, version)| (name, Some(version)));
+    let is_version = |version: &str| spec.id.version.as_str() == version.strip_prefix('=').unwrap_or(version);
+    spec.id.name.as_str() == name && version.is_none_or(is_version)
 }
 
 fn by_hash(graph: &Graph<'_>, prefix: &HashPrefix) -> Result<DagHash, SelectionError> {

@@ -32,7 +32,8 @@ pub(crate) enum Validation {
 /// What is wrong with a blob, and which file it is that was looked at.
 #[derive(Clone, Debug)]
 pub(crate) struct Damage {
-    reason: String,
+    /// What is wrong, in words.
+    pub reason: String,
     file: Option<FileIdentity>,
 }
 
@@ -45,11 +46,6 @@ struct FileIdentity {
 }
 
 impl Damage {
-    /// What is wrong, in words.
-    pub(crate) fn reason(&self) -> &str {
-        &self.reason
-    }
-
     /// Whether the file at `path` is still the one that was looked at.
     pub(super) fn is_of(&self, path: &Path) -> bool {
         identity(path) == self.file

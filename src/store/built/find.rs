@@ -102,7 +102,7 @@ impl BuiltFolder {
             match StoredBlob::validate(&at, kind, blob.expected, &|_| ()).map_err(unreadable)? {
                 Validation::Intact(stored) => blobs.push(stored),
                 Validation::Missing => return Err(wrong("is missing")),
-                Validation::Corrupt(damage) => return Err(wrong(&format!("is damaged: {}", damage.reason()))),
+                Validation::Corrupt(damage) => return Err(wrong(&format!("is damaged: {}", damage.reason))),
             }
         }
         if depth == Depth::Bytes {
