@@ -14,10 +14,10 @@ use crate::archive::{ArchiveError, CompressionMethod, Metadata, Writer};
 use crate::config::Kept;
 use crate::fs::Exclusion;
 use crate::pipeline::{Session, stores};
-use crate::report::{ArchiveReport, CacheReport, Report};
+use crate::report::{ArchiveReport, BlobReport, CacheReport, Report};
 use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, path_of, prefix_of};
-use crate::store::{Cache, FILE_NAME, FoundBlob, MAX_BYTES};
+use crate::store::{Cache, FILE_NAME, MAX_BYTES};
 use crate::types::Sha256Digest;
 use crate::verified::{BlobError, Expected, Size, copy_verified};
 
@@ -33,7 +33,7 @@ pub enum Output {
 /// What an entry of the archive is made of.
 enum Item<'a> {
     Folder,
-    Blob(&'a Cache, FoundBlob),
+    Blob(&'a Cache, BlobReport),
     Records(Vec<u8>),
 }
 
@@ -60,14 +60,14 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
     for (cache, prefix) in &sources {
         // Nothing may be pruned while it is copied. A cache that is not there needs no lock, and no lock file beside it.
         if cache.root().exists() {
-            let waiting = || session.inform(&format!("waiting for a job that uses cache `{}`", cache.name()));
+            let waiting = || session.inform(&format!("waiting for a job that uses {cache}"));
             locks.push(cache.lock(Exclusion::Shared, waiting)?);
         }
         report.caches.push(list(session, cache, prefix, &mut items)?);
     }
     let blobs: u64 = report.caches.iter().map(|cache| cache.blobs).sum();
     if blobs == 0 {
-        let names = sources.iter().map(|(cache, _)| format!("cache `{}`", cache.name())).collect();
+        let names = sources.iter().map(|(cache, _)| cache.to_string()).collect();
         return Err(PackError::Nothing { names }.into());
     }
     let bytes = report.caches.iter().map(|cache| cache.bytes).sum();
@@ -101,23 +101,23 @@ fn list<'a>(
 ) -> Result<CacheReport, CommandError> {
     let contents = cache.contents()?;
     let name_of = |below: &str| if below.is_empty() { prefix.to_owned() } else { format!("{prefix}/{below}") };
-    let title = format!("cache `{}`", cache.name());
-    stores::warn_of_foreign(session, &title, &contents.foreign, "; it is left out of the archive");
-    for blob in &contents.blobs {
+    stores::warn_of_foreign(session, cache, &contents.foreign, "; it is left out of the archive");
+    let report = cache.report(&contents);
+    for blob in contents.items.into_iter().flat_map(|item| item.blobs) {
         items.extend(folders_of(blob.digest).iter().map(|folder| (name_of(folder), Item::Folder)));
-        items.insert(name_of(&path_of(blob.digest)), Item::Blob(cache, *blob));
+        items.insert(name_of(&path_of(blob.digest)), Item::Blob(cache, blob));
     }
-    if !contents.blobs.is_empty() {
+    if report.blobs > 0 {
         match records_text(cache)? {
             Some(text) => {
                 items.insert(name_of(FILE_NAME), Item::Records(text));
             }
             None => session.warn(&format!(
-                "the records of {title} are damaged or missing; the archive will not say what its blobs are for"
+                "the records of {cache} are damaged or missing; the archive will not say what its blobs are for"
             )),
         }
     }
-    Ok(cache.report(contents.bytes(), contents.blobs.len() as u64))
+    Ok(report)
 }
 
 /// The text of the records, or `None` where there are none that larder would read.

@@ -1,15 +1,55 @@
 //! From needed blobs to blobs that are there and right: look into the caches, verify what they hold, download the rest, record.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::error::RunError;
-use super::needed::{BlobNeed, CachedBlob, Obtained, Tally};
+use super::fetch;
+use super::needed::{BlobNeed, CachedBlob, Obtained};
+use super::parallel::{self, Task};
+use super::resolve::{Located, Resolution};
 use super::run::Run;
-use super::{fetch, parallel};
-use crate::fs::Exclusion;
+use crate::fs::{Exclusion, Kind};
+use crate::report::CacheReport;
 use crate::reporter::Phase;
 use crate::store::policy::refresh_after;
 use crate::store::{RecordChanges, Use, Validation};
+use crate::types::Sha256Digest;
+
+impl Run<'_> {
+    /// The blobs of all specs that have a binary, each once, the largest first. Finds out, too, whether every mirror has a cache.
+    pub(crate) fn needs(&self, resolution: &Resolution) -> Result<Vec<BlobNeed>, RunError> {
+        let mut needs: HashMap<Sha256Digest, BlobNeed> = HashMap::new();
+        let mut found: Vec<&Located> = resolution.found.values().collect();
+        // What the branch built lies in a folder that GitLab caches by itself: a copy in another cache would be uploaded twice.
+        found.retain(|found| found.built.is_none());
+        found.sort_by_key(|found| found.spec.hash);
+        for found in found {
+            let mirror = &found.published.mirror;
+            let no_cache = || RunError::NoCache { mirror: mirror.name.clone(), url: mirror.url.to_string() };
+            let entry = self.session.config.cache_for(&mirror.url).ok_or_else(no_cache)?;
+            let cache =
+                self.caches.iter().position(|cache| cache.name() == entry.name.as_str()).ok_or_else(no_cache)?;
+            for blob in &found.published.blobs {
+                let need = needs.entry(blob.expected.digest).or_insert_with(|| BlobNeed {
+                    blob: blob.clone(),
+                    spec: found.spec.clone(),
+                    mirror: Arc::clone(mirror),
+                    others: found.others.clone(),
+                    cache,
+                    requests: Vec::new(),
+                });
+                need.requests.push(found.spec.request(mirror.url.to_string(), blob.role));
+            }
+        }
+        let mut needs: Vec<_> = needs.into_values().collect();
+        // The largest first: a large one that starts last would be waited for alone.
+        needs.sort_by_key(|need| (Reverse(need.stated_size()), need.blob.expected.digest));
+        Ok(needs)
+    }
+}
 
 /// Validate, download, record. `use_held` is called while nothing that was obtained can be pruned by another job.
 pub(crate) async fn materialize<T>(
@@ -19,11 +59,11 @@ pub(crate) async fn materialize<T>(
     use_held: impl FnOnce(&Obtained) -> Result<T, RunError>,
 ) -> Result<(Obtained, T), RunError> {
     let Run { session, caches, .. } = run;
-    let mut obtained = Obtained { tallies: vec![Tally::default(); caches.len()], ..Obtained::default() };
+    let mut obtained = Obtained { reports: vec![CacheReport::default(); caches.len()], ..Obtained::default() };
     let mut locks = Vec::new();
     for cache in caches {
         let lock = cache.lock(Exclusion::Shared, || {
-            session.inform(&format!("waiting for another job that is pruning cache `{}`", cache.name()));
+            session.inform(&format!("waiting for another job that is pruning {cache}"));
         })?;
         locks.push(lock);
     }
@@ -41,63 +81,45 @@ pub(crate) async fn materialize<T>(
 /// Read every needed blob that a cache holds, on all processors. A bad one is removed and named.
 fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Result<(), RunError> {
     let Run { session, caches, .. } = run;
-    let present: Vec<(&BlobNeed, u64)> = needs
-        .iter()
-        .filter_map(|need| {
-            let bytes = caches.iter().find_map(|cache| cache.size_of(need.blob.expected.digest));
-            // Something that is no regular file has no size, but is to be found and removed all the same.
-            let is_there =
-                bytes.is_some() || caches.iter().any(|cache| cache.holds_something(need.blob.expected.digest));
-            is_there.then_some((need, bytes.unwrap_or(0)))
-        })
-        .collect();
+    let present = needs.iter().filter_map(|need| {
+        let found = || caches.iter().map(|cache| cache.look(need.blob.expected.digest));
+        // What is no regular file has no size, but is to be found and removed all the same.
+        let is_there = found().any(|kind| kind != Kind::Missing);
+        let bytes = found().find_map(Kind::size).unwrap_or(0);
+        is_there.then(|| Task { name: need.title(), bytes, subject: need })
+    });
+    let present: Vec<Task<&BlobNeed>> = present.collect();
     if present.is_empty() {
         return Ok(());
     }
-    let reporter = session.reporter;
-    let bytes = present.iter().map(|(_, bytes)| bytes).sum();
-    reporter.phase_started(Phase::Validate, present.len() as u64, Some(bytes));
-    let check = |item: usize| -> Result<(Option<CachedBlob>, Vec<usize>), RunError> {
+    let looked = parallel::in_phase(session.reporter, Phase::Validate, &present, |need, advance| {
         session.stop_if_asked()?;
-        let (need, bytes) = present[item];
-        let item = item as u64;
-        reporter.item_started(Phase::Validate, item, &need.title(), Some(bytes));
+        let digest = need.blob.expected.digest;
         let mut corrupt = Vec::new();
-        let mut held = None;
         for (position, cache) in caches.iter().enumerate() {
-            let advance = |bytes| reporter.item_advanced(Phase::Validate, item, i64::try_from(bytes).unwrap_or(0));
-            match cache.validate(need.blob.expected, &advance)? {
+            match cache.validate(need.blob.expected, advance)? {
                 Validation::Intact(blob) => {
-                    held = Some(CachedBlob { blob, cache: position, fetched: false, remote: None });
-                    break;
+                    return Ok((Some(CachedBlob { blob, cache: position, fetched: false, remote: None }), corrupt));
                 }
                 Validation::Missing => {}
                 Validation::Corrupt(damage) => {
                     session.warn(&format!(
-                        "cache `{}` held a bad blob {} of {}: {}; it was removed and is fetched again",
-                        cache.name(),
-                        need.blob.expected.digest,
+                        "{cache} held a bad blob {digest} of {}: {}; it was removed and is fetched again",
                         need.title(),
-                        damage.reason()
+                        damage.reason
                     ));
-                    cache.remove_damaged(need.blob.expected.digest, &damage)?;
+                    cache.remove_damaged(digest, &damage)?;
                     corrupt.push(position);
                 }
             }
         }
-        reporter.item_finished(Phase::Validate, item);
-        Ok((held, corrupt))
-    };
-    let results = tokio::task::block_in_place(|| parallel::in_parallel(present.len(), &check));
-    reporter.phase_finished(Phase::Validate);
-    for (item, result) in results {
-        let (held, corrupt) = result?;
+        Ok((None, corrupt))
+    })?;
+    for (held, corrupt) in looked {
         for position in corrupt {
-            obtained.tallies[position].corrupt += 1;
+            obtained.reports[position].corrupt += 1;
         }
-        if let Some(held) = held {
-            obtained.blobs.insert(present[item].0.blob.expected.digest, held);
-        }
+        obtained.blobs.extend(held.map(|held| (held.blob.digest(), held)));
     }
     Ok(())
 }
@@ -106,24 +128,24 @@ fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Resul
 fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obtained) -> Result<(), RunError> {
     let Run { session, caches, .. } = run;
     for (position, cache) in caches.iter().enumerate() {
-        let mut uses = Vec::new();
-        for need in needs {
-            let Some(held) = obtained.blobs.get(&need.blob.expected.digest).filter(|held| held.cache == position)
-            else {
-                continue;
-            };
-            for (spec, mirror) in &need.uses {
-                let id = (&spec.name, &spec.version, spec.hash);
-                uses.push(Use::new(held.blob.digest(), held.blob.bytes(), id, mirror.clone(), need.blob.role));
-            }
-        }
-        let tally = &mut obtained.tallies[position];
-        if uses.is_empty() && tally.added == 0 {
+        let held_here =
+            |need: &&BlobNeed| obtained.blobs.get(&need.blob.expected.digest).filter(|held| held.cache == position);
+        let uses = needs.iter().filter_map(|need| Some((held_here(&need)?, need)));
+        let uses: Vec<Use> = uses
+            .flat_map(|(held, need)| {
+                need.requests.iter().map(|request| Use {
+                    digest: held.blob.digest(),
+                    bytes: held.blob.bytes(),
+                    request: request.clone(),
+                })
+            })
+            .collect();
+        let report = &mut obtained.reports[position];
+        if uses.is_empty() && report.added == 0 {
             continue;
         }
         let changes = RecordChanges {
             uses,
-            gone: Vec::new(),
             now: session.now,
             refresh_after: refresh_after(session.config.caches[position].keep),
         };
@@ -133,11 +155,10 @@ fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obta
             continue;
         }
         if let Some(damage) = damage {
-            session
-                .warn(&format!("the records of cache `{}` were damaged and are written anew: {damage}", cache.name()));
+            session.warn(&format!("the records of {cache} were damaged and are written anew: {damage}"));
         }
-        match cache.update_records(&changes, staging) {
-            Ok(written) => tally.recorded = written,
+        match cache.change_records(staging, |records| records.changed(&changes)) {
+            Ok(written) => report.changed = written,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
                 session.warn(&format!("{error}{cause}; the job has what it needs all the same"));

@@ -14,9 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-
-use crate::types::{BlobRole, Request};
-use crate::types::{DagHash, PackageName, Sha256Digest, VersionText};
+use crate::types::{BlobRole, DagHash, Request, Sha256Digest};
 
 /// The version of the file's format.
 pub(crate) const FORMAT: u64 = 1;
@@ -71,8 +69,6 @@ pub(crate) struct Use {
 pub(crate) struct RecordChanges {
     /// What this job needed.
     pub uses: Vec<Use>,
-    /// Blobs that are gone.
-    pub gone: Vec<Sha256Digest>,
     /// Now.
     pub now: Timestamp,
     /// How old a date must be to be worth a new upload.
@@ -91,18 +87,18 @@ impl Records {
         self.blobs.get(&digest)
     }
 
-    /// The blobs with a record.
-    pub(crate) fn digests(&self) -> impl Iterator<Item = Sha256Digest> {
-        self.blobs.keys().copied()
+    /// Without what is known of blobs that are gone.
+    #[must_use]
+    pub(crate) fn retained(&self, is_here: impl Fn(Sha256Digest) -> bool) -> Self {
+        let mut records = self.clone();
+        records.blobs.retain(|digest, _| is_here(*digest));
+        records
     }
 
     /// Apply changes. The result differs from `self` only where the file has to be written.
     #[must_use]
     pub(crate) fn changed(&self, changes: &RecordChanges) -> Self {
         let mut records = self.clone();
-        for digest in &changes.gone {
-            records.blobs.remove(digest);
-        }
         // The last answer to a question takes it from all others. One pass for all uses: a hostile archive may have left a
         // million requests here.
         let answers: HashMap<_, _> =
@@ -206,20 +202,6 @@ fn question(request: &Request) -> (DagHash, &str, BlobRole) {
     (request.hash, &request.mirror, request.role)
 }
 
-impl Use {
-    /// A need of a spec's blob.
-    pub(crate) fn new(
-        digest: Sha256Digest,
-        bytes: u64,
-        (name, version, hash): (&PackageName, &VersionText, DagHash),
-        mirror: String,
-        role: BlobRole,
-    ) -> Self {
-        let request = Request { name: name.clone(), version: version.clone(), hash, mirror, role };
-        Self { digest, bytes, request }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,8 +215,9 @@ mod tests {
     fn uses(digest: Sha256Digest, package: &str, day: i64) -> RecordChanges {
         let (name, version) = (package.parse().unwrap(), "1".parse().unwrap());
         let hash = "a".repeat(32).parse().unwrap();
-        let needed = Use::new(digest, 5, (&name, &version, hash), "https://m".to_owned(), BlobRole::Binary);
-        RecordChanges { uses: vec![needed], gone: vec![], now: day_number(day), refresh_after: 7 * DAY }
+        let request = Request { name, version, hash, mirror: "https://m".to_owned(), role: BlobRole::Binary };
+        let needed = Use { digest, bytes: 5, request };
+        RecordChanges { uses: vec![needed], now: day_number(day), refresh_after: 7 * DAY }
     }
 
     fn day_number(day: i64) -> Timestamp {
