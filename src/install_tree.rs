@@ -54,7 +54,7 @@ pub fn installations(root: &Path) -> Result<Option<HashMap<DagHash, Option<PathB
     let size = match fs::metadata(&path) {
         Ok(meta) if meta.is_file() => meta.len(),
         Ok(_) => return Err(InstallTreeError::NotAFile { path }),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error) if crate::fs::is_missing(&error) => {
             return Ok(None);
         }
         Err(error) => return Err(unreadable(error)),

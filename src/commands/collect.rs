@@ -255,7 +255,7 @@ impl Pusher<'_> {
 }
 
 fn size(found: &FoundSpec) -> u64 {
-    found.bytes + found.published.document.read().map_or(0, |document| document.len() as u64)
+    found.binary.bytes + found.published.document.read().map_or(0, |document| document.len() as u64)
 }
 
 /// `2 specs (py-tool@1.0rc1/jet6yur, unbuilt@0.1/nlfymfo)`, at most ten of them by name.

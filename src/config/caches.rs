@@ -11,7 +11,7 @@ use super::remote_cache::RemoteCacheEntry;
 use super::schema::CacheSchema;
 use super::slack::Slack;
 use super::text::{Line, OneOrMany};
-use crate::types::{MirrorUrl, Variables, is_object_store};
+use crate::types::{MirrorUrl, Variables};
 use crate::yaml::{At, Place, Problem};
 
 /// What `caches:` lists.
@@ -92,8 +92,7 @@ fn remote(
     let access = entry.access().read(variables)?;
     let url = url.parse(|Line(text)| {
         let url = MirrorUrl::parse(text, root).map_err(|error| Problem::new(error.to_string()))?;
-        let scheme = url.public_text();
-        if is_object_store(scheme.split(':').next().unwrap_or_default()) {
+        if url.is_object_store() {
             return Ok(url);
         }
         Err(Problem::new(format!("a cache can't be at `{url}`"))

@@ -43,7 +43,7 @@ impl MirrorPattern {
 
     /// Whether the mirror is one of these.
     fn matches(&self, mirror: &MirrorUrl) -> bool {
-        let url = mirror.public_text();
+        let url = mirror.to_string();
         // `https://host/develop/` and `https://host/develop` are one mirror, and either may be written.
         let folder = format!("{url}/");
         match self {

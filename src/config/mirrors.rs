@@ -140,6 +140,6 @@ fn read_built(place: Place, entry: &MirrorSchema, surroundings: &Surroundings<'_
 
 /// The URL without its scheme: `binaries.spack.io/develop`, `/srv/mirror`.
 fn name_from(url: &MirrorUrl) -> String {
-    let text = url.public_text();
+    let text = url.to_string();
     text.split_once("://").map_or(text.clone(), |(_, rest)| rest.to_owned())
 }

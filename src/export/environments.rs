@@ -54,8 +54,7 @@ fn name_of(path: &Path, taken: &[String]) -> String {
     } else {
         real.file_stem()
     };
-    let name = named.map_or("environment".into(), OsStr::to_string_lossy);
-    let name = path_part(&name).as_str().to_owned();
+    let name = path_part(&named.map_or("environment".into(), OsStr::to_string_lossy));
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(name)
 }

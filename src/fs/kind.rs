@@ -31,11 +31,19 @@ pub(crate) fn kind(path: &Path) -> io::Result<Kind> {
         Ok(meta) if meta.is_dir() => Ok(Kind::Folder),
         Ok(meta) if meta.is_file() => Ok(Kind::File(meta.len())),
         Ok(_) => Ok(Kind::Other),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(Kind::Missing)
-        }
+        Err(error) if is_missing(&error) => Ok(Kind::Missing),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a path leads to nothing.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Puts the path into an error of the system, which does not name it.
+pub(crate) fn named(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Remove whatever is at a path, without following a link.
@@ -91,7 +99,7 @@ pub(crate) fn without_links(path: &Path) -> PathBuf {
 pub(crate) fn read_linked(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     match fs::canonicalize(path) {
         Ok(real) => read_capped(&real, limit),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

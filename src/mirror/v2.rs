@@ -58,7 +58,7 @@ impl Names {
         let compiler = compiler.as_ref().map(|compiler| format!("{}-{}", compiler.name, compiler.version));
         let folders = [arch, compiler.unwrap_or_else(|| "none-none".to_owned()), format!("{name}-{version}")];
         // Spack applies its rule for file names to the whole stem, then appends the extension.
-        let stem = path_part(&format!("{}-{hash}", folders.join("-"))).as_str().to_owned();
+        let stem = path_part(&format!("{}-{hash}", folders.join("-")));
         Self { stem, folders }
     }
 

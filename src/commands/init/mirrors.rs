@@ -24,7 +24,7 @@ impl FoundMirror {
         let parsed = url.parse::<MirrorUrl>().ok();
         let shown = parsed
             .as_ref()
-            .map_or_else(|| PublicUrl::bare_text(url).trim_end_matches('/').to_owned(), MirrorUrl::public_text);
+            .map_or_else(|| PublicUrl::bare_text(url).trim_end_matches('/').to_owned(), MirrorUrl::to_string);
         let temporary_prefix = temporary_prefix(name, &shown).map(str::to_owned);
         let is_readable = parsed.is_some_and(|url| !url.is_refused_by(PlainHttp::LoopbackOnly));
         Self { name: name.to_owned(), url: shown, signed, is_readable, temporary_prefix }
