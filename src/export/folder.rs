@@ -29,10 +29,10 @@ pub struct ExportFolder {
 impl ExportFolder {
     /// Look at a folder, and refuse one that holds other files, or lies in one of `own`, which larder keeps itself. Changes
     /// nothing.
-    pub fn check(root: &Path, mut own: impl Iterator<Item = PathBuf>) -> Result<(), ExportError> {
+    pub fn check(root: &Path, own: impl Iterator<Item = PathBuf>) -> Result<(), ExportError> {
         Self::look_into(root)?;
         let root_itself = without_links(root);
-        match own.find(|inside| root_itself.starts_with(without_links(inside))) {
+        match own.into_iter().find(|inside| root_itself.starts_with(without_links(inside))) {
             Some(inside) => Err(ExportError::InsideOwn { path: root.to_owned(), inside }),
             None => Ok(()),
         }
