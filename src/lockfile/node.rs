@@ -2,24 +2,25 @@
 
 use serde::Deserialize;
 
-use super::model::{ConcreteSpec, Dependency, DependencyTypes, Origin};
+use super::dependency::Dependency;
+use super::model::{ConcreteSpec, Origin};
 use crate::types::{Arch, Compiler, DagHash, PackageName, SpecId, VersionText};
 
-/// A node as the file has it; `E` is the shape of its edges.
+/// A node as the file has it.
 #[derive(Deserialize)]
-pub(super) struct RawNode<E> {
+pub(super) struct RawNode {
     name: PackageName,
     version: VersionText,
     arch: RawArch,
     hash: Option<DagHash>,
     #[serde(default)]
     parameters: RawParameters,
-    compiler: Option<RawCompiler>,
+    compiler: Option<Compiler>,
     external: Option<serde::de::IgnoredAny>,
     build_spec: Option<RawBuildSpec>,
     annotations: Option<RawAnnotations>,
-    #[serde(default = "Vec::new")]
-    dependencies: Vec<E>,
+    #[serde(default)]
+    dependencies: Vec<Dependency>,
 }
 
 #[derive(Deserialize)]
@@ -43,12 +44,6 @@ struct RawParameters {
 }
 
 #[derive(Deserialize)]
-struct RawCompiler {
-    name: PackageName,
-    version: VersionText,
-}
-
-#[derive(Deserialize)]
 struct RawBuildSpec {
     hash: DagHash,
 }
@@ -59,7 +54,7 @@ struct RawAnnotations {
     compiler: Option<String>,
 }
 
-impl<E: Into<Dependency>> RawNode<E> {
+impl RawNode {
     /// The node under the key it has in the file; the reason where the two contradict each other.
     pub(super) fn into_spec(self, key: DagHash) -> Result<ConcreteSpec, String> {
         if let Some(hash) = self.hash
@@ -68,7 +63,7 @@ impl<E: Into<Dependency>> RawNode<E> {
             return Err(format!("the spec under {key} says that its hash is {hash}"));
         }
         let compiler = match (self.compiler, self.annotations.and_then(|annotations| annotations.compiler)) {
-            (Some(RawCompiler { name, version }), _) => Some(Compiler { name, version }),
+            (Some(compiler), _) => Some(compiler),
             (None, Some(text)) => Some(parse_compiler(&text).ok_or_else(|| {
                 format!("the compiler `{}` of {key} is not of the form `gcc@=12.2.0`", text.escape_debug())
             })?),
@@ -88,7 +83,7 @@ impl<E: Into<Dependency>> RawNode<E> {
             id: SpecId { name: self.name, version: self.version, hash: key, arch, compiler },
             origin,
             build_spec: self.build_spec.map(|build_spec| build_spec.hash).filter(|hash| *hash != key),
-            dependencies: self.dependencies.into_iter().map(Into::into).collect(),
+            dependencies: self.dependencies,
         })
     }
 }
@@ -98,17 +93,4 @@ fn parse_compiler(text: &str) -> Option<Compiler> {
     let (name, version) = text.split_once('@')?;
     let version = version.strip_prefix('=').unwrap_or(version);
     Some(Compiler { name: name.parse().ok()?, version: version.parse().ok()? })
-}
-
-/// Types by their names. Ones that larder does not know, and `test`, are needed by no install.
-pub(super) fn dependency_types<'a>(names: impl IntoIterator<Item = &'a str>) -> DependencyTypes {
-    let mut types = DependencyTypes::default();
-    for name in names {
-        match name {
-            "build" => types.build = true,
-            "link" | "run" => types.link_or_run = true,
-            _ => {}
-        }
-    }
-    types
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::Deserialize;
+
 use super::{DagHash, PackageName, VersionText};
 
 /// A concrete spec's identity.
@@ -31,7 +33,7 @@ pub struct Arch {
 }
 
 /// Name and version of a compiler.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Compiler {
     /// Such as `gcc`.
     pub name: PackageName,
