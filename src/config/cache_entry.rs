@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 
 use super::cache_name::CacheName;
 use super::keep::Keep;
-use super::mirror_pattern::MirrorPattern;
-use crate::types::MirrorUrl;
+use super::mirror_pattern::Prefixes;
 
 /// One cache that is a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheEntry {
     /// Its name; no other cache has it.
     pub name: CacheName,
-    /// The mirrors whose binaries it keeps; empty: all.
-    pub prefixes: Vec<MirrorPattern>,
+    /// The mirrors whose binaries it keeps.
+    pub prefixes: Prefixes,
     /// Its folder, absolute. It overlaps neither with another cache's nor with anything that is not a cache.
     pub path: PathBuf,
     /// What stays in it after a job.
@@ -33,16 +32,11 @@ pub enum Kept {
 }
 
 impl CacheEntry {
-    /// Whether the cache is for binaries of this mirror.
-    pub fn matches(&self, mirror: &MirrorUrl) -> bool {
-        MirrorPattern::any_matches(&self.prefixes, mirror)
-    }
-
     /// The only cache where the configuration names none: `.larder/shared`, for all mirrors.
     pub(super) fn shared(root: &Path) -> Self {
         let name = CacheName::shared();
         let path = default_path(root, &name);
-        Self { name, prefixes: Vec::new(), path, keep: Keep::default(), kept: Kept::Yes }
+        Self { name, prefixes: Prefixes::default(), path, keep: Keep::default(), kept: Kept::Yes }
     }
 
     /// Where blobs lie that no other folder takes: `.larder/scratch`.

@@ -9,15 +9,16 @@ use super::cache_entry::CacheEntry;
 use super::caches::Caches;
 use super::error::ConfigError;
 use super::expand::expand_all;
+use super::folders::Surroundings;
 use super::jobs::JobRule;
-use super::mirrors::{Mirrors, Surroundings};
+use super::mirrors::Mirrors;
 use super::network::NetworkSchema;
 use super::project::Config;
 use super::schema::FileSchema;
 use super::text::{OneOrMany, PathText, Size};
 use crate::fs::{Kind, kind};
 use crate::types::{Variables, normalise};
-use crate::yaml::{self, At, Problem};
+use crate::yaml::{self, Problem};
 
 /// The name of the configuration file.
 pub(super) const NAME: &str = "larder.yaml";
@@ -56,7 +57,7 @@ fn read_text(file: &Path) -> Result<Option<String>, ConfigError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(ConfigError::Unreadable { path: file.to_owned(), source }),
     };
-    let not_text = |reason: &str| ConfigError::NotText { path: file.to_owned(), reason: reason.to_owned() };
+    let not_text = |reason| ConfigError::NotText { path: file.to_owned(), reason };
     if bytes.len() as u64 > LONGEST {
         return Err(not_text("is larger than 1 MiB"));
     }
@@ -75,27 +76,33 @@ fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
 
 /// The configuration in a text. `file` is its name in messages, `root` the folder its paths are relative to.
 pub(super) fn parse(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<Config, ConfigError> {
-    read(yaml, root, variables)
+    read(yaml, file, root, variables)
         .map(|config| Config { file: Some(file.to_owned()), ..config })
         .map_err(|problem| ConfigError::new(file, yaml, problem))
 }
 
-fn read(yaml: &str, root: &Path, variables: &Variables) -> Result<Config, Problem> {
-    let mut tree = yaml::parse(yaml)?;
+fn read(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<Config, Problem> {
+    let mut tree = yaml::parse(yaml, file)?;
     expand_all(&mut tree, variables)?;
     let schema = tree.read::<Option<FileSchema>>()?.unwrap_or_default();
 
     let default = Config::without_file(root);
     let environments = match schema.environments {
-        Some(environments) => read_environments(environments, root)?,
+        Some(environments) => {
+            read_environments(environments, root).map_err(|problem| problem.at(tree.place_of("environments")))?
+        }
         None => default.environments,
     };
+    let surroundings = Surroundings { root, environments: &environments, variables };
     let caches = match schema.caches {
-        Some(caches) => Caches::read(caches, root, &environments, variables)?,
+        Some(caches) => Caches::read(caches, tree.items_of("caches"), &surroundings)
+            .map_err(|problem| problem.at(tree.place_of("caches")))?,
         None => Caches { folders: vec![CacheEntry::shared(root)], ..Caches::default() },
     };
-    let surroundings = Surroundings { root, variables, environments: &environments, caches: &caches };
-    let mirrors = schema.mirrors.map(|mirrors| Mirrors::read(mirrors, &surroundings)).transpose()?.unwrap_or_default();
+    let mirrors = match schema.mirrors {
+        Some(mirrors) => Mirrors::read(mirrors, tree.items_of("mirrors"), &surroundings, &caches)?,
+        None => Mirrors::default(),
+    };
     let mut config = Config {
         mirrors: mirrors.read,
         collect: mirrors.built,
@@ -112,13 +119,12 @@ fn read(yaml: &str, root: &Path, variables: &Variables) -> Result<Config, Proble
     Ok(config)
 }
 
-fn read_environments(environments: At<OneOrMany<PathText>>, root: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let At(place, environments) = environments;
+fn read_environments(environments: OneOrMany<PathText>, root: &Path) -> Result<Vec<PathBuf>, Problem> {
     let environments: Vec<PathBuf> = environments.into_vec().iter().map(|path| path.below(root)).collect();
     if environments.is_empty() {
-        return Err(Problem::new("there is no environment in the list")
-            .help("leave the key out for the folder of larder.yaml")
-            .at(place));
+        return Err(
+            Problem::new("there is no environment in the list").help("leave the key out for the folder of larder.yaml")
+        );
     }
     Ok(environments)
 }

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::slack::Slack;
-use super::text::{Flag, Size, TextOr, from_text};
-use crate::types::{MaxAge, shorten};
+use super::text::{Flag, Size, TextOr, from_text, not};
+use crate::types::MaxAge;
 use crate::yaml::{self, Problem};
 
 /// What stays in a cache after a job. Whatever it says, what the job itself needs stays.
@@ -122,7 +122,7 @@ impl FromStr for KeepWord {
             let hint = yaml::hint(text, &["all", "lockfile"]);
             format!("{hint} (a map such as `{{ max-age: 30d, max-size: 20GiB }}` will do, too)")
         };
-        Err(Problem::new(format!("`{}` is not a way to keep blobs", shorten(text))).help(help))
+        Err(not(text, "a way to keep blobs").help(help))
     }
 }
 

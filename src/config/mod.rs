@@ -40,7 +40,7 @@ pub use cache_name::CacheName;
 pub use error::ConfigError;
 pub use jobs::JobRule;
 pub use keep::{Keep, KeepRules, LockfileBlobs};
-pub use mirror_pattern::MirrorPattern;
+pub use mirror_pattern::Prefixes;
 pub use project::Config;
 pub use remote_cache::RemoteCacheEntry;
 pub use schema::schema;

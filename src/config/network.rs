@@ -3,9 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::text::{Bandwidth, Delay, Timeout, from_text, text_types};
+use super::text::{Bandwidth, Delay, Timeout, from_text, not, text_types};
 use crate::transport::NetworkSettings;
-use crate::types::shorten;
 use crate::yaml::Problem;
 
 /// Patience and parallelism.
@@ -47,7 +46,7 @@ fn connections(text: &str) -> Result<usize, Problem> {
 
 fn number(text: &str, least: usize, most: usize) -> Result<usize, Problem> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| Problem::new(format!("`{}` is not a number from {least} to {most}", shorten(text))))
+    number.ok_or_else(|| not(text, &format!("a number from {least} to {most}")))
 }
 
 impl NetworkSchema {

@@ -67,13 +67,13 @@ impl Config {
 
     /// Where there is a remote cache, and mirrors that no folder is for, add a folder for their binaries that is not kept.
     pub fn provide_scratch(&mut self) {
-        if !self.remote_caches.is_empty() && self.caches.iter().all(|cache| !cache.prefixes.is_empty()) {
+        if !self.remote_caches.is_empty() && !self.caches.iter().any(|cache| cache.prefixes.is_all()) {
             self.caches.push(CacheEntry::scratch(&self.root));
         }
     }
 
     /// The cache for binaries of this mirror: the first that matches.
     pub fn cache_for(&self, mirror: &MirrorUrl) -> Option<&CacheEntry> {
-        self.caches.iter().find(|cache| cache.matches(mirror))
+        self.caches.iter().find(|cache| cache.prefixes.matches(mirror))
     }
 }

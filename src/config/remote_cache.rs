@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cache_name::CacheName;
 use super::keep::Keep;
-use super::mirror_pattern::MirrorPattern;
+use super::mirror_pattern::Prefixes;
 use crate::types::{Access, MirrorUrl, PlainHttp};
 
 /// One cache in an object store.
@@ -12,8 +12,8 @@ use crate::types::{Access, MirrorUrl, PlainHttp};
 pub struct RemoteCacheEntry {
     /// Its name; no other cache has it.
     pub name: CacheName,
-    /// The mirrors whose binaries it keeps; empty: all.
-    pub prefixes: Vec<MirrorPattern>,
+    /// The mirrors whose binaries it keeps.
+    pub prefixes: Prefixes,
     /// Where it is: bucket and prefix.
     pub url: MirrorUrl,
     /// What `larder prune` leaves in it: everything, or what was used lately.
@@ -22,11 +22,4 @@ pub struct RemoteCacheEntry {
     pub plain_http: PlainHttp,
     /// Credentials, and where the store is reached.
     pub access: Arc<Access>,
-}
-
-impl RemoteCacheEntry {
-    /// Whether the cache is for binaries of this mirror.
-    pub fn matches(&self, mirror: &MirrorUrl) -> bool {
-        MirrorPattern::any_matches(&self.prefixes, mirror)
-    }
 }

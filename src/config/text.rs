@@ -116,6 +116,11 @@ impl<T> OneOrMany<T> {
     }
 }
 
+/// The problem of a text that is not what its key asks for.
+pub(super) fn not(text: &str, what: &str) -> Problem {
+    Problem::new(format!("`{}` is not {what}", shorten(text)))
+}
+
 fn flag(text: &str) -> Result<bool, Problem> {
     text.parse().map_err(|_| Problem::new(format!("`{}` is neither `true` nor `false`", shorten(text))))
 }
@@ -160,8 +165,8 @@ fn variable_name(name: &str) -> Result<String, Problem> {
 /// The key goes onto a command line, where one that begins with a dash would be an option.
 fn key_id(text: &str) -> Result<String, Problem> {
     if text.starts_with('-') {
-        return Err(Problem::new(format!("`{}` is not the ID of a key", shorten(text)))
-            .help("`gpg --list-secret-keys` lists them; a fingerprint or an e-mail address will do"));
+        let help = "`gpg --list-secret-keys` lists them; a fingerprint or an e-mail address will do";
+        return Err(not(text, "the ID of a key").help(help));
     }
     line(text)
 }
@@ -176,17 +181,13 @@ fn endpoint(text: &str) -> Result<Url, Problem> {
 }
 
 fn size(text: &str) -> Result<ByteSize, Problem> {
-    text.parse().map_err(|_| {
-        Problem::new(format!("`{}` is not a size", shorten(text)))
-            .help("expected a number with a unit, such as `20GiB`, `500MB` or `1.5TiB`")
-    })
+    let help = "expected a number with a unit, such as `20GiB`, `500MB` or `1.5TiB`";
+    text.parse().map_err(|_| not(text, "a size").help(help))
 }
 
 fn delay(text: &str) -> Result<Duration, Problem> {
-    text.parse().map(MaxAge::as_duration).map_err(|_| {
-        Problem::new(format!("`{}` is not a length of time", shorten(text)))
-            .help("expected a number with a unit, such as `500ms`, `30s` or `1h`")
-    })
+    let help = "expected a number with a unit, such as `500ms`, `30s` or `1h`";
+    text.parse().map(MaxAge::as_duration).map_err(|_| not(text, "a length of time").help(help))
 }
 
 fn timeout(text: &str) -> Result<Duration, Problem> {
@@ -201,10 +202,9 @@ fn timeout(text: &str) -> Result<Duration, Problem> {
 /// With or without the `/s` that is meant.
 fn bandwidth(text: &str) -> Result<u64, Problem> {
     let size = text.trim_end().trim_end_matches("/s").trim_end().parse::<ByteSize>();
-    size.ok().map(|size| size.as_u64()).filter(|rate| *rate > 0).ok_or_else(|| {
-        Problem::new(format!("`{}` is not a bandwidth", shorten(text)))
-            .help("expected bytes a second, such as `50MB/s` or `800KiB/s`")
-    })
+    let rate = size.ok().map(|size| size.as_u64()).filter(|rate| *rate > 0);
+    let help = "expected bytes a second, such as `50MB/s` or `800KiB/s`";
+    rate.ok_or_else(|| not(text, "a bandwidth").help(help))
 }
 
 /// A glob whose `*` crosses every character.
@@ -213,10 +213,8 @@ pub(super) fn glob(text: &str) -> Result<Glob, Problem> {
     if text.is_empty() || text.len() > 1024 {
         return Err(Problem::new("a pattern has 1 to 1024 bytes"));
     }
-    Glob::new(text).map_err(|error| {
-        Problem::new(format!("`{}` is not a glob: {}", shorten(text), error.kind()))
-            .help("a literal `*`, `?`, `[` or `{` is written in brackets, such as `[[]`")
-    })
+    let help = "a literal `*`, `?`, `[` or `{` is written in brackets, such as `[[]`";
+    Glob::new(text).map_err(|error| not(text, &format!("a glob: {}", error.kind())).help(help))
 }
 
 #[cfg(test)]

@@ -173,7 +173,7 @@ impl<'a> RemoteCaches<'a> {
     ) -> BTreeMap<String, ForRemote> {
         let note = |remote: &Remote<'_>| {
             let mut note = ForRemote::default();
-            for need in needs.iter().filter(|need| remote.cache.entry.matches(&need.mirror.url)) {
+            for need in needs.iter().filter(|need| remote.cache.entry.prefixes.matches(&need.mirror.url)) {
                 let digest = need.blob.expected.digest;
                 let Some(is_fetched) = is_fetched(digest) else { continue };
                 note.used.push(digest);
@@ -322,7 +322,7 @@ impl<'a> RemoteCaches<'a> {
 
 impl Remote<'_> {
     fn is_asked_for(&self, need: &BlobNeed) -> bool {
-        !self.is_off.load(Ordering::Relaxed) && self.cache.entry.matches(&need.mirror.url)
+        !self.is_off.load(Ordering::Relaxed) && self.cache.entry.prefixes.matches(&need.mirror.url)
     }
 
     fn count(&self, change: impl FnOnce(&mut CacheReport)) {

@@ -8,6 +8,9 @@ use super::nearest;
 use super::place::Place;
 use crate::types::shorten;
 
+/// What was read, or why it could not be.
+pub(crate) type Result<T> = std::result::Result<T, Problem>;
+
 /// A sentence about what is wrong, often one about what to do, and the place once it is known.
 ///
 /// With `{:#}`, the help follows the message on a line of its own. So it survives the way through serde, where a type's error
@@ -34,8 +37,9 @@ impl Problem {
     }
 
     /// The same with a place, unless it has one: the innermost counts.
-    pub(crate) fn at(self, place: Place) -> Self {
-        Self { place: self.place.or(Some(place)), ..self }
+    pub(crate) fn at(mut self, place: &Place) -> Self {
+        self.place.get_or_insert_with(|| place.clone());
+        self
     }
 }
 
@@ -86,11 +90,6 @@ impl de::Error for Problem {
 
     fn missing_field(key: &'static str) -> Self {
         Self::new(format!("the key `{key}` is missing"))
-    }
-
-    /// YAML forbids a key twice, and many parsers let the last one win in silence.
-    fn duplicate_field(key: &'static str) -> Self {
-        Self::duplicate(key)
     }
 }
 
