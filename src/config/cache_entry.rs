@@ -1,10 +1,12 @@
-//! `caches:`: the folders that GitLab keeps between jobs.
+//! `caches:`: the folders that GitLab keeps between jobs, and the places in object stores that all jobs of a team share.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::cache_name::CacheName;
 use super::keep::Keep;
 use super::mirror_pattern::Prefixes;
+use crate::types::{Access, MirrorUrl, PlainHttp};
 
 /// One cache that is a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,23 @@ pub struct CacheEntry {
     pub keep: Keep,
     /// Whether the folder is kept between jobs.
     pub kept: Kept,
+}
+
+/// One cache in an object store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteCacheEntry {
+    /// Its name; no other cache has it.
+    pub name: CacheName,
+    /// The mirrors whose binaries it keeps.
+    pub prefixes: Prefixes,
+    /// Where it is: bucket and prefix.
+    pub url: MirrorUrl,
+    /// What `larder prune` leaves in it: everything, or what was used lately.
+    pub keep: Keep,
+    /// Whether the endpoint may do without TLS.
+    pub plain_http: PlainHttp,
+    /// Credentials, and where the store is reached.
+    pub access: Arc<Access>,
 }
 
 /// Whether a cache's folder is kept between jobs.

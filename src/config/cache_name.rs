@@ -1,11 +1,10 @@
 //! The name of a cache.
 
-use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::text::schema_of_text;
-use crate::types::{serde_as_text, shorten};
+use super::text::{not, schema_of_text};
+use crate::types::text_like;
 use crate::yaml::Problem;
 
 /// The name of a cache: `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
@@ -16,11 +15,6 @@ use crate::yaml::Problem;
 pub struct CacheName(String);
 
 impl CacheName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The name of the cache that is there without a configuration: `shared`.
     pub fn shared() -> Self {
         Self("shared".to_owned())
@@ -47,28 +41,14 @@ impl FromStr for CacheName {
         if starts_well && goes_on_well && text.len() <= 64 && !is_lock(Path::new(text)) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Problem::new(format!(
-                "`{}` is not the name of a cache: expected lowercase letters, digits, `.`, `_` and `-`, a letter or digit \
-                 first, at most 64 of them, and no `.lock` at the end",
-                shorten(text)
-            )))
+            let what = "the name of a cache: expected lowercase letters, digits, `.`, `_` and `-`, a letter or digit first, \
+                        at most 64 of them, and no `.lock` at the end";
+            Err(not(text, what))
         }
     }
 }
 
-impl fmt::Display for CacheName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for CacheName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-serde_as_text!(CacheName);
+text_like!(CacheName);
 schema_of_text!(CacheName => ["string", "number"]);
 
 #[cfg(test)]

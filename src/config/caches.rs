@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use super::access::ACCESS_KEYS;
-use super::cache_entry::{CacheEntry, Kept, default_path};
+use super::cache_entry::{CacheEntry, Kept, RemoteCacheEntry, default_path};
 use super::cache_name::CacheName;
 use super::folders::Surroundings;
 use super::keep::{Keep, KeepRules, LockfileBlobs};
-use super::remote_cache::RemoteCacheEntry;
 use super::schema::CacheSchema;
 use super::slack::Slack;
 use super::text::Line;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::cache_entry::CacheEntry;
 use super::caches::Caches;
 use super::error::ConfigError;
 use super::expand::expand_all;
@@ -15,7 +14,7 @@ use super::mirrors::Mirrors;
 use super::network::NetworkSchema;
 use super::project::Config;
 use super::schema::FileSchema;
-use super::text::{OneOrMany, PathText, Size};
+use super::text::Size;
 use crate::fs::{Kind, kind};
 use crate::types::{Variables, normalise};
 use crate::yaml::{self, Problem};
@@ -86,45 +85,30 @@ fn read(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<C
     expand_all(&mut tree, variables)?;
     let schema = tree.read::<Option<FileSchema>>()?.unwrap_or_default();
 
-    let default = Config::without_file(root);
-    let environments = match schema.environments {
-        Some(environments) => {
-            read_environments(environments, root).map_err(|problem| problem.at(tree.place_of("environments")))?
-        }
-        None => default.environments,
-    };
-    let surroundings = Surroundings { root, environments: &environments, variables };
+    let mut config = Config::without_file(root);
+    if let Some(environments) = schema.environments {
+        let problem = Problem::new("there is no environment in the list")
+            .help("leave the key out for the folder of larder.yaml")
+            .at(tree.place_of("environments"));
+        config.environments = environments.some(problem)?.iter().map(|path| path.below(root)).collect();
+    }
+    let surroundings = Surroundings { root, environments: &config.environments, variables };
     let caches = match schema.caches {
         Some(caches) => Caches::read(caches, tree.items_of("caches"), &surroundings)
             .map_err(|problem| problem.at(tree.place_of("caches")))?,
-        None => Caches { folders: vec![CacheEntry::shared(root)], ..Caches::default() },
+        None => Caches { folders: config.caches, remotes: Vec::new() },
     };
-    let mirrors = match schema.mirrors {
-        Some(mirrors) => Mirrors::read(mirrors, tree.items_of("mirrors"), &surroundings, &caches)?,
-        None => Mirrors::default(),
-    };
-    let mut config = Config {
-        mirrors: mirrors.read,
-        collect: mirrors.built,
-        caches: caches.folders,
-        remote_caches: caches.remotes,
-        jobs: JobRule::read_all(schema.jobs.unwrap_or_default()),
-        build_deps: schema.build_deps,
-        network: schema.network.map_or(default.network, NetworkSchema::settings),
-        max_archive_size: schema.max_archive_size.map_or(default.max_archive_size, |Size(size)| size),
-        environments,
-        ..Config::without_file(root)
-    };
+    if let Some(mirrors) = schema.mirrors {
+        let mirrors = Mirrors::read(mirrors, tree.items_of("mirrors"), &surroundings, &caches)?;
+        (config.mirrors, config.collect) = (mirrors.read, mirrors.built);
+    }
+    (config.caches, config.remote_caches) = (caches.folders, caches.remotes);
+    config.jobs = JobRule::read_all(schema.jobs.unwrap_or_default());
+    config.build_deps = schema.build_deps;
+    config.network = schema.network.map_or(config.network, NetworkSchema::settings);
+    if let Some(Size(size)) = schema.max_archive_size {
+        config.max_archive_size = size;
+    }
     config.provide_scratch();
     Ok(config)
-}
-
-fn read_environments(environments: OneOrMany<PathText>, root: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let environments: Vec<PathBuf> = environments.into_vec().iter().map(|path| path.below(root)).collect();
-    if environments.is_empty() {
-        return Err(
-            Problem::new("there is no environment in the list").help("leave the key out for the folder of larder.yaml")
-        );
-    }
-    Ok(environments)
 }

@@ -46,13 +46,9 @@ impl TryFrom<OneOrMany<MirrorPattern>> for Prefixes {
     type Error = Problem;
 
     fn try_from(patterns: OneOrMany<MirrorPattern>) -> Result<Self, Problem> {
-        match patterns.into_vec() {
-            patterns if patterns.is_empty() => {
-                Err(Problem::new("there is no prefix in the list, so the cache would be for no mirror")
-                    .help("leave `prefix` out for a cache for all mirrors"))
-            }
-            patterns => Ok(Self(patterns)),
-        }
+        let problem = Problem::new("there is no prefix in the list, so the cache would be for no mirror")
+            .help("leave `prefix` out for a cache for all mirrors");
+        patterns.some(problem).map(Self)
     }
 }
 

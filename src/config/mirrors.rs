@@ -14,7 +14,6 @@ use crate::types::{Mirror, MirrorUrl, PlainHttp, Signatures, shorten};
 use crate::yaml::{Node, Problem};
 
 /// What `mirrors:` lists.
-#[derive(Default)]
 pub(super) struct Mirrors {
     /// Those to read from; `None` where the list holds nothing but one that collects, so that Spack's own stay in force.
     pub(super) read: Option<Vec<Mirror>>,

@@ -6,9 +6,8 @@ use bytesize::ByteSize;
 
 use super::build_deps::BuildDeps;
 use super::built_entry::BuiltEntry;
-use super::cache_entry::CacheEntry;
+use super::cache_entry::{CacheEntry, RemoteCacheEntry};
 use super::jobs::JobRule;
-use super::remote_cache::RemoteCacheEntry;
 use crate::transport::NetworkSettings;
 use crate::types::{Mirror, MirrorUrl};
 

@@ -36,22 +36,16 @@ pub(super) use text_types;
 
 /// Lets serde read a type with `FromStr`, and says which types of JSON the schema allows for it.
 macro_rules! from_text {
-    ($($type:ty => $json:tt),* $(,)?) => {$(
-        impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-
+    ($type:ty => $json:tt) => {
+        $crate::types::deserialize_as_text!($type);
         $crate::config::text::schema_of_text!($type => $json);
-    )*};
+    };
 }
 pub(super) use from_text;
 
 /// The schema alone, for a type that serde reads already.
 macro_rules! schema_of_text {
-    ($($type:ty => $json:tt),* $(,)?) => {$(
+    ($type:ty => $json:tt) => {
         impl schemars::JsonSchema for $type {
             fn inline_schema() -> bool {
                 true
@@ -65,7 +59,7 @@ macro_rules! schema_of_text {
                 schemars::json_schema!({ "type": $json })
             }
         }
-    )*};
+    };
 }
 pub(super) use schema_of_text;
 
@@ -113,6 +107,11 @@ impl<T> OneOrMany<T> {
             Self::Text(text) => vec![text],
             Self::Other(list) => list,
         }
+    }
+
+    /// The list, or the problem that it is empty.
+    pub(super) fn some(self, problem: Problem) -> Result<Vec<T>, Problem> {
+        Some(self.into_vec()).filter(|list| !list.is_empty()).ok_or(problem)
     }
 }
 

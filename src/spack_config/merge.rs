@@ -21,7 +21,7 @@ pub(super) fn merge(below: Node, above: &mut Node) {
             }
         }
         (Value::List(below), Value::List(above)) => {
-            let rest: Vec<_> = below.into_iter().filter(|item| !above.contains(item)).collect();
+            let rest: Vec<_> = below.into_iter().filter(|item| !above.iter().any(|other| other.says(item))).collect();
             above.extend(rest);
         }
         _ => {}

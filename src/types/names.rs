@@ -56,20 +56,6 @@ impl PathPart {
     }
 }
 
-impl PackageName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl VersionText {
-    /// The version as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl FromStr for PackageName {
     type Err = InvalidName;
 
@@ -105,23 +91,32 @@ impl FromStr for VersionText {
     }
 }
 
+/// A text that is printed as it is, and read through `FromStr` alone.
 macro_rules! text_like {
     ($type:ty) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl $type {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(&self.0)
             }
         }
 
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
 
-        super::serde_as_text::serde_as_text!($type);
+        $crate::types::serde_as_text!($type);
     };
 }
+pub(crate) use text_like;
 
 text_like!(PackageName);
 text_like!(VersionText);

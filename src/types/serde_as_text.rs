@@ -9,6 +9,14 @@ macro_rules! serde_as_text {
             }
         }
 
+        $crate::types::deserialize_as_text!($type);
+    };
+}
+pub(crate) use serde_as_text;
+
+/// The half of it that reads.
+macro_rules! deserialize_as_text {
+    ($type:ty) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
@@ -17,5 +25,4 @@ macro_rules! serde_as_text {
         }
     };
 }
-
-pub(crate) use serde_as_text;
+pub(crate) use deserialize_as_text;

@@ -17,7 +17,7 @@ const EXPANDED: usize = 16 << 20;
 const DEPTH: usize = 128;
 
 /// A value, and where it begins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Node {
     pub(crate) value: Value,
     pub(crate) place: Place,
@@ -44,7 +44,7 @@ pub(crate) struct Scalar {
 }
 
 /// An entry of a map.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) key_place: Place,
@@ -53,22 +53,14 @@ pub(crate) struct Entry {
     pub(crate) replaces: bool,
 }
 
-/// What counts is what is said, not where.
-impl PartialEq for Node {
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        (&self.key, &self.value) == (&other.key, &other.value)
-    }
-}
-
 impl Node {
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+    }
+
+    /// Whether both say the same, wherever they say it. Only scalars are compared.
+    pub(crate) fn says(&self, other: &Self) -> bool {
+        matches!((&self.value, &other.value), (Value::Scalar(one), Value::Scalar(two)) if one == two)
     }
 
     /// The entry of a key, where this is a map that has it.
