@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::text::{Endpoint, Flag, Line, VariableName};
 use crate::types::{Access, AccessPair, PlainHttp, Secret, Variables, shorten};
-use crate::yaml::{Node, Problem};
+use crate::yaml::{Node, Problem, Result};
 
 /// A user name and a password, or the two parts of an access key.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -50,7 +50,7 @@ impl AccessKeys<'_> {
 
     /// What the keys of an entry stand for. A variable that is not set is no error here: only a server can tell whether it
     /// takes credentials at all.
-    pub(super) fn read(self, entry: &Node, variables: &Variables) -> Result<Arc<Access>, Problem> {
+    pub(super) fn read(self, entry: &Node, variables: &Variables) -> Result<Arc<Access>> {
         let mut access = Access::default();
         if let Some(pair) = self.pair {
             let read = pair.read(variables, &mut access);
@@ -73,7 +73,7 @@ impl AccessKeys<'_> {
 }
 
 impl PairSchema {
-    fn read(&self, variables: &Variables, access: &mut Access) -> Result<Option<AccessPair>, Problem> {
+    fn read(&self, variables: &Variables, access: &mut Access) -> Result<Option<AccessPair>> {
         let id = match (&self.id, &self.id_variable) {
             (Some(Line(id)), None) => Some(id.clone()),
             (None, Some(VariableName(name))) => access.variable(name, variables),

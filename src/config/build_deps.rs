@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::text::{not, schema_of_text};
 use crate::types::serde_as_text;
-use crate::yaml::{self, Problem};
+use crate::yaml::{self, Problem, Result};
 
 /// Which build dependencies a job needs: `build-deps:` in `larder.yaml`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl BuildDeps {
 impl FromStr for BuildDeps {
     type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, Problem> {
+    fn from_str(text: &str) -> Result<Self> {
         let found = Self::NAMES.iter().find(|(name, _)| *name == text);
         found.map(|(_, choice)| *choice).ok_or_else(|| {
             let hint = yaml::hint(text, &Self::NAMES.map(|(name, _)| name));

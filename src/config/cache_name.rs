@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::text::{not, schema_of_text};
 use crate::types::text_like;
-use crate::yaml::Problem;
+use crate::yaml::{Problem, Result};
 
 /// The name of a cache: `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
 ///
@@ -34,7 +34,7 @@ pub(super) fn is_lock(name: &Path) -> bool {
 impl FromStr for CacheName {
     type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, Problem> {
+    fn from_str(text: &str) -> Result<Self> {
         let small = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let starts_well = text.bytes().next().is_some_and(small);
         let goes_on_well = text.bytes().all(|byte| small(byte) || matches!(byte, b'.' | b'_' | b'-'));

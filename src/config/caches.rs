@@ -11,7 +11,7 @@ use super::schema::CacheSchema;
 use super::slack::Slack;
 use super::text::Line;
 use crate::types::{MirrorUrl, is_object_store};
-use crate::yaml::{Node, Problem};
+use crate::yaml::{Node, Problem, Result};
 
 /// What `caches:` lists.
 #[derive(Default)]
@@ -22,11 +22,7 @@ pub(super) struct Caches {
 
 impl Caches {
     /// The entries that `nodes` say.
-    pub(super) fn read(
-        entries: Vec<CacheSchema>,
-        nodes: &[Node],
-        surroundings: &Surroundings<'_>,
-    ) -> Result<Self, Problem> {
+    pub(super) fn read(entries: Vec<CacheSchema>, nodes: &[Node], surroundings: &Surroundings<'_>) -> Result<Self> {
         let mut caches = Self::default();
         if entries.is_empty() {
             return Err(Problem::new("there is no cache in `caches`")
@@ -61,7 +57,7 @@ fn folder(
     node: &Node,
     surroundings: &Surroundings<'_>,
     others: &[CacheEntry],
-) -> Result<CacheEntry, Problem> {
+) -> Result<CacheEntry> {
     if let Some((key, place)) = node.first_of(&ACCESS_KEYS) {
         let problem = Problem::new(format!("`{key}` is about reaching an object store, and there is no `url`"));
         return Err(problem.help("a folder needs no key; remove it").at(place));
@@ -84,7 +80,7 @@ fn remote(
     entry: CacheSchema,
     node: &Node,
     surroundings: &Surroundings<'_>,
-) -> Result<RemoteCacheEntry, Problem> {
+) -> Result<RemoteCacheEntry> {
     if entry.path.is_some() {
         let problem = Problem::new(format!("the cache `{name}` has both a `path` and a `url`"));
         let help = "a cache is a folder or lies in an object store: make two of it";
@@ -99,7 +95,7 @@ fn remote(
     Ok(RemoteCacheEntry { name, prefixes: entry.prefix.unwrap_or_default(), url, keep, plain_http, access })
 }
 
-fn store_url(text: &str, root: &Path) -> Result<MirrorUrl, Problem> {
+fn store_url(text: &str, root: &Path) -> Result<MirrorUrl> {
     let url = MirrorUrl::parse(text, root).map_err(|error| Problem::new(error.to_string()))?;
     if is_object_store(url.public_text().split(':').next().unwrap_or_default()) {
         return Ok(url);
@@ -109,7 +105,7 @@ fn store_url(text: &str, root: &Path) -> Result<MirrorUrl, Problem> {
 }
 
 /// Whether `keep:` means something in an object store.
-fn for_many_projects(keep: Keep) -> Result<(), Problem> {
+fn for_many_projects(keep: Keep) -> Result<()> {
     if let Keep::Rules(KeepRules { lockfile: LockfileBlobs::Kept, .. }) = keep {
         return Err(Problem::new("one project's lockfiles don't decide over a cache that others use")
             .help("keep by `max-age` and `max-size`"));

@@ -6,7 +6,7 @@
 //! unclosed brace, ends a default at its first `}`, and can't tell an empty variable with a default from one without.)
 
 use crate::types::{Variables, shorten};
-use crate::yaml::{Node, Problem, Value};
+use crate::yaml::{Node, Problem, Result, Value};
 
 /// How deep defaults may nest: deeper than anything useful, and bounded because each level is a level of recursion.
 const DEPTH: usize = 8;
@@ -19,7 +19,7 @@ const ITEMS: usize = 4096;
 
 /// Replace the variables in all values of a tree, and bound its lists and maps. The result is a text, never nothing, and not
 /// expanded again. The values of keys like `secret-variable` are left as they are: they name variables.
-pub(super) fn expand_all(node: &mut Node, variables: &Variables) -> Result<(), Problem> {
+pub(super) fn expand_all(node: &mut Node, variables: &Variables) -> Result<()> {
     let items = match &mut node.value {
         Value::Scalar(scalar) if scalar.text.contains("${") => {
             scalar.text = expand(&scalar.text, variables).map_err(|problem| problem.at(&node.place))?;
@@ -47,7 +47,7 @@ pub(super) fn expand_all(node: &mut Node, variables: &Variables) -> Result<(), P
 
 /// The text with its variables replaced. What a variable holds is taken as it is, not expanded again, and a default that is
 /// not needed is only skipped: its variables need not be set.
-fn expand(text: &str, variables: &Variables) -> Result<String, Problem> {
+fn expand(text: &str, variables: &Variables) -> Result<String> {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("${") {
         out.push_str(before);
@@ -78,7 +78,7 @@ fn expand(text: &str, variables: &Variables) -> Result<String, Problem> {
 }
 
 /// What is between a `${` and its brace, and what comes after that. Defaults may hold variables, and so braces.
-fn until_brace(text: &str) -> Result<(&str, &str), Problem> {
+fn until_brace(text: &str) -> Result<(&str, &str)> {
     let mut open = 1;
     let mut at = 0;
     while let Some(next) = text[at..].find(['$', '}']).map(|next| at + next) {

@@ -17,7 +17,7 @@ use super::schema::FileSchema;
 use super::text::Size;
 use crate::fs::{Kind, kind};
 use crate::types::{Variables, normalise};
-use crate::yaml::{self, Problem};
+use crate::yaml::{self, Problem, Result};
 
 /// The name of the configuration file.
 pub(super) const NAME: &str = "larder.yaml";
@@ -80,7 +80,7 @@ pub(super) fn parse(yaml: &str, file: &Path, root: &Path, variables: &Variables)
         .map_err(|problem| ConfigError::new(file, yaml, problem))
 }
 
-fn read(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<Config, Problem> {
+fn read(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<Config> {
     let mut tree = yaml::parse(yaml, file)?;
     expand_all(&mut tree, variables)?;
     let schema = tree.read::<Option<FileSchema>>()?.unwrap_or_default();

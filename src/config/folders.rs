@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::cache_entry::CacheEntry;
 use super::cache_name::is_lock;
 use crate::types::Variables;
-use crate::yaml::Problem;
+use crate::yaml::{Problem, Result};
 
 /// What an entry of `caches:` or `mirrors:` is put together with.
 pub(super) struct Surroundings<'a> {
@@ -19,13 +19,7 @@ impl Surroundings<'_> {
     /// Refuse the folder of `what` (such as "the cache `shared`") where it overlaps with the project, or one of the caches.
     ///
     /// Only the text of the paths is compared: links may make two paths one folder, which the lock of a cache finds out.
-    pub(super) fn refuse_overlap(
-        &self,
-        caches: &[CacheEntry],
-        what: &str,
-        path: &Path,
-        help: &str,
-    ) -> Result<(), Problem> {
+    pub(super) fn refuse_overlap(&self, caches: &[CacheEntry], what: &str, path: &Path, help: &str) -> Result<()> {
         self.overlap(caches, what, path).map_or(Ok(()), |message| Err(Problem::new(message).help(help)))
     }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::build_deps::BuildDeps;
 use super::text::{Line, OneOrMany, from_text, glob, not, text_types};
 use crate::types::HashPrefix;
-use crate::yaml::Problem;
+use crate::yaml::{Problem, Result};
 
 /// What the jobs with certain names need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ text_types! {
     SpecHash(HashPrefix) = hash => "string",
 }
 
-fn hash(text: &str) -> Result<HashPrefix, Problem> {
+fn hash(text: &str) -> Result<HashPrefix> {
     let help = "expected up to 32 characters out of a-z and 2-7, as `spack find --long` shows them";
     text.parse().map_err(|_| not(text, "a DAG hash").help(help))
 }

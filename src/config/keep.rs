@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::slack::Slack;
 use super::text::{Flag, Size, TextOr, from_text, not, text_types};
 use crate::types::MaxAge;
-use crate::yaml::{self, Problem};
+use crate::yaml::{self, Problem, Result};
 
 /// What stays in a cache after a job. Whatever it says, what the job itself needs stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -81,7 +81,7 @@ impl From<Option<Flag>> for LockfileBlobs {
 impl TryFrom<TextOr<KeepWord, KeepRules>> for Keep {
     type Error = Problem;
 
-    fn try_from(keep: TextOr<KeepWord, KeepRules>) -> Result<Self, Problem> {
+    fn try_from(keep: TextOr<KeepWord, KeepRules>) -> Result<Self> {
         let rules = match keep {
             TextOr::Text(KeepWord(keep)) => return Ok(keep),
             TextOr::Other(rules) => rules,
@@ -102,7 +102,7 @@ text_types! {
     KeepWord(Keep) = keep_word => "string",
 }
 
-fn keep_word(text: &str) -> Result<Keep, Problem> {
+fn keep_word(text: &str) -> Result<Keep> {
     match text {
         "all" => return Ok(Keep::All),
         "lockfile" => return Ok(Keep::LOCKFILE),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::text::{OneOrMany, from_text, glob, line};
 use crate::types::MirrorUrl;
-use crate::yaml::Problem;
+use crate::yaml::{Problem, Result};
 
 /// Which mirrors. Compared with the mirror's URL without credentials.
 ///
@@ -26,7 +26,7 @@ impl FromStr for MirrorPattern {
 
     /// A glob if there is any of `*`, `?`, `[`, `{` in the text, and else a prefix. An absolute path stands for the
     /// `file://` URL of that folder, as it does for a mirror.
-    fn from_str(text: &str) -> Result<Self, Problem> {
+    fn from_str(text: &str) -> Result<Self> {
         let mut text = line(text)?;
         if text.starts_with('/') {
             text.insert_str(0, "file://");
@@ -45,7 +45,7 @@ pub struct Prefixes(Vec<MirrorPattern>);
 impl TryFrom<OneOrMany<MirrorPattern>> for Prefixes {
     type Error = Problem;
 
-    fn try_from(patterns: OneOrMany<MirrorPattern>) -> Result<Self, Problem> {
+    fn try_from(patterns: OneOrMany<MirrorPattern>) -> Result<Self> {
         let problem = Problem::new("there is no prefix in the list, so the cache would be for no mirror")
             .help("leave `prefix` out for a cache for all mirrors");
         patterns.some(problem).map(Self)

@@ -11,7 +11,7 @@ use super::keep::Keep;
 use super::schema::{MirrorEntry, MirrorSchema};
 use super::text::{Flag, KeyId, Line, TextOr};
 use crate::types::{Mirror, MirrorUrl, PlainHttp, Signatures, shorten};
-use crate::yaml::{Node, Problem};
+use crate::yaml::{Node, Problem, Result};
 
 /// What `mirrors:` lists.
 pub(super) struct Mirrors {
@@ -28,7 +28,7 @@ impl Mirrors {
         nodes: &[Node],
         surroundings: &Surroundings<'_>,
         caches: &Caches,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self> {
         let (mut mirrors, mut built, mut names) = (Vec::new(), None, HashSet::new());
         for (entry, node) in entries.into_iter().zip(nodes) {
             let entry = match entry {
@@ -61,7 +61,7 @@ impl Mirrors {
     }
 }
 
-fn read_mirror(entry: MirrorSchema, node: &Node, surroundings: &Surroundings<'_>) -> Result<Mirror, Problem> {
+fn read_mirror(entry: MirrorSchema, node: &Node, surroundings: &Surroundings<'_>) -> Result<Mirror> {
     if let Some((key, place)) = node.first_of(&["path", "signing-key", "keep"]) {
         let help = match key {
             "path" => "the folder of any other mirror is its `url`",
@@ -78,7 +78,7 @@ fn read_mirror(entry: MirrorSchema, node: &Node, surroundings: &Surroundings<'_>
     Ok(Mirror { name, url, signatures, plain_http, access })
 }
 
-fn mirror_url(text: &str, root: &Path, plain_http: PlainHttp) -> Result<MirrorUrl, Problem> {
+fn mirror_url(text: &str, root: &Path, plain_http: PlainHttp) -> Result<MirrorUrl> {
     let url = MirrorUrl::parse(text, root).map_err(|error| Problem::new(error.to_string()))?;
     if url.is_refused_by(plain_http) {
         return Err(Problem::new(format!(
@@ -95,7 +95,7 @@ fn read_built(
     node: &Node,
     surroundings: &Surroundings<'_>,
     caches: &Caches,
-) -> Result<BuiltEntry, Problem> {
+) -> Result<BuiltEntry> {
     if let Some((key, place)) = node.first_of(&["url"]).or_else(|| node.first_of(&ACCESS_KEYS)) {
         let problem = Problem::new(format!("a mirror with `collect: true` has no `{key}`"));
         return Err(problem.help("it is a folder of the project: `path: .larder/built`").at(place));

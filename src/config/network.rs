@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::text::{Bandwidth, Delay, Timeout, from_text, not, text_types};
 use crate::transport::NetworkSettings;
-use crate::yaml::Problem;
+use crate::yaml::{Problem, Result};
 
 /// Patience and parallelism.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,15 +36,15 @@ text_types! {
     Connections(usize) = connections => ["integer", "string"],
 }
 
-fn retries(text: &str) -> Result<usize, Problem> {
+fn retries(text: &str) -> Result<usize> {
     number(text, 0, 20)
 }
 
-fn connections(text: &str) -> Result<usize, Problem> {
+fn connections(text: &str) -> Result<usize> {
     number(text, 1, 256)
 }
 
-fn number(text: &str, least: usize, most: usize) -> Result<usize, Problem> {
+fn number(text: &str, least: usize, most: usize) -> Result<usize> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| not(text, &format!("a number from {least} to {most}")))
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::text::{from_text, not};
-use crate::yaml::Problem;
+use crate::yaml::{Problem, Result};
 
 /// A share of a cache's bytes, in hundredths of a percent so that two of them can be compared exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl FromStr for Slack {
     type Err = Problem;
 
     /// `20%`, `12.5%`, `0.2`.
-    fn from_str(text: &str) -> Result<Self, Problem> {
+    fn from_str(text: &str) -> Result<Self> {
         let expected = "a share: expected a percentage from `0%` to `100%`, or a number from 0 to 1";
         let (number, scale) = match text.strip_suffix('%') {
             Some(number) => (number.trim_end(), f64::from(WHOLE) / 100.0),

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::types::{MaxAge, normalise, shorten};
-use crate::yaml::Problem;
+use crate::yaml::{Problem, Result};
 
 /// Types that wrap what a function makes of a text.
 macro_rules! text_types {
@@ -110,7 +110,7 @@ impl<T> OneOrMany<T> {
     }
 
     /// The list, or the problem that it is empty.
-    pub(super) fn some(self, problem: Problem) -> Result<Vec<T>, Problem> {
+    pub(super) fn some(self, problem: Problem) -> Result<Vec<T>> {
         Some(self.into_vec()).filter(|list| !list.is_empty()).ok_or(problem)
     }
 }
@@ -120,12 +120,12 @@ pub(super) fn not(text: &str, what: &str) -> Problem {
     Problem::new(format!("`{}` is not {what}", shorten(text)))
 }
 
-fn flag(text: &str) -> Result<bool, Problem> {
+fn flag(text: &str) -> Result<bool> {
     text.parse().map_err(|_| Problem::new(format!("`{}` is neither `true` nor `false`", shorten(text))))
 }
 
 /// Not empty, and on one line.
-pub(super) fn line(text: &str) -> Result<String, Problem> {
+pub(super) fn line(text: &str) -> Result<String> {
     if text.trim().is_empty() {
         Err(Problem::new("the text is empty"))
     } else if text.contains(char::is_control) {
@@ -135,7 +135,7 @@ pub(super) fn line(text: &str) -> Result<String, Problem> {
     }
 }
 
-fn path(text: &str) -> Result<String, Problem> {
+fn path(text: &str) -> Result<String> {
     if text == "~" || text.starts_with("~/") {
         return Err(Problem::new(format!("`~` is not expanded in `{}`", shorten(text))).help("write `${HOME}`"));
     }
@@ -150,7 +150,7 @@ impl PathText {
 }
 
 /// Read as it is written: with variables expanded in it, a secret would be taken for a name, and names are printed.
-fn variable_name(name: &str) -> Result<String, Problem> {
+fn variable_name(name: &str) -> Result<String> {
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if is_name {
@@ -162,7 +162,7 @@ fn variable_name(name: &str) -> Result<String, Problem> {
 }
 
 /// The key goes onto a command line, where one that begins with a dash would be an option.
-fn key_id(text: &str) -> Result<String, Problem> {
+fn key_id(text: &str) -> Result<String> {
     if text.starts_with('-') {
         let help = "`gpg --list-secret-keys` lists them; a fingerprint or an e-mail address will do";
         return Err(not(text, "the ID of a key").help(help));
@@ -170,7 +170,7 @@ fn key_id(text: &str) -> Result<String, Problem> {
     line(text)
 }
 
-fn endpoint(text: &str) -> Result<Url, Problem> {
+fn endpoint(text: &str) -> Result<Url> {
     let is_plain =
         |url: &Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
     Url::parse(&line(text)?).ok().filter(is_plain).ok_or_else(|| {
@@ -179,17 +179,17 @@ fn endpoint(text: &str) -> Result<Url, Problem> {
     })
 }
 
-fn size(text: &str) -> Result<ByteSize, Problem> {
+fn size(text: &str) -> Result<ByteSize> {
     let help = "expected a number with a unit, such as `20GiB`, `500MB` or `1.5TiB`";
     text.parse().map_err(|_| not(text, "a size").help(help))
 }
 
-fn delay(text: &str) -> Result<Duration, Problem> {
+fn delay(text: &str) -> Result<Duration> {
     let help = "expected a number with a unit, such as `500ms`, `30s` or `1h`";
     text.parse().map(MaxAge::as_duration).map_err(|_| not(text, "a length of time").help(help))
 }
 
-fn timeout(text: &str) -> Result<Duration, Problem> {
+fn timeout(text: &str) -> Result<Duration> {
     let time = delay(text)?;
     if time.is_zero() {
         return Err(Problem::new("a timeout of zero lets nothing succeed")
@@ -199,7 +199,7 @@ fn timeout(text: &str) -> Result<Duration, Problem> {
 }
 
 /// With or without the `/s` that is meant.
-fn bandwidth(text: &str) -> Result<u64, Problem> {
+fn bandwidth(text: &str) -> Result<u64> {
     let size = text.trim_end().trim_end_matches("/s").trim_end().parse::<ByteSize>();
     let rate = size.ok().map(|size| size.as_u64()).filter(|rate| *rate > 0);
     let help = "expected bytes a second, such as `50MB/s` or `800KiB/s`";
@@ -207,7 +207,7 @@ fn bandwidth(text: &str) -> Result<u64, Problem> {
 }
 
 /// A glob whose `*` crosses every character.
-pub(super) fn glob(text: &str) -> Result<Glob, Problem> {
+pub(super) fn glob(text: &str) -> Result<Glob> {
     // Written to the log, and compiled to a program whose size grows with it.
     if text.is_empty() || text.len() > 1024 {
         return Err(Problem::new("a pattern has 1 to 1024 bytes"));
