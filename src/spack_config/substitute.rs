@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use crate::fs::without_links;
 use crate::types::{Variables, normalise};
 
 /// What paths may refer to.
@@ -147,18 +148,6 @@ fn path_of_file_url(text: &str) -> PathBuf {
 /// Whether a path leads into a folder, by its name or through links. Neither has to exist.
 pub(super) fn lies_below(path: &Path, folder: &Path) -> bool {
     path.starts_with(folder) || without_links(path).starts_with(without_links(folder))
-}
-
-/// A path with the links of its existing part resolved.
-fn without_links(path: &Path) -> PathBuf {
-    let existing = path.ancestors().find_map(|part| Some((part, fs_err::canonicalize(part).ok()?)));
-    existing.map_or_else(
-        || path.to_owned(),
-        |(part, real)| match path.strip_prefix(part) {
-            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
-            _ => real,
-        },
-    )
 }
 
 /// Spack's name for this kind of system.

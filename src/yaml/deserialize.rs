@@ -43,7 +43,7 @@ impl<'de> Deserializer<'de> for &'de Node {
                     None => problem,
                 })
             }
-            Value::Unreadable(problem) => Err(problem.clone()),
+            Value::Unreadable(problem) => Err(Problem::clone(problem)),
         }
     }
 

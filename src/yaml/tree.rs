@@ -30,9 +30,9 @@ pub(crate) enum Value {
     List(Vec<Node>),
     /// Entries in the order of the text. Keys may repeat, and `<<` is a key like others: what that means is the reader's to say.
     Map(Vec<Entry>),
-    /// Something that no reader understands, such as a tag (`!name`) that is not one of YAML's own. It is a problem for the
-    /// one who reads it only, so that what larder doesn't need may hold anything.
-    Unreadable(Problem),
+    /// Something that no reader understands, such as a tag (`!name`) that is not one of YAML's own. It is a problem only
+    /// where it is read, so that what larder doesn't need may hold anything.
+    Unreadable(Box<Problem>),
 }
 
 /// A text, a number, a flag or nothing, as it is spelled.
@@ -97,7 +97,7 @@ impl Node {
     /// A problem that does not repeat what is there: it may be a password out of place.
     pub(crate) fn refuse(&self, expected: &str) -> Problem {
         let found = match &self.value {
-            Value::Unreadable(problem) => return problem.clone().at(&self.place),
+            Value::Unreadable(problem) => return Problem::clone(problem).at(&self.place),
             Value::Scalar(scalar) => scalar.kind(),
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
@@ -199,7 +199,7 @@ impl<'a> Builder<'a> {
             _ => return Err(Problem::new("a value is missing").at(&place)),
         };
         let foreign = tag.is_some_and(|tag| !tag.is_yaml_core_schema() && tag.suffix != "!");
-        let value = if foreign { Value::Unreadable(meaningless_tag()) } else { value };
+        let value = if foreign { Value::Unreadable(Box::new(meaningless_tag())) } else { value };
         let node = Node { value, place };
         if anchor > 0 {
             let cost = left - self.left;
@@ -224,7 +224,7 @@ impl<'a> Builder<'a> {
         loop {
             let (event, key_place) = self.next()?;
             if event == Event::MappingEnd {
-                return Ok(problem.map_or(Value::Map(entries), Value::Unreadable));
+                return Ok(problem.map_or(Value::Map(entries), |problem| Value::Unreadable(Box::new(problem))));
             }
             let key = self.node(event, key_place, depth + 1)?;
             let (event, place) = self.next()?;
