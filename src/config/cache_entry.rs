@@ -51,17 +51,10 @@ pub enum Kept {
 }
 
 impl CacheEntry {
-    /// The only cache where the configuration names none: `.larder/shared`, for all mirrors.
-    pub(super) fn shared(root: &Path) -> Self {
-        let name = CacheName::shared();
-        let path = default_path(root, &name);
-        Self { name, prefixes: Prefixes::default(), path, keep: Keep::default(), kept: Kept::Yes }
-    }
-
-    /// Where blobs lie that no other folder takes: `.larder/scratch`.
-    pub(super) fn scratch(root: &Path) -> Self {
-        let name = CacheName::scratch();
-        Self { path: default_path(root, &name), name, kept: Kept::No, ..Self::shared(root) }
+    /// A cache that the configuration does not name: `.larder/NAME`, for all mirrors.
+    pub(super) fn of_larder(root: &Path, name: &'static str, kept: Kept) -> Self {
+        let name = CacheName::of_larder(name);
+        Self { path: default_path(root, &name), name, prefixes: Prefixes::default(), keep: Keep::default(), kept }
     }
 }
 

@@ -15,14 +15,9 @@ use crate::yaml::{Problem, Result};
 pub struct CacheName(String);
 
 impl CacheName {
-    /// The name of the cache that is there without a configuration: `shared`.
-    pub fn shared() -> Self {
-        Self("shared".to_owned())
-    }
-
-    /// The name of the folder for blobs that no other folder takes: `scratch`.
-    pub(super) fn scratch() -> Self {
-        Self("scratch".to_owned())
+    /// A name that is none of the user's.
+    pub(super) fn of_larder(name: &'static str) -> Self {
+        Self(name.to_owned())
     }
 }
 

@@ -5,6 +5,7 @@
 //! `${CI_MERGE_REQUEST_IID:-${CI_COMMIT_REF_SLUG}}`. (The crate `shellexpand` also replaces `$NAME`, keeps quiet about an
 //! unclosed brace, ends a default at its first `}`, and can't tell an empty variable with a default from one without.)
 
+use super::text::is_variable_name;
 use crate::types::{Variables, shorten};
 use crate::yaml::{Node, Problem, Result, Value};
 
@@ -58,8 +59,7 @@ fn expand(text: &str, variables: &Variables) -> Result<String> {
         }
         let (variable, after) = until_brace(after)?;
         let (name, default) = variable.split_once(":-").map_or((variable, None), |(name, text)| (name, Some(text)));
-        let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !is_name(name) {
+        if !is_variable_name(name) {
             return Err(malformed(variable));
         }
         match default {
@@ -80,19 +80,15 @@ fn expand(text: &str, variables: &Variables) -> Result<String> {
 /// What is between a `${` and its brace, and what comes after that. Defaults may hold variables, and so braces.
 fn until_brace(text: &str) -> Result<(&str, &str)> {
     let mut open = 1;
-    let mut at = 0;
-    while let Some(next) = text[at..].find(['$', '}']).map(|next| at + next) {
-        let rest = &text[next..];
-        at = next + 1;
-        if rest.starts_with('}') {
-            open -= 1;
-        } else if rest.starts_with("$${") {
-            at += 2;
-        } else if rest.starts_with("${") {
-            open += 1;
+    for (at, brace) in text.match_indices(['{', '}']) {
+        let before = &text[..at];
+        match brace {
+            "}" => open -= 1,
+            _ if before.ends_with('$') && !before.ends_with("$$") => open += 1,
+            _ => {}
         }
         if open == 0 {
-            return Ok((&text[..next], &text[at..]));
+            return Ok((before, &text[at + 1..]));
         }
         if open > DEPTH + 1 {
             return Err(Problem::new("defaults of variables nest too deep").help(format!("at most {DEPTH} levels")));

@@ -51,26 +51,21 @@ impl Config {
 
 /// The text of a file, or `None` where there is none. A link is followed: the file is part of the user's project.
 fn read_text(file: &Path) -> Result<Option<String>, ConfigError> {
-    let bytes = match read_bytes(file) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ConfigError::Unreadable { path: file.to_owned(), source }),
-    };
+    let unreadable = |source| ConfigError::Unreadable { path: file.to_owned(), source };
     let not_text = |reason| ConfigError::NotText { path: file.to_owned(), reason };
-    if bytes.len() as u64 > LONGEST {
+    match fs::metadata(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+        // Opening a pipe would wait until something is written to it.
+        Ok(meta) if !meta.is_file() => return Err(unreadable(io::Error::other("it is not a regular file"))),
+        Ok(_) => {}
+    }
+    let mut bytes = Vec::new();
+    let read = fs::File::open(file).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    if read.map_err(unreadable)? as u64 > LONGEST {
         return Err(not_text("is larger than 1 MiB"));
     }
     String::from_utf8(bytes).map(Some).map_err(|_| not_text("is not UTF-8 text"))
-}
-
-fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait until something is written to it.
-    if !fs::metadata(file)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(file)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The configuration in a text. `file` is its name in messages, `root` the folder its paths are relative to.

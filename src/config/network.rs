@@ -31,17 +31,9 @@ pub(super) struct NetworkSchema {
 
 text_types! {
     /// More attempts don't make a server answer, but a job hang.
-    Retries(usize) = retries => ["integer", "string"],
+    Retries(usize) = |text| number(text, 0, 20) => ["integer", "string"],
     /// Fewer than one fetches nothing; more look like an attack.
-    Connections(usize) = connections => ["integer", "string"],
-}
-
-fn retries(text: &str) -> Result<usize> {
-    number(text, 0, 20)
-}
-
-fn connections(text: &str) -> Result<usize> {
-    number(text, 1, 256)
+    Connections(usize) = |text| number(text, 1, 256) => ["integer", "string"],
 }
 
 fn number(text: &str, least: usize, most: usize) -> Result<usize> {

@@ -109,26 +109,20 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(FileSchema)
 }
 
-impl MirrorSchema {
-    pub(super) fn access(&self) -> AccessKeys<'_> {
-        AccessKeys {
-            insecure: self.insecure,
-            pair: self.access_pair.as_ref(),
-            token_variable: self.access_token_variable.as_ref(),
-            profile: self.profile.as_ref(),
-            endpoint_url: self.endpoint_url.as_ref(),
+/// Both kinds of entries have the keys about access. (Flattened by serde, their values would lose their places.)
+macro_rules! entries_with_access {
+    ($($schema:ty),*) => {$(
+        impl $schema {
+            pub(super) fn access(&self) -> AccessKeys<'_> {
+                AccessKeys {
+                    insecure: self.insecure,
+                    pair: self.access_pair.as_ref(),
+                    token_variable: self.access_token_variable.as_ref(),
+                    profile: self.profile.as_ref(),
+                    endpoint_url: self.endpoint_url.as_ref(),
+                }
+            }
         }
-    }
+    )*};
 }
-
-impl CacheSchema {
-    pub(super) fn access(&self) -> AccessKeys<'_> {
-        AccessKeys {
-            insecure: self.insecure,
-            pair: self.access_pair.as_ref(),
-            token_variable: self.access_token_variable.as_ref(),
-            profile: self.profile.as_ref(),
-            endpoint_url: self.endpoint_url.as_ref(),
-        }
-    }
-}
+entries_with_access!(MirrorSchema, CacheSchema);

@@ -16,7 +16,7 @@ use crate::yaml::{Problem, Result};
 
 /// Types that wrap what a function makes of a text.
 macro_rules! text_types {
-    ($($(#[$doc:meta])* $name:ident($value:ty) = $parse:path => $json:tt),* $(,)?) => {$(
+    ($($(#[$doc:meta])* $name:ident($value:ty) = $parse:expr => $json:tt),* $(,)?) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name(pub $value);
@@ -25,7 +25,7 @@ macro_rules! text_types {
             type Err = Problem;
 
             fn from_str(text: &str) -> Result<Self, Problem> {
-                $parse(text).map(Self)
+                ($parse)(text).map(Self)
             }
         }
 
@@ -149,11 +149,15 @@ impl PathText {
     }
 }
 
+/// Whether this can be the name of an environment variable.
+pub(super) fn is_variable_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 /// Read as it is written: with variables expanded in it, a secret would be taken for a name, and names are printed.
 fn variable_name(name: &str) -> Result<String> {
-    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_name {
+    if is_variable_name(name) {
         return Ok(name.to_owned());
     }
     // Not shown: it may be the secret itself.

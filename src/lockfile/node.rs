@@ -11,7 +11,7 @@ use crate::types::{Arch, Compiler, DagHash, PackageName, SpecId, VersionText};
 pub(super) struct RawNode {
     name: PackageName,
     version: VersionText,
-    arch: RawArch,
+    arch: Arch,
     hash: Option<DagHash>,
     #[serde(default)]
     parameters: RawParameters,
@@ -21,21 +21,6 @@ pub(super) struct RawNode {
     annotations: Option<RawAnnotations>,
     #[serde(default)]
     dependencies: Vec<Dependency>,
-}
-
-#[derive(Deserialize)]
-struct RawArch {
-    platform: PackageName,
-    platform_os: PackageName,
-    target: RawTarget,
-}
-
-/// `"x86_64_v3"`, or an object that describes the micro-architecture.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawTarget {
-    Name(PackageName),
-    Object { name: PackageName },
 }
 
 #[derive(Default, Deserialize)]
@@ -76,11 +61,8 @@ impl RawNode {
         } else {
             Origin::Package
         };
-        let (RawTarget::Name(target) | RawTarget::Object { name: target }) = self.arch.target;
-        let RawArch { platform, platform_os, .. } = self.arch;
-        let arch = Arch { platform, platform_os, target };
         Ok(ConcreteSpec {
-            id: SpecId { name: self.name, version: self.version, hash: key, arch, compiler },
+            id: SpecId { name: self.name, version: self.version, hash: key, arch: self.arch, compiler },
             origin,
             build_spec: self.build_spec.map(|build_spec| build_spec.hash).filter(|hash| *hash != key),
             dependencies: self.dependencies,

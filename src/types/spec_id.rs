@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{DagHash, PackageName, VersionText};
 
@@ -22,13 +22,14 @@ pub struct SpecId {
 }
 
 /// Platform, operating system and target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Arch {
     /// Such as `linux`.
     pub platform: PackageName,
     /// Such as `debian12`.
     pub platform_os: PackageName,
-    /// Such as `x86_64_v3`.
+    /// Such as `x86_64_v3`. In a lockfile it may be an object that describes the micro-architecture.
+    #[serde(deserialize_with = "target")]
     pub target: PackageName,
 }
 
@@ -39,6 +40,17 @@ pub struct Compiler {
     pub name: PackageName,
     /// Such as `12.2.0`.
     pub version: VersionText,
+}
+
+fn target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PackageName, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Target {
+        Name(PackageName),
+        Object { name: PackageName },
+    }
+    let (Target::Name(name) | Target::Object { name }) = Target::deserialize(deserializer)?;
+    Ok(name)
 }
 
 /// As people name a spec: `app@3.1.4/htwdxxs`.
