@@ -11,7 +11,7 @@ use std::path::Path;
 use super::scope::{Form, SECTIONS};
 use crate::yaml::{self, Entry, Node, Place, Problem, Result, Scalar, Value};
 
-/// What Spack's schema says of values.
+/// A value as Spack's schema takes it.
 impl Node {
     /// What stands below all scopes: nothing is said.
     pub(super) fn empty() -> Self {

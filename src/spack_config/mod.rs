@@ -68,7 +68,6 @@ pub fn discover(
     let job_folder = absolute(job_folder)?;
     let instance = Instance::find(vars);
     let generation = instance.as_ref().map_or(Generation::Unknown, |instance| instance.generation);
-    let is_found = instance.is_some();
     let (root, short_version) = instance.map(|instance| (instance.root, instance.short_version)).unzip();
     let (home, short_version) = (home.map(Path::to_owned), short_version.flatten());
     let outside = Substitution { variables: vars.clone(), home, spack: root, short_version, environment: None };
@@ -94,7 +93,7 @@ pub fn discover(
     let install_trees = own.into_iter().chain(upstream).collect();
     let mut notes = mem::take(&mut stack.includer.notes);
     // Where some scope names mirrors, a site's own could only add to them. Without any, this is likely why.
-    if !is_found && mirrors.is_empty() {
+    if substitution.spack.is_none() && mirrors.is_empty() {
         let note = "no Spack was found through `SPACK_ROOT` or `PATH`: the scopes in its own folder are not known";
         notes.insert(of_includes, note.into());
     }

@@ -49,7 +49,7 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) key_place: Place,
     pub(crate) value: Node,
-    /// Spack's own: whether the key was written with a second colon.
+    /// In Spack's files: the key was written with a second colon, so it replaces what has a lower precedence.
     pub(crate) replaces: bool,
 }
 
