@@ -85,6 +85,16 @@ pub(crate) fn read_capped(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>
     }
 }
 
+/// A path with the links of its existing part resolved. Nothing at its end has to exist.
+pub(crate) fn without_links(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|part| Some((part, fs::canonicalize(part).ok()?)));
+    let (part, real) = existing.unwrap_or((path, path.to_owned()));
+    match path.strip_prefix(part) {
+        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+        _ => real,
+    }
+}
+
 /// Read a file of the user's, which may be a link to another place. Otherwise like [`read_capped`].
 pub(crate) fn read_linked(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     match fs::canonicalize(path) {

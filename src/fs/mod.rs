@@ -14,5 +14,5 @@ mod lock;
 
 pub(crate) use atomic::{PUBLISHED_MODE, TEMPORARY_PREFIX, open_own_file, publish, temporary_file, write_atomically};
 pub(crate) use folder::{Folder, Obstacle};
-pub(crate) use kind::{Kind, entries, is_missing, kind, named, read_capped, read_linked, remove};
+pub(crate) use kind::{Kind, entries, is_missing, kind, named, read_capped, read_linked, remove, without_links};
 pub(crate) use lock::{Exclusion, Lock, open_lock_file, patiently};
