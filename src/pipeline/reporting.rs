@@ -63,7 +63,8 @@ pub(crate) fn count_built(totals: &mut Totals, resolution: &Resolution) {
 
 /// What asking and fetching cost.
 pub(crate) fn count_requests(totals: &mut Totals, transport: &Transport) {
-    totals.metadata_bytes = transport.document_bytes();
-    totals.requests = transport.requests();
-    totals.bytes_resumed = transport.resumed_bytes();
+    let counters = transport.counters();
+    totals.metadata_bytes = counters.document_bytes.get();
+    totals.requests = counters.requests.get();
+    totals.bytes_resumed = counters.resumed_bytes.get();
 }

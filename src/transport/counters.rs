@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that many tasks add to.
 #[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
+/// What is counted.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     /// Requests, repeated ones included.
     pub requests: Counter,
     /// Bytes of documents that arrived.
@@ -21,7 +22,7 @@ impl Counter {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
-    pub(super) fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -32,6 +32,7 @@ pub use self::limits::{Limits, NetworkSettings};
 pub use self::location::Location;
 pub use self::objects::{Cause, Listed, Refusal, UploadError, Written};
 
+use self::counters::Counters;
 use self::download::Downloads;
 use self::error::Result;
 use self::servers::Servers;
@@ -128,19 +129,9 @@ impl Transport {
         &self.servers.objects
     }
 
-    /// How many requests were made, repeated ones included.
-    pub fn requests(&self) -> u64 {
-        self.servers.counters.requests.get()
-    }
-
-    /// How many bytes of blobs did not have to be asked for, since an earlier run had received them.
-    pub fn resumed_bytes(&self) -> u64 {
-        self.servers.counters.resumed_bytes.get()
-    }
-
-    /// How many bytes of documents arrived.
-    pub fn document_bytes(&self) -> u64 {
-        self.servers.counters.document_bytes.get()
+    /// What it did so far.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.servers.counters
     }
 }
 

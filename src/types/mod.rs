@@ -37,7 +37,7 @@ pub(crate) use public_url::without_user;
 pub use request::{BlobRole, Request};
 pub use spec_id::{Arch, Compiler, SpecId};
 pub use text_type::InvalidText;
-pub(crate) use text_type::{printed_as_str, serde_as_text, shorten, text_like};
+pub(crate) use text_type::{deserialize_as_text, printed_as_str, serde_as_text, shorten, text_like};
 pub use totals::Totals;
 pub use upload_cause::UploadCause;
 pub use variables::Variables;

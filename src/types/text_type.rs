@@ -35,6 +35,13 @@ macro_rules! serde_as_text {
             }
         }
 
+        $crate::types::deserialize_as_text!($type);
+    };
+}
+
+/// The half of it that reads.
+macro_rules! deserialize_as_text {
+    ($type:ty) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
@@ -77,4 +84,4 @@ macro_rules! printed_as_str {
     };
 }
 
-pub(crate) use {printed_as_str, serde_as_text, text_like};
+pub(crate) use {deserialize_as_text, printed_as_str, serde_as_text, text_like};

@@ -48,12 +48,8 @@ pub(super) fn settings(target: &Target<'_>) -> Result<Settings<MicrosoftAzureBui
         (Key::AuthorityHost, target.variable("AZURE_AUTHORITY_HOST")),
     ];
     let is_named = credentials.iter().any(|(_, value)| value.is_some());
-    let identity = match is_named {
-        _ if target.is_anonymous("AZURE") => Identity::Anonymous,
-        true => Identity::Named,
-        false if endpoint.is_some() => Identity::Anonymous,
-        false => Identity::Instance,
-    };
+    let is_anonymous = target.is_anonymous("AZURE");
+    let identity = Identity::new(is_named && !is_anonymous, is_anonymous || endpoint.is_some());
     let mut values = vec![(Key::Endpoint, endpoint.as_deref())];
     if identity != Identity::Anonymous {
         values.extend(credentials.into_iter().chain(names));

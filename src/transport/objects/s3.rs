@@ -49,13 +49,8 @@ pub(super) fn settings(target: &Target<'_>, region: Option<&str>) -> Result<Sett
     let is_instance_ruled_out = variable("AWS_EC2_METADATA_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"))
         // The rights of an instance of Amazon's mean nothing to a store that is not Amazon's.
         || !endpoint.as_deref().is_none_or(is_amazon);
-    let identity = if credentials.is_some() || (has_container && !is_anonymous) {
-        Identity::Named
-    } else if is_anonymous || is_instance_ruled_out {
-        Identity::Anonymous
-    } else {
-        Identity::Instance
-    };
+    let is_named = credentials.is_some() || (has_container && !is_anonymous);
+    let identity = Identity::new(is_named, is_anonymous || is_instance_ruled_out);
 
     // Other S3 servers mostly have one host name and no wildcard certificate; Amazon wants the bucket in the host name, where
     // it can be a part of one.

@@ -29,6 +29,17 @@ pub(super) enum Identity {
     Anonymous,
 }
 
+impl Identity {
+    /// What is named comes before the machine's own, which may mean nothing to this store.
+    pub fn new(is_named: bool, is_instance_ruled_out: bool) -> Self {
+        match (is_named, is_instance_ruled_out) {
+            (true, _) => Self::Named,
+            (false, true) => Self::Anonymous,
+            (false, false) => Self::Instance,
+        }
+    }
+}
+
 /// What is wrong with settings, and the next step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::TryFutureExt as _;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, TryFutureExt as _};
 use object_store::path::Path;
 use object_store::{CredentialProvider, ObjectStore, Result as Answer, RetryConfig};
 use tokio::sync::OnceCell;
@@ -56,15 +57,13 @@ struct Store {
 
 /// Gets credentials before a request needs them, so that their errors are not taken for the store's. They are kept until they
 /// expire.
-#[async_trait::async_trait]
 trait Credentials: std::fmt::Debug + Send + Sync {
-    async fn get(&self) -> Answer<()>;
+    fn get(&self) -> BoxFuture<'_, Answer<()>>;
 }
 
-#[async_trait::async_trait]
 impl<C: Send + Sync + 'static> Credentials for Arc<dyn CredentialProvider<Credential = C>> {
-    async fn get(&self) -> Answer<()> {
-        self.get_credential().await.map(drop)
+    fn get(&self) -> BoxFuture<'_, Answer<()>> {
+        self.get_credential().map_ok(drop).boxed()
     }
 }
 
