@@ -5,8 +5,8 @@
 //! A *blob* has a digest and goes to a file; it is returned only once its bytes are right ([`Transport::blob`], which the
 //! module `download` is about). A retry repeats the reception too, not only the request: a body can break after a 200.
 //!
-//! At the bottom are `location`, `limits`, `error`; above them `retry`, `body`, `credentials`, `http`; then `registry` and
-//! `objects`, the kinds of servers, which `servers` puts behind one function; `download` on top.
+//! At the bottom are `causes`, `location`, `limits`, `error`; above them `retry`, `body`, `credentials`, `http`; then `registry`
+//! and `objects`, the kinds of servers, which `servers` puts behind one function; `download` on top.
 
 mod body;
 mod causes;
