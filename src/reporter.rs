@@ -1,4 +1,4 @@
-//! What the domain tells people while it works. Only `cli/` draws; tests use [`Silent`].
+//! What the domain tells people while it works. Only `cli/` draws.
 
 /// A stretch of work that a person may have to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,17 +43,4 @@ pub trait Reporter: Send + Sync {
     fn phase_finished(&self, phase: Phase);
     /// A sentence for the person who reads the log.
     fn note(&self, level: Level, text: &str);
-}
-
-/// Drops everything.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
-
-impl Reporter for Silent {
-    fn phase_started(&self, _: Phase, _: u64, _: Option<u64>) {}
-    fn item_started(&self, _: Phase, _: ItemId, _: &str, _: Option<u64>) {}
-    fn item_advanced(&self, _: Phase, _: ItemId, _: i64) {}
-    fn item_finished(&self, _: Phase, _: ItemId) {}
-    fn phase_finished(&self, _: Phase) {}
-    fn note(&self, _: Level, _: &str) {}
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
-use super::error::{CollectError, CommandError};
+use super::error::CommandError;
 use crate::config::BuiltEntry;
 use crate::install_tree;
 use crate::job::{JobError, JobFolder, State};
@@ -45,7 +45,7 @@ pub(super) struct Pushed {
 /// Push what this job built and the folder lacks, and then prune the folder by its `keep:`. With nothing to push it is left as it
 /// is: pruning alone is not worth the upload, and `finish` decides over that.
 pub async fn collect(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Report, CommandError> {
-    let entry = session.config.collect.as_ref().ok_or(CollectError::NoFolder)?;
+    let entry = session.config.collect.as_ref().ok_or(CommandError::NoBuiltFolder)?;
     let pushed = push(session, options, mode)?;
     let added = if mode == Mode::Act { pushed.specs.len() as u64 } else { 0 };
     let store = Store::Built(BuiltFolder::open(entry, &session.config.root)?, entry);
@@ -76,9 +76,9 @@ async fn prune(session: &Session<'_>, store: &Store<'_>, pushed: &Pushed) -> Res
 
 /// The same, for `finish` too. Tells what it does.
 pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Pushed, CommandError> {
-    let entry = session.config.collect.as_ref().ok_or(CollectError::NoFolder)?;
+    let entry = session.config.collect.as_ref().ok_or(CommandError::NoBuiltFolder)?;
     if entry.signatures == Signatures::Required && entry.signing_key.is_none() {
-        return Err(CollectError::NoKey { name: entry.name.clone() }.into());
+        return Err(CommandError::NoSigningKey { mirror: entry.name.clone() });
     }
     let folder = BuiltFolder::open(entry, &session.config.root)?;
     let job = JobFolder::of(&session.config.root);
@@ -142,7 +142,7 @@ fn built<'a>(
         }
     }
     if !found_one {
-        return Err(CollectError::NoInstallTree.into());
+        return Err(CommandError::NothingInstalled);
     }
     let is_built = |spec: &&ConcreteSpec| match installed.get(&spec.id.hash) {
         Some(Some(prefix)) => !install_tree::is_from_binary(prefix),
@@ -223,7 +223,7 @@ impl Pusher<'_> {
         session.stop_if_asked()?;
         match failure {
             None => Ok(arrived),
-            Some(source) => Err(CollectError::Push { wanted: specs.len(), pushed: arrived.len(), source }.into()),
+            Some(source) => Err(CommandError::Push { wanted: specs.len(), pushed: arrived.len(), source }),
         }
     }
 

@@ -20,7 +20,7 @@ mod warm;
 
 pub use clean::clean;
 pub use collect::{CollectOptions, collect};
-pub use error::{CollectError, CommandError, InitError, PackError, UnpackError};
+pub use error::CommandError;
 pub use export::export;
 pub use finish::finish;
 pub use init::{FileOutcome, InitOptions, Initialised, TEMPLATE, WriteFiles, init};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::error::{CommandError, PackError};
+use super::error::CommandError;
 use crate::archive::{ArchiveError, CompressionMethod, Metadata, Writer};
 use crate::config::Kept;
 use crate::fs::Exclusion;
@@ -46,7 +46,7 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
     let mut sources = Vec::new();
     // A cache that is not kept is in no archive of the runner.
     for entry in session.config.caches.iter().filter(|entry| entry.kept == Kept::Yes) {
-        let prefix = prefix_of(&entry.path, root).ok_or_else(|| PackError::OutsideProject {
+        let prefix = prefix_of(&entry.path, root).ok_or_else(|| CommandError::OutsideProject {
             cache: entry.name.to_string(),
             path: entry.path.clone(),
             root: root.clone(),
@@ -67,8 +67,8 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
     }
     let blobs: u64 = report.caches.iter().map(|cache| cache.blobs).sum();
     if blobs == 0 {
-        let names = sources.iter().map(|(cache, _)| format!("cache `{}`", cache.name())).collect();
-        return Err(PackError::Nothing { names }.into());
+        let caches = sources.iter().map(|(cache, _)| format!("cache `{}`", cache.name())).collect();
+        return Err(CommandError::NothingToPack { caches });
     }
     let bytes = report.caches.iter().map(|cache| cache.bytes).sum();
     session.reporter.phase_started(Phase::Pack, blobs, Some(bytes));
@@ -81,13 +81,13 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
 fn check_output<'a>(session: &Session<'_>, output: &'a Output) -> Result<&'a Path, CommandError> {
     let (Output::New(path) | Output::Overwrite(path)) = output;
     if matches!(output, Output::New(_)) && fs::symlink_metadata(path).is_ok() {
-        return Err(PackError::OutputExists { path: path.clone() }.into());
+        return Err(CommandError::OutputExists { path: path.clone() });
     }
     // Also through links, where both can be looked up.
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = real(path.parent().unwrap_or(Path::new("/")));
     match session.config.caches.iter().find(|entry| folder.starts_with(real(&entry.path))) {
-        Some(entry) => Err(PackError::OutputInCache { path: path.clone(), cache: entry.name.to_string() }.into()),
+        Some(entry) => Err(CommandError::OutputInCache { path: path.clone(), cache: entry.name.to_string() }),
         None => Ok(path),
     }
 }
@@ -154,7 +154,7 @@ fn write(session: &Session<'_>, items: &Items<'_>, path: &Path, output: &Output)
                     BlobError::Io(error) => CommandError::from(failed(error)),
                     BlobError::Mismatch(mismatch) => {
                         let (cache, reason) = (cache.name().to_owned(), mismatch.to_string());
-                        PackError::Corrupt { cache, digest, reason }.into()
+                        CommandError::CorruptBlob { cache, digest, reason }
                     }
                 })?;
                 reporter.item_finished(Phase::Pack, number);
@@ -169,7 +169,7 @@ fn write(session: &Session<'_>, items: &Items<'_>, path: &Path, output: &Output)
         // Another process may have made the file in the meantime.
         Output::New(_) => {
             written.into_temp_path().persist_noclobber(path).map_err(|refused| match refused.error.kind() {
-                io::ErrorKind::AlreadyExists => CommandError::from(PackError::OutputExists { path: path.to_owned() }),
+                io::ErrorKind::AlreadyExists => CommandError::OutputExists { path: path.to_owned() },
                 _ => failed(refused.error).into(),
             })?;
         }

@@ -12,12 +12,15 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use self::mirrors::FoundMirror;
-use super::error::{CommandError, InitError};
+use super::error::CommandError;
 use crate::fs::{Kind, entries, kind};
 use crate::job::JobFolder;
 use crate::pipeline::Session;
 use crate::spack_config;
 use crate::types::Signatures;
+
+/// How many folders below the current one are looked into.
+const DEPTH: usize = 4;
 
 /// The most folders that are looked into: a home folder is no project.
 const MAX_FOLDERS: usize = 20_000;
@@ -90,7 +93,7 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
         // The other spelling counts as well: larder stops where only that is there.
         for path in [options.file.clone(), options.file.with_extension("yml")] {
             if !matches!(kind(&path), Ok(Kind::Missing)) {
-                return Err(InitError::Exists { path }.into());
+                return Err(CommandError::ConfigExists { path });
             }
         }
     }
@@ -99,7 +102,7 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
         named => named.to_vec(),
     };
     if environments.is_empty() {
-        return Err(InitError::NoEnvironment { folder: root.to_owned() }.into());
+        return Err(CommandError::NoEnvironment { folder: root.to_owned(), depth: DEPTH });
     }
     let mirrors = mirrors_of(session, root, &environments, options)?;
     if mirrors.is_empty() {
@@ -118,7 +121,7 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
     let (mut pipeline_file, mut template_file) = (FileOutcome::Printed, FileOutcome::Printed);
     if options.write == WriteFiles::New {
         if !write_new(&options.file, &config).map_err(failed("write the configuration"))? {
-            return Err(InitError::Exists { path: options.file.clone() }.into());
+            return Err(CommandError::ConfigExists { path: options.file.clone() });
         }
         written.push(options.file.clone());
         let mut write = |name: &str, text: &str| -> io::Result<FileOutcome> {
@@ -138,8 +141,8 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
     Ok(Initialised { config, pipeline, written, pipeline_file, template_file })
 }
 
-fn failed(what: &'static str) -> impl Fn(io::Error) -> InitError {
-    move |source| InitError::Io { what, source }
+fn failed(what: &'static str) -> impl Fn(io::Error) -> CommandError {
+    move |source| CommandError::Init { what, source }
 }
 
 /// Write a file that is not there yet. Says whether it was so.
@@ -157,7 +160,7 @@ fn find_environments(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut level = vec![root.to_owned()];
     let mut looked = 0;
-    for _ in 0..=InitError::DEPTH {
+    for _ in 0..=DEPTH {
         let mut next = Vec::new();
         for folder in level {
             looked += 1;

@@ -14,7 +14,7 @@ use std::path::Path;
 use fs_err as fs;
 
 use self::target::{Target, Workplace};
-use super::error::{CommandError, UnpackError};
+use super::error::{CommandError, few};
 use crate::archive::{self, Entry, EntryKind, Limits, Problem, Stop};
 use crate::job::JobFolder;
 use crate::pipeline::{Mode, Session, stores};
@@ -108,11 +108,11 @@ impl Unpacking<'_> {
         let holds: Vec<String> = self.skipped.iter().cloned().collect();
         if !self.named {
             let caches = self.targets.iter().map(|target| target.prefix.clone()).collect();
-            return Err(UnpackError::NothingForCaches { path: path.to_owned(), holds, caches }.into());
+            return Err(CommandError::NothingForCaches { path: path.to_owned(), holds, caches });
         }
         if !holds.is_empty() {
-            let holds = UnpackError::names(&holds);
-            self.session.warn(&format!("the archive holds what is no cache's; it is skipped: {holds}"));
+            let skipped = few(&holds);
+            self.session.warn(&format!("the archive holds what is no cache's; it is skipped: {skipped}"));
         }
         let mut report = Report::new("unpack");
         let bytes = fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
