@@ -14,14 +14,14 @@ use crate::mirror::{Document, Published};
 use crate::pipeline::environments::InstallTrees;
 use crate::pipeline::materialize::materialize;
 use crate::pipeline::needed::{BlobNeed, CachedBlob, Obtained};
+use crate::pipeline::parallel::{self, Task};
 use crate::pipeline::reporting::report;
 use crate::pipeline::resolve::{Documents, Located, Resolution, Scope};
 use crate::pipeline::run::Run;
-use crate::pipeline::{RunError, Session, Wanted, parallel};
+use crate::pipeline::{RunError, Session, Wanted};
 use crate::plan::Need;
 use crate::report::{ExportReport, Report, Status};
 use crate::reporter::Phase;
-use crate::store::StoredBlob;
 use crate::types::{Sha256Digest, SpecId};
 
 /// Write the environments and their binaries to a folder, or add to it what is missing.
@@ -44,13 +44,13 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     let keys = async { Ok(export::keys(&specs, &run.transport, &warn).await?) };
     let keys = session.unless_interrupted(keys).await?;
     let copies = export::copies(&specs);
-    let there = tokio::task::block_in_place(|| look(session, &folder, &copies))?;
+    let there = look(session, &folder, &copies)?;
     let missing: Vec<&Copy> = copies.iter().filter(|copy| !there.contains(&copy.path.to_string())).collect();
     let digests: HashSet<Sha256Digest> = missing.iter().map(|copy| copy.blob.expected.digest).collect();
     let mut needs = run.needs(&resolution)?;
     needs.retain(|need: &BlobNeed| digests.contains(&need.blob.expected.digest));
 
-    let copy = |obtained: &Obtained| tokio::task::block_in_place(|| copy_all(session, &folder, &missing, obtained));
+    let copy = |obtained: &Obtained| copy_all(session, &folder, &missing, obtained);
     let (obtained, ()) = materialize(&run, &needs, &staging, copy).await?;
     let fingerprints = export::write_keys(&folder, &specs, keys).await?;
     export::write_metadata(&folder, &specs)?;
@@ -82,15 +82,17 @@ fn documented(resolution: &Resolution) -> impl Iterator<Item = (&SpecId, &Publis
 
 /// What the folder holds already, by path. Read to the end: it may have come from anywhere.
 fn look(session: &Session<'_>, folder: &ExportFolder, copies: &[Copy]) -> Result<HashSet<String>, RunError> {
-    let present = copies.iter().filter_map(|copy| Some((copy, folder.size_of(&copy.path)?, ())));
-    let check = |copy: &Copy, (): &(), advance: &dyn Fn(usize)| {
+    let present = copies
+        .iter()
+        .filter_map(|copy| Some(Task { name: copy.name.clone(), bytes: folder.size_of(&copy.path)?, subject: copy }));
+    let held = each(session, Phase::Validate, present, |copy, advance| {
         let held = folder.holds(&copy.path, copy.blob.expected, advance);
         if held.is_none() {
             session.warn(&format!("the export held a bad copy of {}; it is replaced", copy.name));
         }
         Ok(held.map(|_| copy.path.to_string()))
-    };
-    Ok(each(session, Phase::Validate, present, check)?.into_iter().flatten().collect())
+    });
+    Ok(held?.into_iter().flatten().collect())
 }
 
 fn copy_all(
@@ -101,39 +103,29 @@ fn copy_all(
 ) -> Result<(), RunError> {
     let present = missing.iter().filter_map(|copy| {
         let CachedBlob { blob, .. } = obtained.blobs.get(&copy.blob.expected.digest)?;
-        Some((*copy, blob.bytes(), blob))
+        Some(Task { name: copy.name.clone(), bytes: blob.bytes(), subject: (*copy, blob) })
     });
-    let copy = |copy: &Copy, blob: &&StoredBlob, advance: &dyn Fn(usize)| {
+    let copied = each(session, Phase::Export, present, |(copy, blob), advance| {
         Ok(folder.copy(blob, copy.blob.expected, &copy.path, advance)?)
-    };
-    each(session, Phase::Export, present, copy).map(drop)
+    });
+    copied.map(drop)
 }
 
-/// Do something with each of these, which have so many bytes, on all processors.
-fn each<'a, T: Sync, R: Send>(
+/// Do something with each of these, if there are any, until a signal asks to stop.
+fn each<T: Sync, R: Send>(
     session: &Session<'_>,
     phase: Phase,
-    items: impl Iterator<Item = (&'a Copy, u64, T)>,
-    work: impl Fn(&Copy, &T, &dyn Fn(usize)) -> Result<R, RunError> + Sync,
+    tasks: impl Iterator<Item = Task<T>>,
+    work: impl Fn(&T, &dyn Fn(usize)) -> Result<R, RunError> + Sync,
 ) -> Result<Vec<R>, RunError> {
-    let items: Vec<(&Copy, u64, T)> = items.collect();
-    if items.is_empty() {
+    let tasks: Vec<Task<T>> = tasks.collect();
+    if tasks.is_empty() {
         return Ok(Vec::new());
     }
-    let reporter = session.reporter;
-    reporter.phase_started(phase, items.len() as u64, Some(items.iter().map(|(_, bytes, _)| bytes).sum()));
-    let one = |position: usize| -> Result<R, RunError> {
+    parallel::in_phase(session.reporter, phase, &tasks, |subject, advance| {
         session.stop_if_asked()?;
-        let ((copy, bytes, extra), item) = (&items[position], position as u64);
-        reporter.item_started(phase, item, &copy.name, Some(*bytes));
-        let advance = |bytes| reporter.item_advanced(phase, item, i64::try_from(bytes).unwrap_or(0));
-        let done = work(copy, extra, &advance);
-        reporter.item_finished(phase, item);
-        done
-    };
-    let results = parallel::in_parallel(items.len(), &one);
-    reporter.phase_finished(phase);
-    results.into_iter().map(|(_, result)| result).collect()
+        work(subject, advance)
+    })
 }
 
 /// What the export holds. Of what was there before, `materialize` knows nothing.

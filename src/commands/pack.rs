@@ -14,10 +14,10 @@ use crate::archive::{ArchiveError, CompressionMethod, Metadata, Writer};
 use crate::config::Kept;
 use crate::fs::Exclusion;
 use crate::pipeline::{Session, stores};
-use crate::report::{ArchiveReport, CacheReport, Report};
+use crate::report::{ArchiveReport, BlobReport, CacheReport, Report};
 use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, path_of, prefix_of};
-use crate::store::{Cache, FILE_NAME, FoundBlob, MAX_BYTES};
+use crate::store::{Cache, FILE_NAME, MAX_BYTES};
 use crate::types::Sha256Digest;
 use crate::verified::{BlobError, Expected, Size, copy_verified};
 
@@ -33,7 +33,7 @@ pub enum Output {
 /// What an entry of the archive is made of.
 enum Item<'a> {
     Folder,
-    Blob(&'a Cache, FoundBlob),
+    Blob(&'a Cache, BlobReport),
     Records(Vec<u8>),
 }
 
@@ -103,11 +103,12 @@ fn list<'a>(
     let name_of = |below: &str| if below.is_empty() { prefix.to_owned() } else { format!("{prefix}/{below}") };
     let title = format!("cache `{}`", cache.name());
     stores::warn_of_foreign(session, &title, &contents.foreign, "; it is left out of the archive");
-    for blob in &contents.blobs {
+    let report = cache.report(&contents);
+    for blob in contents.items.into_iter().flat_map(|item| item.blobs) {
         items.extend(folders_of(blob.digest).iter().map(|folder| (name_of(folder), Item::Folder)));
-        items.insert(name_of(&path_of(blob.digest)), Item::Blob(cache, *blob));
+        items.insert(name_of(&path_of(blob.digest)), Item::Blob(cache, blob));
     }
-    if !contents.blobs.is_empty() {
+    if report.blobs > 0 {
         match records_text(cache)? {
             Some(text) => {
                 items.insert(name_of(FILE_NAME), Item::Records(text));
@@ -117,7 +118,7 @@ fn list<'a>(
             )),
         }
     }
-    Ok(cache.report(contents.bytes(), contents.blobs.len() as u64))
+    Ok(report)
 }
 
 /// The text of the records, or `None` where there are none that larder would read.

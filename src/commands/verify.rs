@@ -1,6 +1,7 @@
 //! `larder verify`: hash every blob of every cache.
 
-use crate::pipeline::{OnCorrupt, RunError, Session, parallel, stores};
+use crate::pipeline::parallel::{self, Task};
+use crate::pipeline::{OnCorrupt, RunError, Session, stores};
 use crate::report::{BlobReport, CacheReport, Report};
 use crate::reporter::Phase;
 use crate::store::{Damage, Item, Key, Store};
@@ -26,31 +27,22 @@ async fn verify_folder(
     on_corrupt: OnCorrupt,
 ) -> Result<CacheReport, RunError> {
     let inventory = stores::look(session, store).await?;
-    let pairs: Vec<(&Item, &BlobReport)> =
-        inventory.items.iter().flat_map(|item| item.blobs.iter().map(move |blob| (item, blob))).collect();
-    let reporter = session.reporter;
-    reporter.phase_started(Phase::Validate, pairs.len() as u64, Some(pairs.iter().map(|(_, blob)| blob.bytes).sum()));
-    let check = |number: usize| -> Result<Option<Damage>, RunError> {
-        let (item, blob) = pairs[number];
+    let pairs = inventory.items.iter().flat_map(|item| item.blobs.iter().map(move |blob| (item, blob)));
+    let tasks = pairs.map(|(item, blob)| {
         let request = blob.requests.first();
         let name =
             request.map_or_else(|| blob.digest.to_string(), |request| format!("{}@{}", request.name, request.version));
-        let number = number as u64;
-        reporter.item_started(Phase::Validate, number, &name, Some(blob.bytes));
-        let advance = |bytes| reporter.item_advanced(Phase::Validate, number, i64::try_from(bytes).unwrap_or(0));
-        let damage = store.verify(item, blob, &advance)?;
-        reporter.item_finished(Phase::Validate, number);
-        Ok(damage)
-    };
-    let results = tokio::task::block_in_place(|| parallel::in_parallel(pairs.len(), &check));
-    reporter.phase_finished(Phase::Validate);
-    let mut contents: Vec<BlobReport> = pairs.iter().map(|(_, blob)| (*blob).clone()).collect();
+        Task { name, bytes: blob.bytes, subject: (item, blob) }
+    });
+    let tasks: Vec<Task<(&Item, &BlobReport)>> = tasks.collect();
+    let check = |(item, blob): &(&Item, &BlobReport), advance: &dyn Fn(usize)| Ok(store.verify(item, blob, advance)?);
+    let damages = parallel::in_phase(session.reporter, Phase::Validate, &tasks, check)?;
+    let mut contents = Vec::new();
     let mut bad: Vec<(&Item, Option<Damage>)> = Vec::new();
-    for (number, damage) in results {
-        let damage = damage?;
-        contents[number].intact = Some(damage.is_none());
+    for (Task { subject: (item, blob), .. }, damage) in tasks.iter().zip(damages) {
+        contents.push(BlobReport { intact: Some(damage.is_none()), ..(*blob).clone() });
         if damage.is_some() {
-            bad.push((pairs[number].0, damage));
+            bad.push((item, damage));
         }
     }
     // Of an item that is bad in several ways, the first that was seen is told: a blob's before its own.

@@ -84,10 +84,7 @@ impl Folder {
 
     /// The size of the regular file at a path, unread.
     pub(crate) fn size_of(&self, path: &MirrorPath) -> Option<u64> {
-        match self.kind_of(path) {
-            Ok(Kind::File(bytes)) => Some(bytes),
-            _ => None,
-        }
+        self.kind_of(path).ok().and_then(Kind::size)
     }
 
     /// A small file of at most `limit` bytes; `None` where there is nothing at all.

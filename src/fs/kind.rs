@@ -18,6 +18,13 @@ pub(crate) enum Kind {
     Other,
 }
 
+impl Kind {
+    /// The size of a regular file.
+    pub(crate) fn size(self) -> Option<u64> {
+        if let Self::File(bytes) = self { Some(bytes) } else { None }
+    }
+}
+
 /// Look at a path without following a link in its last part.
 pub(crate) fn kind(path: &Path) -> io::Result<Kind> {
     match fs::symlink_metadata(path) {

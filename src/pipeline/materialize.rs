@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::error::RunError;
+use super::fetch;
 use super::needed::{BlobNeed, CachedBlob, Obtained, Tally};
+use super::parallel::{self, Task};
 use super::run::Run;
-use super::{fetch, parallel};
-use crate::fs::Exclusion;
+use crate::fs::{Exclusion, Kind};
 use crate::reporter::Phase;
 use crate::store::policy::refresh_after;
 use crate::store::{RecordChanges, Use, Validation};
@@ -41,63 +42,44 @@ pub(crate) async fn materialize<T>(
 /// Read every needed blob that a cache holds, on all processors. A bad one is removed and named.
 fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Result<(), RunError> {
     let Run { session, caches, .. } = run;
-    let present: Vec<(&BlobNeed, u64)> = needs
-        .iter()
-        .filter_map(|need| {
-            let bytes = caches.iter().find_map(|cache| cache.size_of(need.blob.expected.digest));
-            // Something that is no regular file has no size, but is to be found and removed all the same.
-            let is_there =
-                bytes.is_some() || caches.iter().any(|cache| cache.holds_something(need.blob.expected.digest));
-            is_there.then_some((need, bytes.unwrap_or(0)))
-        })
-        .collect();
+    let present = needs.iter().filter_map(|need| {
+        let found = || caches.iter().map(|cache| cache.look(need.blob.expected.digest));
+        // What is no regular file has no size, but is to be found and removed all the same.
+        let is_there = found().any(|kind| kind != Kind::Missing);
+        let bytes = found().find_map(Kind::size).unwrap_or(0);
+        is_there.then(|| Task { name: need.title(), bytes, subject: need })
+    });
+    let present: Vec<Task<&BlobNeed>> = present.collect();
     if present.is_empty() {
         return Ok(());
     }
-    let reporter = session.reporter;
-    let bytes = present.iter().map(|(_, bytes)| bytes).sum();
-    reporter.phase_started(Phase::Validate, present.len() as u64, Some(bytes));
-    let check = |item: usize| -> Result<(Option<CachedBlob>, Vec<usize>), RunError> {
+    let looked = parallel::in_phase(session.reporter, Phase::Validate, &present, |need, advance| {
         session.stop_if_asked()?;
-        let (need, bytes) = present[item];
-        let item = item as u64;
-        reporter.item_started(Phase::Validate, item, &need.title(), Some(bytes));
+        let digest = need.blob.expected.digest;
         let mut corrupt = Vec::new();
-        let mut held = None;
         for (position, cache) in caches.iter().enumerate() {
-            let advance = |bytes| reporter.item_advanced(Phase::Validate, item, i64::try_from(bytes).unwrap_or(0));
-            match cache.validate(need.blob.expected, &advance)? {
+            match cache.validate(need.blob.expected, advance)? {
                 Validation::Intact(blob) => {
-                    held = Some(CachedBlob { blob, cache: position, fetched: false, remote: None });
-                    break;
+                    return Ok((Some(CachedBlob { blob, cache: position, fetched: false, remote: None }), corrupt));
                 }
                 Validation::Missing => {}
                 Validation::Corrupt(damage) => {
                     session.warn(&format!(
-                        "cache `{}` held a bad blob {} of {}: {}; it was removed and is fetched again",
+                        "cache `{}` held a bad blob {digest} of {}: {}; it was removed and is fetched again",
                         cache.name(),
-                        need.blob.expected.digest,
                         need.title(),
                         damage.reason()
                     ));
-                    cache.remove_damaged(need.blob.expected.digest, &damage)?;
+                    cache.remove_damaged(digest, &damage)?;
                     corrupt.push(position);
                 }
             }
         }
-        reporter.item_finished(Phase::Validate, item);
-        Ok((held, corrupt))
-    };
-    let results = tokio::task::block_in_place(|| parallel::in_parallel(present.len(), &check));
-    reporter.phase_finished(Phase::Validate);
-    for (item, result) in results {
-        let (held, corrupt) = result?;
-        for position in corrupt {
-            obtained.tallies[position].corrupt += 1;
-        }
-        if let Some(held) = held {
-            obtained.blobs.insert(present[item].0.blob.expected.digest, held);
-        }
+        Ok((None, corrupt))
+    })?;
+    for (held, corrupt) in looked {
+        corrupt.into_iter().for_each(|position| obtained.tallies[position].corrupt += 1);
+        obtained.blobs.extend(held.map(|held| (held.blob.digest(), held)));
     }
     Ok(())
 }
@@ -106,17 +88,18 @@ fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Resul
 fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obtained) -> Result<(), RunError> {
     let Run { session, caches, .. } = run;
     for (position, cache) in caches.iter().enumerate() {
-        let mut uses = Vec::new();
-        for need in needs {
-            let Some(held) = obtained.blobs.get(&need.blob.expected.digest).filter(|held| held.cache == position)
-            else {
-                continue;
-            };
-            for (spec, mirror) in &need.uses {
-                let id = (&spec.name, &spec.version, spec.hash);
-                uses.push(Use::new(held.blob.digest(), held.blob.bytes(), id, mirror.clone(), need.blob.role));
-            }
-        }
+        let held_here =
+            |need: &&BlobNeed| obtained.blobs.get(&need.blob.expected.digest).filter(|held| held.cache == position);
+        let uses = needs.iter().filter_map(|need| Some((held_here(&need)?, need)));
+        let uses: Vec<Use> = uses
+            .flat_map(|(held, need)| {
+                need.requests.iter().map(|request| Use {
+                    digest: held.blob.digest(),
+                    bytes: held.blob.bytes(),
+                    request: request.clone(),
+                })
+            })
+            .collect();
         let tally = &mut obtained.tallies[position];
         if uses.is_empty() && tally.added == 0 {
             continue;

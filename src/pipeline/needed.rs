@@ -8,7 +8,7 @@ use super::resolve::{Located, Resolution};
 use crate::config::Config;
 use crate::mirror::PublishedBlob;
 use crate::store::{Cache, StoredBlob};
-use crate::types::{BlobRole, Mirror, Sha256Digest, SpecId};
+use crate::types::{BlobRole, Mirror, Request, Sha256Digest, SpecId};
 
 /// A blob that the job needs. Several specs may need the same one.
 pub(crate) struct BlobNeed {
@@ -22,8 +22,8 @@ pub(crate) struct BlobNeed {
     pub others: Vec<Arc<Mirror>>,
     /// The cache that is to keep it, as a position in the list of caches.
     pub cache: usize,
-    /// Every spec and mirror for which it is the answer.
-    pub uses: Vec<(SpecId, String)>,
+    /// Everything that it is asked for.
+    pub requests: Vec<Request>,
 }
 
 impl BlobNeed {
@@ -94,9 +94,9 @@ pub(crate) fn needs(config: &Config, resolution: &Resolution, caches: &[Cache]) 
                 mirror: Arc::clone(mirror),
                 others: found.others.clone(),
                 cache,
-                uses: Vec::new(),
+                requests: Vec::new(),
             });
-            need.uses.push((found.spec.clone(), mirror.url.to_string()));
+            need.requests.push(found.spec.request(mirror.url.to_string(), blob.role));
         }
     }
     let mut needs: Vec<_> = needs.into_values().collect();

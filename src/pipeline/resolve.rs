@@ -276,31 +276,30 @@ impl Asker<'_> {
             Some(None) => true,
             None => false,
         };
-        let missing: Vec<DagHash> = asked.iter().filter(lacks).copied().collect();
+        let missing: Vec<&ConcreteSpec> =
+            asked.iter().filter(lacks).filter_map(|hash| self.graph.spec(*hash)).collect();
         let depth = match self.documents {
             Documents::Forget => Depth::Names,
             Documents::Keep(_) => Depth::Bytes,
         };
         let look = |item: usize| {
             self.session.stop_if_asked()?;
-            Ok::<_, RunError>(self.graph.spec(missing[item]).map(|spec| folder.look_for(&spec.id, depth)))
+            Ok::<_, RunError>(folder.look_for(&missing[item].id, depth))
         };
-        let looked = tokio::task::block_in_place(|| parallel::in_parallel(missing.len(), &look));
-        for (item, lookup) in looked {
-            let Some(spec) = self.graph.spec(missing[item]) else { continue };
+        for (spec, lookup) in missing.iter().zip(parallel::in_parallel(missing.len(), &look)) {
             match lookup? {
-                Some(Lookup::Has(found)) => {
+                Lookup::Has(found) => {
                     let crate::store::built::FoundSpec { published, blobs, bytes } = *found;
                     let mut kept = self.keep(&spec.id, published, Signature::AsDemanded, &[])?;
                     kept.built = Some(BuiltBinary { blobs, bytes });
-                    answers.insert(missing[item], Some(kept));
+                    answers.insert(spec.id.hash, Some(kept));
                 }
-                Some(Lookup::Unusable(reason)) => self.session.warn(&format!(
+                Lookup::Unusable(reason) => self.session.warn(&format!(
                     "what mirror `{}` has of {} is not used, as if it were not there: {reason}",
                     folder.name(),
                     spec.id
                 )),
-                Some(Lookup::Lacks) | None => {}
+                Lookup::Lacks => {}
             }
         }
         Ok(())

@@ -81,7 +81,7 @@ pub(crate) fn state_of(session: &Session<'_>, cache: &Cache) -> Result<CacheRepo
         &contents.foreign,
         ", and GitLab uploads it too",
     );
-    Ok(cache.report(contents.bytes(), contents.blobs.len() as u64))
+    Ok(cache.report(&contents))
 }
 
 /// A `keep:` as a policy. The lockfiles are read only if it asks for them.

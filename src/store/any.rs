@@ -44,14 +44,10 @@ impl Store<'_> {
 
     /// A report of it with these contents.
     pub(crate) fn report(&self, inventory: &Inventory) -> CacheReport {
-        let (bytes, blobs) = (inventory.bytes(), inventory.blobs());
         match self {
-            Self::Cache(cache, _) => cache.report(bytes, blobs),
-            Self::Built(built, _) => {
-                let (name, path) = (built.name().to_owned(), built.root().display().to_string());
-                CacheReport { name, path, bytes, blobs, ..CacheReport::default() }
-            }
-            Self::Remote(cache) => CacheReport { bytes, blobs, ..cache.report() },
+            Self::Cache(cache, _) => cache.report(inventory),
+            Self::Built(built, _) => inventory.report(built.name(), built.root()),
+            Self::Remote(cache) => CacheReport { bytes: inventory.bytes(), blobs: inventory.blobs(), ..cache.report() },
         }
     }
 

@@ -9,11 +9,11 @@ use fs_err as fs;
 use super::blob::{Damage, StoredBlob, Validation};
 use super::download_lock::{self, DownloadLock};
 use super::error::StoreError;
-use super::inventory::{Inventory, Item, Key, Purpose};
+use super::inventory::{Inventory, Key};
 use super::records::{self, RecordChanges, Records};
-use super::scan::{Contents, scan};
+use super::scan::scan;
 use crate::fs::{Exclusion, Folder, Kind, Lock, Obstacle, entries, kind, patiently};
-use crate::report::{BlobReport, CacheReport};
+use crate::report::CacheReport;
 use crate::transport::Partial;
 use crate::types::{MirrorPath, Sha256Digest};
 use crate::verified::{Expected, VerifiedBlob};
@@ -25,15 +25,6 @@ pub(crate) struct Cache {
     folder: Folder,
 }
 
-/// What a folder is, to larder.
-#[derive(Clone, Copy, PartialEq)]
-enum Owner {
-    /// It is missing or empty.
-    Unclaimed,
-    Larder,
-    Foreign,
-}
-
 impl Cache {
     /// The cache at `root`. Folders between `project` and `root` must not be links either: an archive could hold one.
     /// Fails for a folder that larder did not make; a missing one is an empty cache.
@@ -42,7 +33,7 @@ impl Cache {
         if let Some(path) = cache.folder.first_link(project).map_err(cache.failed("look"))? {
             return Err(StoreError::NotAFolder { path });
         }
-        if cache.owner()? == Owner::Foreign {
+        if cache.is_foreign()? {
             return Err(StoreError::Foreign { path: root.to_owned() });
         }
         Ok(cache)
@@ -96,9 +87,14 @@ impl Cache {
         DownloadLock::wait_for(&self.fetching(), digest)
     }
 
+    /// What lies under a blob's name, unread. What can't be looked at is no regular file.
+    pub(crate) fn look(&self, digest: Sha256Digest) -> Kind {
+        self.folder.kind_of(&MirrorPath::of_blob(digest)).unwrap_or(Kind::Other)
+    }
+
     /// The size of the file under a blob's name, unread, or `None` where there is no regular file.
     pub(crate) fn size_of(&self, digest: Sha256Digest) -> Option<u64> {
-        self.folder.size_of(&MirrorPath::of_blob(digest))
+        self.look(digest).size()
     }
 
     /// Read a blob once and compare. Changes nothing.
@@ -144,8 +140,8 @@ impl Cache {
 
     /// Remove all blobs and records. The folder goes as well unless something that is not larder's is in it.
     pub(crate) fn empty(&self) -> Result<(), StoreError> {
-        for blob in self.contents()?.blobs {
-            self.remove(blob.digest)?;
+        for item in self.contents()?.items {
+            item.blobs.iter().try_for_each(|blob| self.remove(blob.digest).map(drop))?;
         }
         if self.is_marked() {
             self.folder.remove(&marker()).map_err(self.failed("remove the records"))?;
@@ -162,45 +158,30 @@ impl Cache {
         self.folder.size_of(&marker()).is_some()
     }
 
-    /// Whether anything at all lies under a blob's name: a link, say.
-    pub(crate) fn holds_something(&self, digest: Sha256Digest) -> bool {
-        !matches!(self.folder.kind_of(&MirrorPath::of_blob(digest)), Ok(Kind::Missing))
-    }
-
-    /// Everything in the folder.
-    pub(crate) fn contents(&self) -> Result<Contents, StoreError> {
+    /// Everything in the folder. The records are not read: whatever they say, this much is there.
+    pub(crate) fn contents(&self) -> Result<Inventory, StoreError> {
         scan(&self.folder).map_err(self.failed("list blobs"))
     }
 
     /// The same with what the records say of it.
     pub(crate) fn inventory(&self) -> Result<Inventory, StoreError> {
         let (records, damaged_records) = self.records()?;
-        let Contents { blobs, foreign } = self.contents()?;
-        let stale_records = records.len() > blobs.iter().filter(|blob| records.get(blob.digest).is_some()).count();
-        let items = blobs.into_iter().map(|blob| {
-            let (digest, bytes, record) = (blob.digest, blob.bytes, records.get(blob.digest));
-            let last_used = record.map_or(blob.modified, |record| record.last_used);
-            let requests = record.map(|record| record.requests.clone()).unwrap_or_default();
-            let purpose = record.map_or(Purpose::UnknownSince(blob.modified), |_| Purpose::Known);
-            let report = BlobReport { digest, bytes, intact: None, last_used, requests };
-            Item {
-                key: Key::Blob(digest),
-                blobs: vec![report],
-                files: Vec::new(),
-                bytes,
-                last_used,
-                purpose,
-                damage: None,
+        let mut inventory = Inventory { damaged_records, ..self.contents()? };
+        let mut recorded = 0;
+        for item in &mut inventory.items {
+            let Key::Blob(digest) = item.key else { continue };
+            if let Some(record) = records.get(digest) {
+                item.is_recorded(record);
+                recorded += 1;
             }
-        });
-        let items = items.collect();
-        Ok(Inventory { items, strays: Vec::new(), foreign, damaged_records, stale_records })
+        }
+        inventory.stale_records = records.len() > recorded;
+        Ok(inventory)
     }
 
-    /// A report of it with so many bytes in so many blobs.
-    pub(crate) fn report(&self, bytes: u64, blobs: u64) -> CacheReport {
-        let (name, path) = (self.name.clone(), self.root().display().to_string());
-        CacheReport { name, path, bytes, blobs, ..CacheReport::default() }
+    /// A report of it with these contents.
+    pub(crate) fn report(&self, contents: &Inventory) -> CacheReport {
+        contents.report(&self.name, self.root())
     }
 
     /// The records, and what is wrong where the file is damaged and counts as empty.
@@ -279,19 +260,13 @@ impl Cache {
         if self.is_marked() { Ok(()) } else { self.write_records(&Records::default(), staging) }
     }
 
-    /// A folder without marker still is larder's if it holds nothing but `blobs/`: an archive that was restored only
-    /// half-way. Pruning removes nothing but files that are named as blobs are.
-    fn owner(&self) -> Result<Owner, StoreError> {
-        let mut owner = Owner::Unclaimed;
-        // The marker may come late in the order of names, so a foreign entry alone does not decide.
-        for path in entries(self.root()).map_err(self.failed("look"))? {
-            match path.file_name().and_then(|name| name.to_str()) {
-                Some(records::FILE_NAME) => return Ok(Owner::Larder),
-                Some("blobs" | ".partial") if owner != Owner::Foreign => owner = Owner::Larder,
-                _ => owner = Owner::Foreign,
-            }
-        }
-        Ok(owner)
+    /// Whether the folder is another program's. One without marker still is larder's if it holds nothing but `blobs/`: an archive
+    /// that was restored only half-way. Pruning removes nothing but files that are named as blobs are.
+    fn is_foreign(&self) -> Result<bool, StoreError> {
+        let entries = entries(self.root()).map_err(self.failed("look"))?;
+        let names = || entries.iter().map(|path| path.file_name().and_then(|name| name.to_str()));
+        let is_marked = names().any(|name| name == Some(records::FILE_NAME));
+        Ok(!is_marked && !names().all(|name| matches!(name, Some("blobs" | ".partial"))))
     }
 
     pub(crate) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> StoreError + '_ {
@@ -362,7 +337,7 @@ mod tests {
         assert!(matches!(fixture.validate(b"one"), Validation::Intact(_)));
         assert!(matches!(fixture.validate(b"two"), Validation::Missing));
         let contents = fixture.cache.contents().unwrap();
-        assert_eq!((contents.blobs.len(), contents.foreign.len()), (1, 0));
+        assert_eq!((contents.items.len(), contents.foreign.len()), (1, 0));
         assert_eq!(fs::read_dir(fixture.staging()).unwrap().count(), 0);
     }
 

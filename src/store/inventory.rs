@@ -1,10 +1,11 @@
 //! What a store holds, told alike of all three kinds: for lists, for pruning, for reports.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::report::BlobReport;
+use super::records::Record;
+use crate::report::{BlobReport, CacheReport};
 use crate::types::{DagHash, Sha256Digest};
 
 /// What is kept or removed as a whole.
@@ -69,6 +70,26 @@ pub(crate) struct Inventory {
 }
 
 impl Item {
+    /// A blob of a cache of which nothing is known but what the cache itself shows.
+    pub(super) fn of_blob(digest: Sha256Digest, bytes: u64, modified: Timestamp) -> Self {
+        let blob = BlobReport { digest, bytes, intact: None, last_used: modified, requests: Vec::new() };
+        let (key, blobs, files) = (Key::Blob(digest), vec![blob], Vec::new());
+        Self { key, blobs, files, bytes, last_used: modified, purpose: Purpose::UnknownSince(modified), damage: None }
+    }
+
+    /// A job needed it at this time.
+    pub(super) fn was_used(&mut self, last_used: Timestamp) {
+        self.last_used = last_used;
+        self.blobs.iter_mut().for_each(|blob| blob.last_used = last_used);
+    }
+
+    /// What the records say of it, if it is a blob.
+    pub(super) fn is_recorded(&mut self, record: &Record) {
+        self.was_used(record.last_used);
+        self.purpose = Purpose::Known;
+        self.blobs.iter_mut().for_each(|blob| blob.requests.clone_from(&record.requests));
+    }
+
     /// The hashes of the specs that ask for it.
     pub(crate) fn specs(&self) -> impl Iterator<Item = DagHash> {
         let own = match &self.key {
@@ -80,6 +101,12 @@ impl Item {
 }
 
 impl Inventory {
+    /// A report of a folder that holds this.
+    pub(super) fn report(&self, name: &str, folder: &Path) -> CacheReport {
+        let (name, path) = (name.to_owned(), folder.display().to_string());
+        CacheReport { name, path, bytes: self.bytes(), blobs: self.blobs(), ..CacheReport::default() }
+    }
+
     /// The size of everything in it that is larder's.
     pub(crate) fn bytes(&self) -> u64 {
         self.items.iter().map(|item| item.bytes).sum::<u64>() + self.stray_bytes()

@@ -43,6 +43,5 @@ pub(crate) use download_lock::DownloadLock;
 pub use error::StoreError;
 pub(crate) use folder::Cache;
 pub(crate) use inventory::{Inventory, Item, Key};
-pub(crate) use records::{FILE_NAME, MAX_BYTES, NotRecords, RecordChanges, Records, Use};
+pub(crate) use records::{FILE_NAME, MAX_BYTES, NotRecords, Record, RecordChanges, Records, Use};
 pub(crate) use remote::{RemoteCache, Uses};
-pub(crate) use scan::FoundBlob;

@@ -14,9 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-
-use crate::types::{BlobRole, Request};
-use crate::types::{DagHash, PackageName, Sha256Digest, VersionText};
+use crate::types::{BlobRole, DagHash, Request, Sha256Digest};
 
 /// The version of the file's format.
 pub(crate) const FORMAT: u64 = 1;
@@ -206,20 +204,6 @@ fn question(request: &Request) -> (DagHash, &str, BlobRole) {
     (request.hash, &request.mirror, request.role)
 }
 
-impl Use {
-    /// A need of a spec's blob.
-    pub(crate) fn new(
-        digest: Sha256Digest,
-        bytes: u64,
-        (name, version, hash): (&PackageName, &VersionText, DagHash),
-        mirror: String,
-        role: BlobRole,
-    ) -> Self {
-        let request = Request { name: name.clone(), version: version.clone(), hash, mirror, role };
-        Self { digest, bytes, request }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,7 +217,8 @@ mod tests {
     fn uses(digest: Sha256Digest, package: &str, day: i64) -> RecordChanges {
         let (name, version) = (package.parse().unwrap(), "1".parse().unwrap());
         let hash = "a".repeat(32).parse().unwrap();
-        let needed = Use::new(digest, 5, (&name, &version, hash), "https://m".to_owned(), BlobRole::Binary);
+        let request = Request { name, version, hash, mirror: "https://m".to_owned(), role: BlobRole::Binary };
+        let needed = Use { digest, bytes: 5, request };
         RecordChanges { uses: vec![needed], gone: vec![], now: day_number(day), refresh_after: 7 * DAY }
     }
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::error::StoreError;
 use super::inventory::{Inventory, Item, Key, Purpose};
 use crate::config::RemoteCacheEntry;
-use crate::report::{BlobReport, CacheReport};
+use crate::report::CacheReport;
 use crate::transport::{Listed, Location, Transport, TransportError};
 use crate::types::{MirrorPath, Sha256Digest};
 
@@ -81,12 +81,9 @@ impl RemoteCache<'_> {
     /// The same as an inventory, with when each was last used.
     pub(crate) fn inventory(blobs: &BTreeMap<Sha256Digest, Listed>, uses: &LastUses) -> Inventory {
         let items = blobs.iter().map(|(digest, object)| {
-            let (digest, bytes, modified) = (*digest, object.bytes, object.modified);
-            let last_used = uses.by_blob.get(&digest).copied().unwrap_or(modified).max(modified);
-            let blob = BlobReport { digest, bytes, intact: None, last_used, requests: Vec::new() };
-            let purpose = Purpose::UnknownSince(modified);
-            let (blobs, files) = (vec![blob], Vec::new());
-            Item { key: Key::Blob(digest), blobs, files, bytes, last_used, purpose, damage: None }
+            let mut item = Item::of_blob(*digest, object.bytes, object.modified);
+            uses.by_blob.get(digest).into_iter().for_each(|used| item.was_used((*used).max(object.modified)));
+            item
         });
         Inventory { items: items.collect(), ..Inventory::default() }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{DagHash, PackageName, VersionText};
+use super::{BlobRole, DagHash, PackageName, Request, VersionText};
 
 /// A concrete spec's identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,13 @@ pub struct Compiler {
     pub name: PackageName,
     /// Such as `12.2.0`.
     pub version: VersionText,
+}
+
+impl SpecId {
+    /// The request for one of its blobs to a mirror at this URL.
+    pub(crate) fn request(&self, mirror: String, role: BlobRole) -> Request {
+        Request { name: self.name.clone(), version: self.version.clone(), hash: self.hash, mirror, role }
+    }
 }
 
 /// As people name a spec: `app@3.1.4/htwdxxs`.

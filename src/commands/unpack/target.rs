@@ -14,7 +14,7 @@ use crate::pipeline::{Mode, Session, stores};
 use crate::report::{BlobReport, CacheReport};
 use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, is_there, set_modified};
-use crate::store::{Cache, FILE_NAME, FoundBlob, Records, StoreError, Validation};
+use crate::store::{Cache, FILE_NAME, Record, Records, StoreError, Validation};
 use crate::types::Sha256Digest;
 use crate::verified::{BlobError, Expected, Size, receive_blob, verify_reader};
 
@@ -43,7 +43,7 @@ pub(super) struct Target<'a> {
 #[derive(Default)]
 struct Found {
     /// All blobs.
-    blobs: BTreeMap<Sha256Digest, FoundBlob>,
+    blobs: BTreeMap<Sha256Digest, BlobReport>,
     /// What was not there before: paths below the cache's folder.
     new: BTreeSet<String>,
     /// The times of folders and records in the archive, by their paths below the cache's folder.
@@ -108,8 +108,9 @@ impl<'a> Target<'a> {
         reporter.item_started(Phase::Unpack, item, &digest.to_string(), Some(entry.bytes));
         let on_bytes = |bytes| reporter.item_advanced(Phase::Unpack, item, i64::try_from(bytes).unwrap_or(0));
         let expected = Expected { digest, size: Size::Exactly(entry.bytes) };
-        let modified = Timestamp::from_second(entry.modified.unwrap_or(0)).unwrap_or_default();
-        let is_first = self.found.blobs.insert(digest, FoundBlob { digest, bytes: entry.bytes, modified }).is_none();
+        let last_used = Timestamp::from_second(entry.modified.unwrap_or(0)).unwrap_or_default();
+        let blob = BlobReport { digest, bytes: entry.bytes, intact: Some(true), last_used, requests: Vec::new() };
+        let is_first = self.found.blobs.insert(digest, blob).is_none();
         let found = if is_first { Some(self.cache.validate(expected, &|_| ()).map_err(caller)?) } else { None };
         let is_missing = matches!(found, Some(Validation::Missing | Validation::Corrupt(_)));
         if is_missing && workplace.mode == Mode::Act {
@@ -169,14 +170,13 @@ impl<'a> Target<'a> {
     /// What would come in, and all that the archive has.
     pub(super) fn describe(&self) -> Result<CacheReport, CommandError> {
         let before = stores::state_of(self.session, &self.cache)?;
-        let describe = |blob: &FoundBlob| {
-            let record = self.found.records.as_ref().and_then(|records| records.get(blob.digest));
-            BlobReport {
-                digest: blob.digest,
-                bytes: blob.bytes,
-                intact: Some(true),
-                last_used: record.map_or(blob.modified, |record| record.last_used),
-                requests: record.map(|record| record.requests.clone()).unwrap_or_default(),
+        let describe = |blob: &BlobReport| {
+            let blob = blob.clone();
+            match self.found.records.as_ref().and_then(|records| records.get(blob.digest)) {
+                Some(Record { last_used, requests, .. }) => {
+                    BlobReport { last_used: *last_used, requests: requests.clone(), ..blob }
+                }
+                None => blob,
             }
         };
         Ok(CacheReport {
