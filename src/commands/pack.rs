@@ -15,7 +15,7 @@ use crate::config::Kept;
 use crate::fs::Exclusion;
 use crate::pipeline::{Session, stores};
 use crate::report::{ArchiveReport, BlobReport, CacheReport, Report};
-use crate::reporter::Phase;
+use crate::reporter::{Phase, PhaseProgress};
 use crate::runner::archive_layout::{folders_of, path_of, prefix_of};
 use crate::store::{Cache, FILE_NAME, MAX_BYTES};
 use crate::types::Sha256Digest;
@@ -71,9 +71,9 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
         return Err(CommandError::NothingToPack { caches });
     }
     let bytes = report.caches.iter().map(|cache| cache.bytes).sum();
-    session.reporter.phase_started(Phase::Pack, blobs, Some(bytes));
-    let written = write(session, &items, path, output);
-    session.reporter.phase_finished(Phase::Pack);
+    let progress = session.reporter.phase(Phase::Pack, blobs, Some(bytes));
+    let written = write(session, &*progress, &items, path, output);
+    progress.finish();
     report.archive = Some(ArchiveReport { path: path.display().to_string(), bytes: written?, blobs });
     Ok(session.conclude(report))
 }
@@ -129,37 +129,39 @@ fn records_text(cache: &Cache) -> Result<Option<Vec<u8>>, CommandError> {
 }
 
 /// Write the archive beside its place, and give it its name. Returns its size.
-fn write(session: &Session<'_>, items: &Items<'_>, path: &Path, output: &Output) -> Result<u64, CommandError> {
+fn write(
+    session: &Session<'_>,
+    progress: &dyn PhaseProgress,
+    items: &Items<'_>,
+    path: &Path,
+    output: &Output,
+) -> Result<u64, CommandError> {
     let failed = |source: io::Error| ArchiveError::Io { path: path.to_owned(), what: "write", source };
     let temporary = crate::fs::temporary_file(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
     let mut writer = Writer::new(io::BufWriter::with_capacity(1 << 20, temporary));
-    let mut number = 0;
     for (name, item) in items {
         let metadata = metadata_of(&session.config.root.join(name)).map_err(failed)?;
         match item {
             Item::Folder => writer.folder(name, metadata).map_err(failed)?,
             Item::Records(text) => {
-                let out =
-                    writer.file(name, text.len() as u64, CompressionMethod::Deflated, metadata).map_err(failed)?;
-                out.write_all(text).map_err(failed)?;
+                let out = writer.file(name, text.len() as u64, CompressionMethod::Deflated, metadata);
+                out.and_then(|out| out.write_all(text)).map_err(failed)?;
             }
             Item::Blob(cache, blob) => {
-                let reporter = session.reporter;
-                let out = writer.file(name, blob.bytes, CompressionMethod::Stored, metadata).map_err(failed)?;
-                reporter.item_started(Phase::Pack, number, &blob.digest.to_string(), Some(blob.bytes));
-                let advance = |bytes| reporter.item_advanced(Phase::Pack, number, i64::try_from(bytes).unwrap_or(0));
                 let (digest, size) = (blob.digest, Size::Exactly(blob.bytes));
+                let out = writer.file(name, blob.bytes, CompressionMethod::Stored, metadata).map_err(failed)?;
+                let item = progress.item(&digest.to_string(), Some(blob.bytes));
                 let (file, _) = cache.read(digest)?.ok_or_else(|| cache.failed("read a blob")(gone(digest)))?;
                 // Hashed on its way: one read, and no archive with bytes that can't be unpacked.
-                copy_verified(file, Expected { digest, size }, out, &advance).map_err(|error| match error {
-                    BlobError::Io(error) => CommandError::from(failed(error)),
+                let copied = copy_verified(file, Expected { digest, size }, out, &|bytes| item.read(bytes));
+                copied.map_err(|error| match error {
+                    BlobError::Io(error) => failed(error).into(),
                     BlobError::Mismatch(mismatch) => {
                         let (cache, reason) = (cache.name().to_owned(), mismatch.to_string());
                         CommandError::CorruptBlob { cache, digest, reason }
                     }
                 })?;
-                reporter.item_finished(Phase::Pack, number);
-                number += 1;
+                item.finish();
             }
         }
     }

@@ -228,18 +228,18 @@ impl Asker<'_> {
     /// be for the next, and each would use up its retries.
     async fn ask(&self, binaries: &[DagHash]) -> Result<Vec<(DagHash, Option<Located>)>, RunError> {
         self.environments.mirrors.iter().try_for_each(|mirror| mirror.check_folder())?;
-        let reporter = self.session.reporter;
-        reporter.phase_started(Phase::Metadata, binaries.len() as u64, None);
-        let answers = futures::stream::iter(binaries.iter().enumerate())
-            .map(|(item, hash)| async move {
+        let progress = self.session.reporter.phase(Phase::Metadata, binaries.len() as u64, None);
+        let answers = futures::stream::iter(binaries)
+            .map(async |hash| {
+                let item = progress.item(hash.as_str(), None);
                 let found = self.ask_for(*hash).await?;
-                reporter.item_finished(Phase::Metadata, item as u64);
+                item.finish();
                 Ok::<_, RunError>((*hash, found))
             })
             .buffer_unordered(self.transport.settings().metadata_connections)
             .try_collect()
             .await;
-        reporter.phase_finished(Phase::Metadata);
+        progress.finish();
         answers
     }
 

@@ -3,11 +3,10 @@
 //! A phase says something every ten seconds, and once more at its end; a phase that is over within two seconds says
 //! nothing. The time is looked at when progress arrives, so no thread is needed.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use larder::reporter::{ItemId, Level, Phase, Reporter};
+use larder::reporter::{ItemProgress, Level, Phase, PhaseProgress, Reporter};
 
 use super::screen::{Kind, Screen};
 use super::tally::{Tally, doing, items, per_second, rate_text, time_left};
@@ -22,19 +21,26 @@ const SHORT: Duration = Duration::from_secs(2);
 /// Says how far the phases are.
 pub(super) struct Lines {
     screen: Screen,
-    phases: Mutex<HashMap<Phase, State>>,
     clock: Box<dyn Fn() -> Instant + Send + Sync>,
+}
+
+/// A phase that is under way, and the section that it has for itself.
+struct PhaseLines<'a> {
+    lines: &'a Lines,
+    section: Option<&'a Sections>,
+    phase: Phase,
+    started: Instant,
+    state: Mutex<State>,
 }
 
 struct State {
     tally: Tally,
-    started: Instant,
     spoke: Instant,
 }
 
 impl Lines {
     pub(super) fn new(screen: Screen) -> Self {
-        Self { screen, phases: Mutex::default(), clock: Box::new(Instant::now) }
+        Self { screen, clock: Box::new(Instant::now) }
     }
 
     /// The phase has a section of its own. Asking mirrors says a line or two, which need no folding.
@@ -50,33 +56,24 @@ impl Lines {
         };
         Some((sections, topic))
     }
-
-    /// Change the state of a phase, and speak where it is time.
-    fn update(&self, phase: Phase, change: impl FnOnce(&mut State)) {
-        let now = (self.clock)();
-        let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(state) = phases.get_mut(&phase) else { return };
-        change(state);
-        if now.duration_since(state.spoke) >= PACE {
-            state.spoke = now;
-            self.screen.note(Level::Info, &state.line(phase, now));
-        }
-    }
 }
 
-impl State {
-    fn line(&self, phase: Phase, now: Instant) -> String {
-        self.text(phase, now, self.tally.bytes, None)
-    }
-
-    fn last_line(&self, phase: Phase, now: Instant) -> String {
-        self.text(phase, now, None, Some(now.duration_since(self.started)))
+impl PhaseLines<'_> {
+    /// Change the numbers, and speak where it is time.
+    fn update(&self, change: impl FnOnce(&mut Tally)) {
+        let now = (self.lines.clock)();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state.tally);
+        if now.duration_since(state.spoke) >= PACE {
+            state.spoke = now;
+            self.say(&state.tally, now, state.tally.bytes, None);
+        }
     }
 
     /// `fetching: 8 of 40 files, 435.2 MiB of 2.0 GiB, 42.7 MiB/s, 38 s left`, or at the end
     /// `fetching: 40 of 40 files, 2.0 GiB in 48 s, 42.7 MiB/s`.
-    fn text(&self, phase: Phase, now: Instant, of: Option<u64>, took: Option<Duration>) -> String {
-        let Tally { bytes, bytes_done: done, .. } = self.tally;
+    fn say(&self, tally: &Tally, now: Instant, of: Option<u64>, took: Option<Duration>) {
+        let Tally { bytes, bytes_done: done, .. } = *tally;
         let rate = per_second(done, now.duration_since(self.started).as_secs_f64());
         let left = of.zip(rate).and_then(|(total, rate)| time_left(done, total, rate));
         let parts = [
@@ -87,48 +84,22 @@ impl State {
             left.map(|left| format!(", {left}")),
         ];
         let parts: String = parts.into_iter().flatten().collect();
-        format!("{}: {}{parts}", doing(phase), self.tally.items_text())
+        let line = format!("{}: {}{parts}", doing(self.phase), tally.items_text());
+        self.lines.screen.note(Level::Info, &line);
     }
 }
 
 impl Reporter for Lines {
-    fn phase_started(&self, phase: Phase, count: u64, bytes: Option<u64>) {
-        if let Some((sections, topic)) = self.section(phase) {
+    fn phase(&self, phase: Phase, count: u64, bytes: Option<u64>) -> Box<dyn PhaseProgress + '_> {
+        let section = self.section(phase).map(|(sections, topic)| {
             let size = bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
             let count = if count == 0 { String::new() } else { format!("{count} ") };
             sections.begin(topic, &format!("{} {count}{}{size}", doing(phase), items(phase)));
-        }
-        let now = (self.clock)();
-        let state = State { tally: Tally::new(phase, count, bytes), started: now, spoke: now };
-        self.phases.lock().unwrap_or_else(PoisonError::into_inner).insert(phase, state);
-    }
-
-    fn item_started(&self, phase: Phase, _: ItemId, _: &str, _: Option<u64>) {
-        self.update(phase, |_| {});
-    }
-
-    fn item_advanced(&self, phase: Phase, _: ItemId, bytes: i64) {
-        self.update(phase, |state| state.tally.advance(bytes));
-    }
-
-    fn item_finished(&self, phase: Phase, _: ItemId) {
-        self.update(phase, |state| state.tally.items_done += 1);
-    }
-
-    fn phase_finished(&self, phase: Phase) {
-        let now = (self.clock)();
-        let state = self.phases.lock().unwrap_or_else(PoisonError::into_inner).remove(&phase);
-        // Among sections every phase has a last line: a section with nothing in it would look broken.
-        let says_all = matches!(self.screen.kind, Kind::Sections(_));
-        if let Some(state) = state
-            && state.tally.items.max(state.tally.items_done) > 0
-            && (says_all || now.duration_since(state.started) >= SHORT)
-        {
-            self.screen.note(Level::Info, &state.last_line(phase, now));
-        }
-        if let Some((sections, _)) = self.section(phase) {
-            sections.end();
-        }
+            sections
+        });
+        let started = (self.clock)();
+        let state = State { tally: Tally::new(phase, count, bytes), spoke: started };
+        Box::new(PhaseLines { lines: self, section, phase, started, state: Mutex::new(state) })
     }
 
     fn note(&self, level: Level, text: &str) {
@@ -136,10 +107,39 @@ impl Reporter for Lines {
     }
 }
 
-/// A run that ends with an error leaves no section open above its message.
-impl Drop for Lines {
+impl PhaseProgress for PhaseLines<'_> {
+    fn item(&self, _: &str, _: Option<u64>) -> Box<dyn ItemProgress + '_> {
+        self.update(|_| {});
+        Box::new(self)
+    }
+
+    fn finish(self: Box<Self>) {
+        let now = (self.lines.clock)();
+        let took = now.duration_since(self.started);
+        let tally = &self.state.lock().unwrap_or_else(PoisonError::into_inner).tally;
+        // Among sections every phase has a last line: a section with nothing in it would look broken.
+        let says_all = matches!(self.lines.screen.kind, Kind::Sections(_));
+        if tally.items.max(tally.items_done) > 0 && (says_all || took >= SHORT) {
+            self.say(tally, now, None, Some(took));
+        }
+    }
+}
+
+/// Items have no lines of their own.
+impl ItemProgress for &PhaseLines<'_> {
+    fn advance(&self, bytes: i64) {
+        self.update(|tally| tally.advance(bytes));
+    }
+
+    fn finish(self: Box<Self>) {
+        self.update(|tally| tally.items_done += 1);
+    }
+}
+
+/// A run that ends with an error leaves no section open above its message, either.
+impl Drop for PhaseLines<'_> {
     fn drop(&mut self) {
-        if let Kind::Sections(sections) = &self.screen.kind {
+        if let Some(sections) = self.section {
             sections.end();
         }
     }
@@ -184,16 +184,16 @@ mod tests {
     #[test]
     fn a_long_download_says_where_it_is_every_ten_seconds_and_how_it_ended() {
         let log = Fixture::new();
-        log.lines.phase_started(Phase::Fetch, 40, Some(2048 * MIB));
-        for item in 0..40 {
-            log.lines.item_started(Phase::Fetch, item, "x", Some(51 * MIB));
+        let phase = log.lines.phase(Phase::Fetch, 40, Some(2048 * MIB));
+        for _ in 0..40 {
+            let item = phase.item("x", Some(51 * MIB));
             for _ in 0..4 {
                 log.wait(0.3);
-                log.lines.item_advanced(Phase::Fetch, item, mib(128) / 10);
+                item.advance(mib(128) / 10);
             }
-            log.lines.item_finished(Phase::Fetch, item);
+            item.finish();
         }
-        log.lines.phase_finished(Phase::Fetch);
+        phase.finish();
         insta::assert_snapshot!(log.said(), @"
         fetching: 8 of 40 files, 435.2 MiB of 2.0 GiB, 42.7 MiB/s, 38 s left
         fetching: 16 of 40 files, 870.4 MiB of 2.0 GiB, 42.7 MiB/s, 28 s left
@@ -206,21 +206,22 @@ mod tests {
     #[test]
     fn a_short_phase_says_nothing() {
         let log = Fixture::new();
-        log.lines.phase_started(Phase::Metadata, 3, None);
+        let phase = log.lines.phase(Phase::Metadata, 3, None);
         log.wait(1.9);
-        log.lines.item_finished(Phase::Metadata, 1);
-        log.lines.phase_finished(Phase::Metadata);
+        phase.item("x", None).finish();
+        phase.finish();
         assert_eq!(log.said(), "");
     }
 
     #[test]
     fn without_sizes_there_is_no_rate_and_no_estimate() {
         let log = Fixture::new();
-        log.lines.phase_started(Phase::Metadata, 159, None);
+        let phase = log.lines.phase(Phase::Metadata, 159, None);
+        let item = phase.item("x", None);
         log.wait(11.0);
-        log.lines.item_finished(Phase::Metadata, 1);
+        item.finish();
         log.wait(1.0);
-        log.lines.phase_finished(Phase::Metadata);
+        phase.finish();
         insta::assert_snapshot!(log.said(), @"
         asking mirrors: 1 of 159 specs
         asking mirrors: 1 of 159 specs in 12 s
@@ -230,23 +231,23 @@ mod tests {
     #[test]
     fn a_mirror_that_states_no_sizes_gets_a_rate_but_no_estimate() {
         let log = Fixture::new();
-        log.lines.phase_started(Phase::Fetch, 2, None);
+        let phase = log.lines.phase(Phase::Fetch, 2, None);
+        let item = phase.item("x", None);
         log.wait(5.0);
-        log.lines.item_advanced(Phase::Fetch, 1, mib(600));
-        log.lines.item_advanced(Phase::Fetch, 1, -mib(100));
+        item.advance(mib(600));
+        item.advance(-mib(100));
         log.wait(5.0);
-        log.lines.item_advanced(Phase::Fetch, 1, 0);
+        item.advance(0);
         insta::assert_snapshot!(log.said(), @"fetching: 0 of 2 files, 500.0 MiB, 50.0 MiB/s");
     }
 
     #[test]
     fn files_whose_number_is_not_known_before_are_only_counted() {
         let log = Fixture::new();
-        log.lines.phase_started(Phase::Unpack, 0, None);
+        let phase = log.lines.phase(Phase::Unpack, 0, None);
         log.wait(11.0);
-        log.lines.item_started(Phase::Unpack, 1, "x", Some(MIB));
-        log.lines.item_finished(Phase::Unpack, 1);
-        log.lines.phase_finished(Phase::Unpack);
+        phase.item("x", Some(MIB)).finish();
+        phase.finish();
         insta::assert_snapshot!(log.said(), @"
         unpacking: 0 files
         unpacking: 1 files in 11 s
@@ -256,14 +257,15 @@ mod tests {
     #[test]
     fn two_phases_at_once_do_not_mix() {
         let log = Fixture::new();
-        log.lines.phase_started(Phase::Validate, 2, Some(MIB));
-        log.lines.phase_started(Phase::Fetch, 2, Some(MIB));
+        let validating = log.lines.phase(Phase::Validate, 2, Some(MIB));
+        let fetching = log.lines.phase(Phase::Fetch, 2, Some(MIB));
         log.wait(3.0);
-        log.lines.item_advanced(Phase::Validate, 1, mib(1));
-        log.lines.item_finished(Phase::Validate, 1);
-        log.lines.item_finished(Phase::Validate, 2);
-        log.lines.phase_finished(Phase::Validate);
-        log.lines.phase_finished(Phase::Fetch);
+        let item = validating.item("x", Some(MIB));
+        item.advance(mib(1));
+        item.finish();
+        validating.item("y", None).finish();
+        validating.finish();
+        fetching.finish();
         insta::assert_snapshot!(log.said(), @"
         validating: 2 of 2 files, 1.0 MiB in 3.0 s, 341.3 KiB/s
         fetching: 0 of 2 files, 0 B in 3.0 s

@@ -19,7 +19,7 @@ use crate::archive::{self, Entry, EntryKind, Limits, Problem, Stop};
 use crate::job::JobFolder;
 use crate::pipeline::{Mode, Session, stores};
 use crate::report::{ArchiveReport, Report};
-use crate::reporter::Phase;
+use crate::reporter::{Phase, PhaseProgress};
 use crate::runner::archive_layout::{Place, parse_records, prefix_of};
 use crate::store::MAX_BYTES;
 
@@ -32,11 +32,11 @@ pub fn unpack(session: &Session<'_>, path: &Path, mode: Mode) -> Result<Report, 
             targets.push(Target::new(session, stores::open_cache(session, entry)?, prefix));
         }
     }
+    let progress = session.reporter.phase(Phase::Unpack, 0, None);
     let workplace = Workplace::new(session, mode);
     let mut unpacking = Unpacking { session, mode, targets, workplace, named: false, skipped: BTreeSet::new() };
-    session.reporter.phase_started(Phase::Unpack, 0, None);
-    let read = archive::read(path, &Limits::default(), &mut |entry, data| unpacking.take(entry, data));
-    session.reporter.phase_finished(Phase::Unpack);
+    let read = archive::read(path, &Limits::default(), &mut |entry, data| unpacking.take(entry, data, &*progress));
+    progress.finish();
     read.and_then(|()| unpacking.conclude(path))
 }
 
@@ -53,7 +53,12 @@ struct Unpacking<'a> {
 
 impl Unpacking<'_> {
     /// Look at one entry and decide what it is.
-    fn take(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<(), Stop<CommandError>> {
+    fn take(
+        &mut self,
+        entry: &Entry,
+        data: &mut dyn Read,
+        progress: &dyn PhaseProgress,
+    ) -> Result<(), Stop<CommandError>> {
         let below =
             |(position, target): (usize, &Target<'_>)| Some((position, entry.name.below(&target.prefix)?.to_owned()));
         let Some((position, below)) = self.targets.iter().enumerate().find_map(below) else {
@@ -68,7 +73,12 @@ impl Unpacking<'_> {
         match place {
             Some(Place::Folder) => self.targets[position].take_folder(&below, entry),
             Some(Place::Records) => self.take_records(position, entry, data)?,
-            Some(Place::Blob(digest)) => self.targets[position].take_blob(digest, entry, data, &mut self.workplace)?,
+            Some(Place::Blob(digest)) => {
+                let item = progress.item(&digest.to_string(), Some(entry.bytes));
+                let advance = |bytes| item.read(bytes);
+                self.targets[position].take_blob(digest, entry, data, &mut self.workplace, &advance)?;
+                item.finish();
+            }
             None => {
                 self.skipped.insert(entry.name.to_string());
             }

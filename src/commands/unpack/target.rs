@@ -12,7 +12,6 @@ use crate::fs::{Exclusion, Lock};
 use crate::job::{JobFolder, JobLock};
 use crate::pipeline::{Mode, Session, stores};
 use crate::report::{BlobReport, CacheReport};
-use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, is_there, set_modified};
 use crate::store::{Cache, FILE_NAME, Record, Records, StoreError, Validation};
 use crate::types::Sha256Digest;
@@ -24,8 +23,6 @@ pub(super) struct Workplace<'a> {
     mode: Mode,
     folder: JobFolder,
     lock: Option<JobLock>,
-    /// How many blobs have come.
-    items: u64,
 }
 
 /// A cache, and what the archive has for it.
@@ -56,7 +53,7 @@ struct Found {
 
 impl<'a> Workplace<'a> {
     pub(super) fn new(session: &'a Session<'a>, mode: Mode) -> Self {
-        Self { session, mode, folder: JobFolder::of(&session.config.root), lock: None, items: 0 }
+        Self { session, mode, folder: JobFolder::of(&session.config.root), lock: None }
     }
 
     /// The folder for unfinished files, out of which no other larder may throw them.
@@ -102,11 +99,8 @@ impl<'a> Target<'a> {
         entry: &Entry,
         data: &mut dyn Read,
         workplace: &mut Workplace<'_>,
+        on_bytes: &dyn Fn(usize),
     ) -> Result<(), Stop<CommandError>> {
-        let (reporter, item) = (self.session.reporter, workplace.items);
-        workplace.items += 1;
-        reporter.item_started(Phase::Unpack, item, &digest.to_string(), Some(entry.bytes));
-        let on_bytes = |bytes| reporter.item_advanced(Phase::Unpack, item, i64::try_from(bytes).unwrap_or(0));
         let expected = Expected { digest, size: Size::Exactly(entry.bytes) };
         let last_used = Timestamp::from_second(entry.modified.unwrap_or(0)).unwrap_or_default();
         let blob = BlobReport { digest, bytes: entry.bytes, intact: Some(true), last_used, requests: Vec::new() };
@@ -122,21 +116,20 @@ impl<'a> Target<'a> {
                 self.lock = Some(self.cache.lock(Exclusion::Shared, waiting).map_err(caller)?);
             }
             let staging = self.cache.staging(&partial)?;
-            let blob = receive_blob(data, expected, &staging, &on_bytes).map_err(refusal)?;
+            let blob = receive_blob(data, expected, &staging, on_bytes).map_err(refusal)?;
             self.expect(folders_of(digest));
             let stored = self.cache.insert(blob, &partial).map_err(caller)?;
             if let Some(modified) = entry.modified {
                 set_modified(stored.path(), self.credible(modified))?;
             }
         } else {
-            verify_reader(data, expected, &on_bytes).map_err(refusal)?;
+            verify_reader(data, expected, on_bytes).map_err(refusal)?;
         }
         if is_missing {
             self.found.added += 1;
             self.found.added_bytes += entry.bytes;
             self.found.corrupt += u64::from(matches!(found, Some(Validation::Corrupt(_))));
         }
-        reporter.item_finished(Phase::Unpack, item);
         Ok(())
     }
 
