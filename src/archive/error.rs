@@ -51,33 +51,17 @@ pub enum ArchiveError {
     /// The file itself.
     #[error("can't {what} `{}`", path.display())]
     #[diagnostic(help("is the path right, may this user use it, and is there room on the disk?"))]
-    Io {
-        /// The archive.
-        path: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        #[source]
-        source: io::Error,
-    },
+    Io { path: PathBuf, what: &'static str, source: io::Error },
     /// Something else than an archive of the runner.
     #[error("`{}` is neither a zip archive nor a tar archive compressed with zstd", path.display())]
     #[diagnostic(help(
         "the runner's archives are always named `cache.zip`, whatever their format; larder goes by the content"
     ))]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-    },
+    Unknown { path: PathBuf },
     /// An entry of it, or the whole of it.
     #[error("can't unpack `{}`: {refusal}", path.display())]
     #[diagnostic(help("nothing was unpacked but blobs that were found right; {}", refusal.hint()))]
-    Refused {
-        /// The archive.
-        path: PathBuf,
-        /// What is wrong with it.
-        refusal: Refusal,
-    },
+    Refused { path: PathBuf, refusal: Refusal },
 }
 
 impl<E> Stop<E> {

@@ -2,27 +2,15 @@
 
 use std::io::{self, Write};
 
-use miette::Diagnostic;
-use thiserror::Error;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
 
 use super::console::{Console, Verbosity};
+use super::outcome::Failure;
 use super::palette::Palette;
 use super::progress::Screen;
 
-/// `LARDER_LOG` makes no sense.
-#[derive(Debug, Error, Diagnostic)]
-#[error("`LARDER_LOG` is not a log filter: `{text}`")]
-#[diagnostic(help("expected something like `debug` or `larder::transport=trace`"))]
-pub(crate) struct InvalidLogFilter {
-    text: String,
-    #[source]
-    source: ParseError,
-}
-
 /// Log to standard error, above the bars where `screen` draws some. `log_filter` is the value of `LARDER_LOG`.
-pub(crate) fn init(console: &Console, screen: &Screen, log_filter: Option<&str>) -> Result<(), InvalidLogFilter> {
+pub(crate) fn init(console: &Console, screen: &Screen, log_filter: Option<&str>) -> Result<(), Failure> {
     let screen = screen.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter(console.verbosity, log_filter)?)
@@ -36,9 +24,9 @@ pub(crate) fn init(console: &Console, screen: &Screen, log_filter: Option<&str>)
     Ok(())
 }
 
-fn filter(verbosity: Verbosity, log_filter: Option<&str>) -> Result<EnvFilter, InvalidLogFilter> {
+fn filter(verbosity: Verbosity, log_filter: Option<&str>) -> Result<EnvFilter, Failure> {
     if let Some(text) = log_filter.filter(|text| !text.trim().is_empty()) {
-        let invalid = |source| InvalidLogFilter { text: text.to_owned(), source };
+        let invalid = |source| Failure::LogFilter { text: text.to_owned(), source };
         return EnvFilter::builder().parse(text).map_err(invalid);
     }
     // Other crates are logged only where everything is asked for.

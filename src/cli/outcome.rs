@@ -7,9 +7,9 @@ use larder::commands::{CommandError, RunError};
 use larder::config::ConfigError;
 use miette::Diagnostic;
 use thiserror::Error;
+use tracing_subscriber::filter::ParseError;
 
 use super::diagnostics;
-use super::logging::InvalidLogFilter;
 use super::palette::Palette;
 
 /// How a run ended that did what it was asked.
@@ -32,9 +32,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Command(#[from] CommandError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    LogFilter(#[from] InvalidLogFilter),
+    /// `LARDER_LOG` makes no sense.
+    #[error("`LARDER_LOG` is not a log filter: `{text}`")]
+    #[diagnostic(help("expected something like `debug` or `larder::transport=trace`"))]
+    LogFilter { text: String, source: ParseError },
     /// A mirror given by `--mirror` without TLS.
     #[error("`--mirror {url}` is not protected by TLS: anybody on the way could replace binaries and digests alike")]
     #[diagnostic(help(
@@ -69,7 +70,7 @@ impl Failure {
     /// 2 where the command line or the configuration is wrong, that of the signal where one ended the run, else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::LogFilter(_) | Self::InsecureMirror { .. } => 2,
+            Self::Config(_) | Self::LogFilter { .. } | Self::InsecureMirror { .. } => 2,
             Self::Command(error) if error.is_usage() => 2,
             Self::Command(CommandError::Run(RunError::Interrupted { signal })) => signal.exit_code(),
             Self::Command(_) | Self::System { .. } => 1,

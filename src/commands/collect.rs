@@ -23,7 +23,7 @@ use crate::report::{CacheReport, Report, SpecReport};
 use crate::spack_config;
 use crate::spack_push::{self, Push};
 use crate::store::Store;
-use crate::store::built::{BuiltFolder, Depth, FoundSpec, Lookup};
+use crate::store::built::{BuiltFolder, Depth, Lookup};
 use crate::types::{DagHash, Signatures};
 
 /// Options of `collect`.
@@ -37,29 +37,24 @@ pub struct CollectOptions {
     pub patience: Option<Duration>,
 }
 
-/// What one run pushed, or would push.
-pub(super) struct Pushed {
-    specs: Vec<SpecReport>,
-}
-
 /// Push what this job built and the folder lacks, and then prune the folder by its `keep:`. With nothing to push it is left as it
 /// is: pruning alone is not worth the upload, and `finish` decides over that.
 pub async fn collect(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Report, CommandError> {
     let entry = session.config.collect.as_ref().ok_or(CommandError::NoBuiltFolder)?;
     let pushed = push(session, options, mode)?;
-    let added = if mode == Mode::Act { pushed.specs.len() as u64 } else { 0 };
+    let added = if mode == Mode::Act { pushed.len() as u64 } else { 0 };
     let store = Store::Built(BuiltFolder::open(entry, &session.config.root)?, entry);
     let pruned = if added > 0 { prune(session, &store, &pushed).await? } else { CacheReport::default() };
     let state = store.report(&store.inventory().await?);
     let mut report = Report::new("collect");
     let CacheReport { name, path, bytes, blobs, .. } = state;
     report.caches.push(CacheReport { name, path, bytes, blobs, added, changed: added > 0, ..pruned });
-    report.specs = pushed.specs;
+    report.specs = pushed;
     Ok(session.conclude(report))
 }
 
 /// Make room, but not for what this job needed or built.
-async fn prune(session: &Session<'_>, store: &Store<'_>, pushed: &Pushed) -> Result<CacheReport, RunError> {
+async fn prune(session: &Session<'_>, store: &Store<'_>, pushed: &[SpecReport]) -> Result<CacheReport, RunError> {
     if stores::built_entry(session).is_none() {
         return Ok(CacheReport::default());
     }
@@ -67,15 +62,19 @@ async fn prune(session: &Session<'_>, store: &Store<'_>, pushed: &Pushed) -> Res
     let mode = Mode::Act;
     let restored = uploads::note(session, &job, Note::OfAnEarlierCommand, mode)?;
     let mut used = State::read(&job)?.map(|state| state.used()).unwrap_or_default();
-    used.specs.extend(pushed.specs.iter().map(|spec| spec.hash));
+    used.specs.extend(pushed.iter().map(|spec| spec.hash));
     let pruning = Pruning { session, job, used, restored, mode, deadline: Instant::now() };
     let mut report = pruning.prune(store).await?;
     uploads::describe(session, store, &pruning.restored, &mut report)?;
     Ok(report)
 }
 
-/// The same, for `finish` too. Tells what it does.
-pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Pushed, CommandError> {
+/// Push, for `finish` too. Tells what it does, and gives what it pushed, or would push.
+pub(super) fn push(
+    session: &Session<'_>,
+    options: &CollectOptions,
+    mode: Mode,
+) -> Result<Vec<SpecReport>, CommandError> {
     let entry = session.config.collect.as_ref().ok_or(CommandError::NoBuiltFolder)?;
     if entry.signatures == Signatures::Required && entry.signing_key.is_none() {
         return Err(CommandError::NoSigningKey { mirror: entry.name.clone() });
@@ -86,15 +85,20 @@ pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) 
     let graph = Graph::new(&lockfiles);
     let candidates = candidates(&graph, State::read(&job)?.as_ref());
     let built = built(session, options, candidates)?;
-    let new: Vec<&ConcreteSpec> = built.into_iter().filter(|spec| !has(&folder, spec)).collect();
-    let specs: Vec<SpecReport> = new.iter().map(|spec| row_of(entry, spec)).collect();
+    let is_new = |spec: &&ConcreteSpec| !matches!(folder.look_for(&spec.id, Depth::Bytes), Lookup::Has(_));
+    let new: Vec<&ConcreteSpec> = built.into_iter().filter(is_new).collect();
+    let as_pushed = |spec: &&ConcreteSpec| {
+        let row = row(&spec.id, spec.id.hash, Need::Installed, None);
+        SpecReport { mirror: Some(entry.name.clone()), collected: true, ..row }
+    };
+    let specs: Vec<SpecReport> = new.iter().map(as_pushed).collect();
     if new.is_empty() {
         session.inform(&format!("this job built nothing that `{}` lacks", entry.name));
-        return Ok(Pushed { specs });
+        return Ok(specs);
     }
     if mode == Mode::Pretend {
         session.inform(&format!("would push {} into `{}`", names(&new), entry.path.display()));
-        return Ok(Pushed { specs });
+        return Ok(specs);
     }
     let program = spack_push::find(options.spack.as_deref(), &session.variables).map_err(RunError::Spack)?;
     let _lock = job.enter(|| session.inform("waiting for another larder in this project folder"))?;
@@ -105,7 +109,7 @@ pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) 
         let bytes = arrived.get(&spec.hash).copied()?;
         Some(SpecReport { bytes: Some(bytes), ..spec })
     });
-    Ok(Pushed { specs: specs.collect() })
+    Ok(specs.collect())
 }
 
 /// What this job may have built. Where `prepare` ran, it knows; else everything that can be built.
@@ -167,10 +171,6 @@ fn install_trees(session: &Session<'_>, options: &CollectOptions) -> Result<Vec<
     trees.sort();
     trees.dedup();
     Ok(trees)
-}
-
-fn has(folder: &BuiltFolder, spec: &ConcreteSpec) -> bool {
-    matches!(folder.look_for(&spec.id, Depth::Bytes), Lookup::Has(_))
 }
 
 /// Pushes, environment by environment.
@@ -239,7 +239,7 @@ impl Pusher<'_> {
             match scratch.look_for(&spec.id, Depth::Bytes) {
                 Lookup::Has(found) => {
                     self.folder.take(&spec.id, scratch, &found)?;
-                    arrived.insert(spec.id.hash, size(&found));
+                    arrived.insert(spec.id.hash, found.bytes + found.published.document.len() as u64);
                 }
                 Lookup::Lacks if all => self
                     .session
@@ -254,19 +254,10 @@ impl Pusher<'_> {
     }
 }
 
-fn size(found: &FoundSpec) -> u64 {
-    found.bytes + found.published.document.len() as u64
-}
-
 /// `2 specs (py-tool@1.0rc1/jet6yur, unbuilt@0.1/nlfymfo)`, at most ten of them by name.
 fn names(specs: &[&ConcreteSpec]) -> String {
     let shown: Vec<String> = specs.iter().take(10).map(|spec| spec.id.to_string()).collect();
     let more = if specs.len() > shown.len() { ", …" } else { "" };
     let word = if specs.len() == 1 { "spec" } else { "specs" };
     format!("{} {word} ({}{more})", specs.len(), shown.join(", "))
-}
-
-fn row_of(entry: &BuiltEntry, spec: &ConcreteSpec) -> SpecReport {
-    let row = row(&spec.id, spec.id.hash, Need::Installed, None);
-    SpecReport { mirror: Some(entry.name.clone()), collected: true, ..row }
 }

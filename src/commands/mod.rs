@@ -28,7 +28,7 @@ pub use list::list;
 pub use pack::{Output, pack};
 pub use plan::plan;
 pub use prepare::{Prepared, prepare};
-pub use prune::{PruneOptions, prune};
+pub use prune::prune;
 pub use unpack::unpack;
 pub use verify::verify;
 pub use warm::warm;

@@ -50,27 +50,11 @@ const STATUS: usize = 3;
 
 /// The table, and a line with its totals.
 fn render(report: &Report, width: Option<u16>, palette: Palette) -> String {
-    let lines: Vec<_> = in_order(&report.specs).into_iter().map(line).collect();
+    // What has to be built comes last, just above the prompt. A stable sort keeps the order of names among the others.
+    let mut specs: Vec<_> = report.specs.iter().collect();
+    specs.sort_by_key(|spec| spec.status);
+    let lines: Vec<_> = specs.into_iter().map(line).collect();
     table::render(&COLUMNS, &lines, width, palette) + &totals(report) + "\n"
-}
-
-/// What needs nothing comes first and what has to be built last, just above the prompt. The report is in the order of
-/// names, which a stable sort keeps.
-fn in_order(specs: &[SpecReport]) -> Vec<&SpecReport> {
-    let mut specs: Vec<_> = specs.iter().collect();
-    specs.sort_by_key(|spec| urgency(spec.status));
-    specs
-}
-
-fn urgency(status: Status) -> u8 {
-    match status {
-        Status::External => 0,
-        Status::Installed => 1,
-        Status::Cached => 2,
-        Status::Fetched => 3,
-        Status::Fetch => 4,
-        Status::Build => 5,
-    }
 }
 
 fn line(spec: &SpecReport) -> Line {
