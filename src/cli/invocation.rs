@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use larder::commands::{CommandError, Mode, Session};
 use larder::config::Config;
@@ -23,7 +24,7 @@ pub(crate) struct Invocation<'a> {
     /// The current folder.
     pub(crate) here: PathBuf,
     pub(crate) variables: Variables,
-    screen: Screen,
+    screen: Arc<Screen>,
 }
 
 impl<'a> Invocation<'a> {
@@ -31,7 +32,7 @@ impl<'a> Invocation<'a> {
         global: &'a GlobalOptions,
         console: &'a Console,
         variables: Variables,
-        screen: Screen,
+        screen: Arc<Screen>,
         reporter: &'a dyn Reporter,
     ) -> Result<Self, Failure> {
         let here = std::env::current_dir().map_err(Failure::system("find the current folder"))?;

@@ -1,6 +1,7 @@
 //! `-v`: a log on standard error for finding faults. What every run has to say goes through the reporter instead.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
@@ -10,14 +11,14 @@ use super::palette::Palette;
 use super::progress::Screen;
 
 /// Log to standard error, above the bars where `screen` draws some. `log_filter` is the value of `LARDER_LOG`.
-pub(crate) fn init(console: &Console, screen: &Screen, log_filter: Option<&str>) -> Result<(), Failure> {
-    let screen = screen.clone();
+pub(crate) fn init(console: &Console, screen: &Arc<Screen>, log_filter: Option<&str>) -> Result<(), Failure> {
+    let screen = Arc::clone(screen);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter(console.verbosity, log_filter)?)
         .with_ansi(console.err == Palette::Coloured)
         .with_target(console.verbosity >= Verbosity::Verbose(2))
         .without_time()
-        .with_writer(move || LogLine(screen.clone()))
+        .with_writer(move || LogLine(Arc::clone(&screen)))
         .finish();
     // An error only says that there is a log already.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -41,7 +42,7 @@ fn filter(verbosity: Verbosity, log_filter: Option<&str>) -> Result<EnvFilter, F
 
 /// Writes one event, which arrives in one piece. The subscriber escapes what starts a terminal sequence, but leaves the
 /// characters that start a new line or write over this one.
-struct LogLine(Screen);
+struct LogLine(Arc<Screen>);
 
 impl Write for LogLine {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {

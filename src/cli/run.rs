@@ -27,6 +27,6 @@ pub(crate) fn run() -> ExitCode {
 fn execute(command_line: &CommandLine, console: &Console, variables: Variables) -> Result<Outcome, Failure> {
     let (reporter, screen) = progress::reporter(console);
     logging::init(console, &screen, variables.get("LARDER_LOG"))?;
-    let invocation = Invocation::new(&command_line.global, console, variables, screen, &*reporter)?;
+    let invocation = Invocation::new(&command_line.global, console, variables, screen, &reporter)?;
     command_line.command.run(&invocation)
 }

@@ -1,14 +1,11 @@
-//! Progress on a terminal: a bar for each phase that is under way, and below it one for each file in flight.
+//! Bars on a terminal: one for each phase that is under way, and below it one for each file in flight.
 
 use std::fmt::Write;
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
-use larder::reporter::{ItemProgress, Level, Phase, PhaseProgress, Reporter};
 
-use super::screen::Screen;
-use super::tally::{Tally, advance, doing, rate_text, time_left};
+use super::tally::{Tally, advance, rate_text, time_left};
 use crate::cli::palette::Palette;
 use crate::cli::printable::printable;
 use crate::cli::units::size;
@@ -16,89 +13,41 @@ use crate::cli::units::size;
 /// How often rate and time left are drawn anew where nothing arrives, so that a stall can be seen.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Draws bars.
-pub(super) struct Bars {
-    screen: Screen,
-    all: MultiProgress,
-}
-
-/// A phase that is under way. A phase without work has no bar, which would only flicker; where the number of items is not
-/// known, the first of them brings it.
-struct PhaseBar<'a> {
-    bars: &'a Bars,
-    phase: Phase,
-    tally: Mutex<Tally>,
-    total: OnceLock<Bar>,
-}
-
-/// An item that is under way.
-struct ItemBar<'a> {
-    phase: &'a PhaseBar<'a>,
-    bar: Option<Bar>,
-}
-
-/// One bar, which goes with its subject, even where a run ends with an error.
-struct Bar {
+/// One bar, which goes when it is dropped: a run that ends with an error leaves none above its message.
+pub(super) struct Bar {
     bar: ProgressBar,
     all: MultiProgress,
 }
 
-impl Bars {
-    pub(super) fn new(screen: Screen, bars: MultiProgress) -> Self {
-        Self { screen, all: bars }
-    }
-
-    fn add(&self, bar: ProgressBar) -> Bar {
-        Bar { bar: self.all.add(bar), all: self.all.clone() }
-    }
-
-    fn total(&self, tally: &Tally, phase: Phase, bar: ProgressBar) -> Bar {
-        let total = self.add(bar.with_prefix(doing(phase)));
-        total.show(tally);
-        total.bar.enable_steady_tick(TICK);
-        total
-    }
-
-    fn style(&self, template: &str) -> ProgressStyle {
-        let template = match self.screen.palette {
-            Palette::Coloured => template.to_owned(),
-            Palette::Plain => template.replace(".green/dim", "").replace(".cyan/dim", ""),
-        };
-        let with = |text: fn(&ProgressState) -> String| {
-            move |state: &ProgressState, out: &mut dyn Write| {
-                // Where it can't be written, there is no bar either.
-                let _ = out.write_str(&text(state));
-            }
-        };
-        // A template of this file can't be wrong: a test draws each of them.
-        ProgressStyle::with_template(&template)
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("━━╌")
-            .with_key("done", with(|state| size(state.pos())))
-            .with_key("all", with(|state| size(state.len().unwrap_or(state.pos()))))
-            .with_key("rate", with(|state| rate_text(state.per_sec())))
-            .with_key("left", with(time_left_of))
-    }
-}
-
-fn time_left_of(state: &ProgressState) -> String {
-    let left = state.len().and_then(|total| time_left(state.pos(), total, state.per_sec()));
-    left.unwrap_or_else(|| "-".to_owned())
-}
-
-impl PhaseBar<'_> {
-    fn change(&self, change: impl FnOnce(&mut Tally)) {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut tally);
-        if let Some(total) = self.total.get() {
-            total.show(&tally);
-        }
-    }
-}
-
 impl Bar {
-    /// The bar of a phase measures bytes where their number is known, else items; the message says the rest.
-    fn show(&self, tally: &Tally) {
+    /// The bar of a phase, which measures bytes where their number is known, else items.
+    pub(super) fn of_phase(all: &MultiProgress, palette: Palette, tally: &Tally) -> Self {
+        let (bar, template) = match (tally.items, tally.bytes) {
+            (0, _) => (ProgressBar::no_length(), "{prefix:14} {wide_msg}"),
+            (_, Some(bytes)) => {
+                (ProgressBar::new(bytes), "{prefix:14} {wide_bar:.green/dim} {done} of {all}, {msg}, {rate}, {left}")
+            }
+            (items, None) => (ProgressBar::new(items), "{prefix:14} {wide_bar:.green/dim} {msg}"),
+        };
+        let bar = all.add(bar.with_style(style(palette, template)).with_prefix(tally.doing()));
+        let bar = Self { bar, all: all.clone() };
+        bar.show(tally);
+        bar.bar.enable_steady_tick(TICK);
+        bar
+    }
+
+    /// The bar of a file.
+    pub(super) fn of_item(all: &MultiProgress, palette: Palette, name: &str, bytes: Option<u64>) -> Self {
+        let (bar, template) = match bytes {
+            Some(bytes) => (ProgressBar::new(bytes), "  {bar:24.cyan/dim} {done:>10} of {all:<10} {wide_msg}"),
+            None => (ProgressBar::no_length(), "  {spinner:24} {done:>10} {wide_msg}"),
+        };
+        let name = printable(name).into_owned();
+        Self { bar: all.add(bar.with_style(style(palette, template)).with_message(name)), all: all.clone() }
+    }
+
+    /// Show how far the phase is. What the bar does not measure is in its message.
+    pub(super) fn show(&self, tally: &Tally) {
         let files = tally.items_text();
         let (position, message) = match (tally.bytes, tally.bytes_done) {
             (Some(_), done) => (done, files),
@@ -107,6 +56,11 @@ impl Bar {
         };
         self.bar.set_position(position);
         self.bar.set_message(message);
+    }
+
+    /// More bytes of the file, or fewer.
+    pub(super) fn advance(&self, bytes: i64) {
+        self.bar.set_position(advance(self.bar.position(), bytes));
     }
 }
 
@@ -117,71 +71,45 @@ impl Drop for Bar {
     }
 }
 
-impl Reporter for Bars {
-    fn phase(&self, phase: Phase, items: u64, bytes: Option<u64>) -> Box<dyn PhaseProgress + '_> {
-        let tally = Tally::new(phase, items, bytes);
-        let mut total = OnceLock::new();
-        if items > 0 {
-            let template = match bytes {
-                Some(_) => "{prefix:14} {wide_bar:.green/dim} {done} of {all}, {msg}, {rate}, {left}",
-                None => "{prefix:14} {wide_bar:.green/dim} {msg}",
-            };
-            let bar = ProgressBar::new(bytes.unwrap_or(items)).with_style(self.style(template));
-            total = self.total(&tally, phase, bar).into();
+fn style(palette: Palette, template: &str) -> ProgressStyle {
+    let template = match palette {
+        Palette::Coloured => template.to_owned(),
+        Palette::Plain => template.replace(".green/dim", "").replace(".cyan/dim", ""),
+    };
+    let with = |text: fn(&ProgressState) -> String| {
+        move |state: &ProgressState, out: &mut dyn Write| {
+            // Where it can't be written, there is no bar either.
+            let _ = out.write_str(&text(state));
         }
-        Box::new(PhaseBar { bars: self, phase, tally: Mutex::new(tally), total })
-    }
-
-    fn note(&self, level: Level, text: &str) {
-        self.screen.note(level, text);
-    }
+    };
+    // A template of this file can't be wrong: a test draws each of them.
+    ProgressStyle::with_template(&template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━━╌")
+        .with_key("done", with(|state| size(state.pos())))
+        .with_key("all", with(|state| size(state.len().unwrap_or(state.pos()))))
+        .with_key("rate", with(|state| rate_text(state.per_sec())))
+        .with_key("left", with(time_left_of))
 }
 
-impl PhaseProgress for PhaseBar<'_> {
-    fn item(&self, name: &str, bytes: Option<u64>) -> Box<dyn ItemProgress + '_> {
-        // Dozens of documents are asked for at once, and each is there in a moment.
-        if self.phase == Phase::Metadata {
-            return Box::new(ItemBar { phase: self, bar: None });
-        }
-        self.total.get_or_init(|| {
-            let bar = ProgressBar::no_length().with_style(self.bars.style("{prefix:14} {wide_msg}"));
-            self.bars.total(&self.tally.lock().unwrap_or_else(PoisonError::into_inner), self.phase, bar)
-        });
-        let style = self.bars.style(match bytes {
-            Some(_) => "  {bar:24.cyan/dim} {done:>10} of {all:<10} {wide_msg}",
-            None => "  {spinner:24} {done:>10} {wide_msg}",
-        });
-        let bar = bytes.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        let bar = self.bars.add(bar.with_style(style).with_message(printable(name).into_owned()));
-        Box::new(ItemBar { phase: self, bar: Some(bar) })
-    }
-
-    fn finish(self: Box<Self>) {}
-}
-
-impl ItemProgress for ItemBar<'_> {
-    fn advance(&self, bytes: i64) {
-        if let Some(Bar { bar, .. }) = &self.bar {
-            bar.set_position(advance(bar.position(), bytes));
-        }
-        self.phase.change(|tally| tally.advance(bytes));
-    }
-
-    fn finish(self: Box<Self>) {
-        self.phase.change(|tally| tally.items_done += 1);
-    }
+fn time_left_of(state: &ProgressState) -> String {
+    let left = state.len().and_then(|total| time_left(state.pos(), total, state.per_sec()));
+    left.unwrap_or_else(|| "-".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::progress::screen::Kind;
+    use crate::cli::progress::display::Display;
+    use crate::cli::progress::screen::{Kind, Screen};
     use crate::cli::tests::samples::{MIB, console, mib};
     use indicatif::{InMemoryTerm, ProgressDrawTarget};
+    use larder::reporter::{Phase, Reporter as _};
+    use std::sync::Arc;
 
     /// What a terminal shows. Rates and estimates depend on the machine's clock and are left out.
     struct Fixture {
-        bars: Bars,
+        bars: Display,
         terminal: InMemoryTerm,
     }
 
@@ -190,8 +118,8 @@ mod tests {
             let terminal = InMemoryTerm::new(12, 90);
             let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
             let bars = MultiProgress::with_draw_target(target);
-            let screen = Screen::with(&console(palette), Kind::Bars(bars.clone()));
-            Self { bars: Bars::new(screen, bars), terminal }
+            let screen = Screen::with(&console(palette), Kind::Bars(bars));
+            Self { bars: Display::new(Arc::new(screen)), terminal }
         }
 
         fn shown(&self) -> String {

@@ -1,161 +1,67 @@
-//! Progress in a job log: plain lines at a human pace.
-//!
-//! A phase says something every ten seconds, and once more at its end; a phase that is over within two seconds says
-//! nothing. The time is looked at when progress arrives, so no thread is needed.
+//! What a job log says of a phase: plain lines, and the header of a section that folds them.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use larder::reporter::{ItemProgress, Level, Phase, PhaseProgress, Reporter};
+use larder::reporter::Phase;
 
-use super::screen::{Kind, Screen};
-use super::tally::{Tally, doing, items, per_second, rate_text, time_left};
-use crate::cli::sections::Sections;
+use super::tally::{Tally, per_second, rate_text, time_left};
 use crate::cli::units::{duration, size};
 
-/// Between two lines of a phase.
-const PACE: Duration = Duration::from_secs(10);
-/// A phase that is over sooner needs no line.
-const SHORT: Duration = Duration::from_secs(2);
-
-/// Says how far the phases are.
-pub(super) struct Lines {
-    screen: Screen,
-    clock: Box<dyn Fn() -> Instant + Send + Sync>,
-}
-
-/// A phase that is under way, and the section that it has for itself.
-struct PhaseLines<'a> {
-    lines: &'a Lines,
-    section: Option<&'a Sections>,
-    phase: Phase,
-    started: Instant,
-    state: Mutex<State>,
-}
-
-struct State {
-    tally: Tally,
-    spoke: Instant,
-}
-
-impl Lines {
-    pub(super) fn new(screen: Screen) -> Self {
-        Self { screen, clock: Box::new(Instant::now) }
-    }
-
-    /// The phase has a section of its own. Asking mirrors says a line or two, which need no folding.
-    fn section(&self, phase: Phase) -> Option<(&Sections, &'static str)> {
-        let Kind::Sections(sections) = &self.screen.kind else { return None };
-        let topic = match phase {
-            Phase::Metadata => return None,
-            Phase::Validate => "validate",
-            Phase::Fetch => "fetch",
-            Phase::Export => "export",
-            Phase::Pack => "pack",
-            Phase::Unpack => "unpack",
-        };
-        Some((sections, topic))
+/// What the section of the phase is called. Asking mirrors says a line or two, which need no folding.
+pub(super) fn topic(phase: Phase) -> Option<&'static str> {
+    match phase {
+        Phase::Metadata => None,
+        Phase::Validate => Some("validate"),
+        Phase::Fetch => Some("fetch"),
+        Phase::Export => Some("export"),
+        Phase::Pack => Some("pack"),
+        Phase::Unpack => Some("unpack"),
     }
 }
 
-impl PhaseLines<'_> {
-    /// Change the numbers, and speak where it is time.
-    fn update(&self, change: impl FnOnce(&mut Tally)) {
-        let now = (self.lines.clock)();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state.tally);
-        if now.duration_since(state.spoke) >= PACE {
-            state.spoke = now;
-            self.say(&state.tally, now, state.tally.bytes, None);
-        }
-    }
-
-    /// `fetching: 8 of 40 files, 435.2 MiB of 2.0 GiB, 42.7 MiB/s, 38 s left`, or at the end
-    /// `fetching: 40 of 40 files, 2.0 GiB in 48 s, 42.7 MiB/s`.
-    fn say(&self, tally: &Tally, now: Instant, of: Option<u64>, took: Option<Duration>) {
-        let Tally { bytes, bytes_done: done, .. } = *tally;
-        let rate = per_second(done, now.duration_since(self.started).as_secs_f64());
-        let left = of.zip(rate).and_then(|(total, rate)| time_left(done, total, rate));
-        let parts = [
-            (bytes.is_some() || done > 0).then(|| format!(", {}", size(done))),
-            of.map(|total| format!(" of {}", size(total))),
-            took.map(|took| format!(" in {}", duration(took.as_secs_f64()))),
-            rate.map(|rate| format!(", {}", rate_text(rate))),
-            left.map(|left| format!(", {left}")),
-        ];
-        let parts: String = parts.into_iter().flatten().collect();
-        let line = format!("{}: {}{parts}", doing(self.phase), tally.items_text());
-        self.lines.screen.note(Level::Info, &line);
-    }
+/// What is seen of the section while it is folded.
+pub(super) fn header(tally: &Tally) -> String {
+    let size = tally.bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
+    let count = if tally.items == 0 { String::new() } else { format!("{} ", tally.items) };
+    format!("{} {count}{}{size}", tally.doing(), tally.items_word())
 }
 
-impl Reporter for Lines {
-    fn phase(&self, phase: Phase, count: u64, bytes: Option<u64>) -> Box<dyn PhaseProgress + '_> {
-        let section = self.section(phase).map(|(sections, topic)| {
-            let size = bytes.map(|bytes| format!(", {}", size(bytes))).unwrap_or_default();
-            let count = if count == 0 { String::new() } else { format!("{count} ") };
-            sections.begin(topic, &format!("{} {count}{}{size}", doing(phase), items(phase)));
-            sections
-        });
-        let started = (self.clock)();
-        let state = State { tally: Tally::new(phase, count, bytes), spoke: started };
-        Box::new(PhaseLines { lines: self, section, phase, started, state: Mutex::new(state) })
-    }
-
-    fn note(&self, level: Level, text: &str) {
-        self.screen.note(level, text);
-    }
+/// `fetching: 8 of 40 files, 435.2 MiB of 2.0 GiB, 42.7 MiB/s, 38 s left`.
+pub(super) fn line(tally: &Tally, took: Duration) -> String {
+    let rate = per_second(tally.bytes_done, took.as_secs_f64());
+    let left = tally.bytes.zip(rate).and_then(|(total, rate)| time_left(tally.bytes_done, total, rate));
+    let of = tally.bytes.map(|total| format!(" of {}", size(total)));
+    text(tally, of, rate) + &left.map(|left| format!(", {left}")).unwrap_or_default()
 }
 
-impl PhaseProgress for PhaseLines<'_> {
-    fn item(&self, _: &str, _: Option<u64>) -> Box<dyn ItemProgress + '_> {
-        self.update(|_| {});
-        Box::new(self)
-    }
-
-    fn finish(self: Box<Self>) {
-        let now = (self.lines.clock)();
-        let took = now.duration_since(self.started);
-        let tally = &self.state.lock().unwrap_or_else(PoisonError::into_inner).tally;
-        // Among sections every phase has a last line: a section with nothing in it would look broken.
-        let says_all = matches!(self.lines.screen.kind, Kind::Sections(_));
-        if tally.items.max(tally.items_done) > 0 && (says_all || took >= SHORT) {
-            self.say(tally, now, None, Some(took));
-        }
-    }
+/// `fetching: 40 of 40 files, 2.0 GiB in 48 s, 42.7 MiB/s`.
+pub(super) fn last_line(tally: &Tally, took: Duration) -> String {
+    let rate = per_second(tally.bytes_done, took.as_secs_f64());
+    text(tally, Some(format!(" in {}", duration(took.as_secs_f64()))), rate)
 }
 
-/// Items have no lines of their own.
-impl ItemProgress for &PhaseLines<'_> {
-    fn advance(&self, bytes: i64) {
-        self.update(|tally| tally.advance(bytes));
-    }
-
-    fn finish(self: Box<Self>) {
-        self.update(|tally| tally.items_done += 1);
-    }
-}
-
-/// A run that ends with an error leaves no section open above its message, either.
-impl Drop for PhaseLines<'_> {
-    fn drop(&mut self) {
-        if let Some(sections) = self.section {
-            sections.end();
-        }
-    }
+fn text(tally: &Tally, behind_size: Option<String>, rate: Option<f64>) -> String {
+    let done = (tally.bytes.is_some() || tally.bytes_done > 0).then(|| format!(", {}", size(tally.bytes_done)));
+    let parts = [done, behind_size, rate.map(|rate| format!(", {}", rate_text(rate)))];
+    format!("{}: {}{}", tally.doing(), tally.items_text(), parts.into_iter().flatten().collect::<String>())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::cli::palette::Palette;
+    use crate::cli::progress::display::Display;
+    use crate::cli::progress::screen::{Kind, Screen};
     use crate::cli::tests::samples::{MIB, console, mib};
-    use std::sync::Arc;
+    use larder::reporter::Reporter as _;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
 
     /// A clock that a test moves, and the lines that were said.
     struct Fixture {
-        lines: Lines,
+        lines: Display,
         millis: Arc<AtomicU64>,
         said: Arc<Mutex<String>>,
     }
@@ -165,8 +71,8 @@ mod tests {
             let (millis, said) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(String::new())));
             let start = Instant::now();
             let (clock, sink) = (Arc::clone(&millis), Arc::clone(&said));
-            let screen = Kind::Plain(Arc::new(move |line| sink.lock().unwrap().push_str(line)));
-            let mut lines = Lines::new(Screen::with(&console(Palette::Plain), screen));
+            let screen = Kind::Plain(Box::new(move |line| sink.lock().unwrap().push_str(line)));
+            let mut lines = Display::new(Arc::new(Screen::with(&console(Palette::Plain), screen)));
             lines.clock = Box::new(move || start + Duration::from_millis(clock.load(Ordering::Relaxed)));
             Self { lines, millis, said }
         }

@@ -1,7 +1,5 @@
 //! Standard error while a command runs.
 
-use std::sync::Arc;
-
 use indicatif::MultiProgress;
 use larder::reporter::Level;
 
@@ -10,17 +8,15 @@ use crate::cli::palette::{Palette, WARNING};
 use crate::cli::printable::printable_lines;
 use crate::cli::sections::Sections;
 
-/// Standard error, with or without bars at its bottom or sections that fold. Clones write to the same one.
-#[derive(Clone)]
+/// Standard error, with or without bars at its bottom or sections that fold.
 pub(crate) struct Screen {
     pub(super) kind: Kind,
     pub(super) palette: Palette,
     verbosity: Verbosity,
 }
 
-#[derive(Clone)]
 pub(super) enum Kind {
-    Plain(Arc<dyn Fn(&str) + Send + Sync>),
+    Plain(Box<dyn Fn(&str) + Send + Sync>),
     Bars(MultiProgress),
     Sections(Sections),
 }
@@ -30,7 +26,7 @@ impl Screen {
         Self::with(
             console,
             match console.progress {
-                ProgressStyle::Lines => Kind::Plain(Arc::new(tell)),
+                ProgressStyle::Lines => Kind::Plain(Box::new(tell)),
                 ProgressStyle::Sections => Kind::Sections(Sections::new()),
                 ProgressStyle::Bars => Kind::Bars(MultiProgress::new()),
             },
