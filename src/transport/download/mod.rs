@@ -23,6 +23,7 @@ mod writer;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -50,6 +51,9 @@ const SMALL: u64 = 256 << 10;
 
 /// How many portions wait for the disk, at most: bounds the memory of a download on a fast line.
 const PORTIONS_IN_FLIGHT: usize = 4;
+
+/// How often the progress of a blob is told.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A blob to fetch.
 #[derive(Debug)]
@@ -101,15 +105,23 @@ impl Downloads {
         request: FetchRequest,
         progress: &(dyn Fn(i64) + Sync),
     ) -> Result<VerifiedBlob, TransportError> {
-        let (tell, mut told) = mpsc::unbounded_channel();
-        let downloads = self.clone();
+        let (downloads, arrived) = (self.clone(), Arc::new(Progress::default()));
+        let counter = Arc::clone(&arrived);
         // Dropped with this future, it ends the task.
-        let mut task = JoinSet::new();
-        task.spawn(async move { downloads.ask_in_turn(permit, &request, &Progress::new(tell)).await });
-        while let Some(change) = told.recv().await {
-            progress(change);
+        let mut task = JoinSet::from_iter([async move { downloads.ask_in_turn(permit, &request, &counter).await }]);
+        let mut told = 0;
+        loop {
+            let ended = tokio::time::timeout(LOOK, task.join_next()).await;
+            match arrived.change_since(&mut told) {
+                0 => {}
+                change => progress(change),
+            }
+            match ended {
+                Ok(Some(Ok(fetched))) => return fetched,
+                Ok(Some(Err(panic))) => std::panic::resume_unwind(panic.into_panic()),
+                Ok(None) | Err(_) => {}
+            }
         }
-        task.join_all().await.remove(0)
     }
 
     /// Ask one mirror after the other, until one has the blob.
@@ -150,7 +162,9 @@ impl Downloads {
         let fetched = if source.is_file() {
             let advance = |bytes| progress.advance(bytes as u64);
             self.servers.counters.request();
-            let copied = blocking(|| file::blob(&source.url, expected, folder, &advance)).await;
+            let copied = tokio::task::block_in_place(|| file::blob(&source.url, expected, folder, &advance));
+            // A task that was aborted meanwhile ends here: it must not go on to set a timer in a runtime that shuts down.
+            tokio::task::yield_now().await;
             drop(permit);
             copied
         } else if matches!(expected.size, Size::Exactly(size) if size < SMALL) {
@@ -174,16 +188,19 @@ impl Downloads {
         expected: Expected,
         progress: &Progress,
     ) -> Result<VerifiedBlob, TransportError> {
-        let failed = |error| TransportError::of_blob(error, &source.url, partial.path());
-        let open = || GrowingBlob::open(partial, expected).map_err(|error| failed(error.into()));
-        let blob = blocking(open).await?;
+        let failed = |error: BlobError| TransportError::of_blob(error, &source.url, partial.path());
+        let open = || {
+            let partial = partial.clone();
+            on_own_thread(move || Ok(GrowingBlob::open(&partial, expected)?))
+        };
+        let blob = open().await.map_err(failed)?;
         let goes_on = blob.resumed() > 0;
         match self.grow_once(permit, source, blob, expected, progress, failed).await {
             Err(TransportError::Mismatch { mismatch: Mismatch::WrongDigest { .. }, url }) if goes_on => {
                 tracing::info!("what an earlier run left of `{url}` is wrong; it is fetched anew");
                 progress.take_back();
                 let permit = self.permit(None, source).await;
-                self.grow_once(permit, source, blocking(open).await?, expected, progress, failed).await
+                self.grow_once(permit, source, open().await.map_err(failed)?, expected, progress, failed).await
             }
             grown => grown,
         }
@@ -203,19 +220,18 @@ impl Downloads {
         let connections = self.servers.settings.connections;
         let ranges = Mutex::new(Ranges::new(blob.size(), expected.size.limit(), blob.arrived(), connections));
         let (portions, waiting) = mpsc::channel(PORTIONS_IN_FLIGHT);
-        let writer = tokio::task::spawn_blocking(move || writer::write(blob, waiting));
+        let writer = on_own_thread(move || writer::write(blob, waiting));
         let (servers, bandwidth, is_divisible) = (&*self.servers, self.bandwidth.as_deref(), Notify::new());
         let attempt = Attempt { servers, bandwidth, expected, portions, progress, is_divisible, ranges };
         let ended = scheduler::run(&attempt, &Source::new(source), &self.permits, permit).await;
         let size = attempt.ranges().size().unwrap_or_default();
         // Hangs up on the writer, which then ends, and has the last word.
         drop(attempt);
-        let written = writer.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic).into()));
-        let mut blob = written.map_err(&failed)?;
+        let mut blob = writer.await.map_err(&failed)?;
         ended?;
         // Apart from the end, so that a task that is aborted meanwhile leaves the blob to the next run.
-        blocking(|| blob.hash_what_arrived()).await.map_err(&failed)?;
-        blob.finish(size).map_err(failed)
+        let hashed = on_own_thread(move || blob.hash_what_arrived().map(|()| blob)).await;
+        hashed.and_then(|blob| blob.finish(size)).map_err(failed)
     }
 
     fn remember(&self, source: &Location, error: &TransportError) {
@@ -229,10 +245,11 @@ impl Downloads {
     }
 }
 
-/// Do something that blocks. A task that was aborted meanwhile ends here: it must not go on to set a timer in a runtime that
-/// shuts down.
-async fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    let done = tokio::task::block_in_place(work);
-    tokio::task::yield_now().await;
-    done
+/// Start work that blocks on a thread of its own. To block in a task would move the runtime to another thread each time, whose
+/// memory starts cold.
+fn on_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+) -> impl Future<Output = Result<T, BlobError>> {
+    let started = tokio::task::spawn_blocking(work);
+    async { started.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic).into())) }
 }

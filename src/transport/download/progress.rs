@@ -1,32 +1,26 @@
-//! What is told of a download while it goes on: bytes that arrived, and bytes that were counted too early.
+//! How much of a download is there, including bytes that were counted too early. Looked at now and then: to be told of every
+//! piece that arrives would wake another thread thousands of times a second.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc::UnboundedSender;
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Progress {
-    tell: UnboundedSender<i64>,
-    told: AtomicI64,
+    arrived: AtomicU64,
 }
 
 impl Progress {
-    pub(super) fn new(tell: UnboundedSender<i64>) -> Self {
-        Self { tell, told: AtomicI64::new(0) }
-    }
-
     pub(super) fn advance(&self, bytes: u64) {
-        self.tell(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.arrived.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Nothing of what arrived so far counts.
     pub(super) fn take_back(&self) {
-        self.tell(-self.told.load(Ordering::Relaxed));
+        self.arrived.store(0, Ordering::Relaxed);
     }
 
-    fn tell(&self, change: i64) {
-        self.told.fetch_add(change, Ordering::Relaxed);
-        // Fails only where the download was given up.
-        let _ = self.tell.send(change);
+    /// What to add to `told`, so that it is what arrived.
+    pub(super) fn change_since(&self, told: &mut i64) -> i64 {
+        let arrived = i64::try_from(self.arrived.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        arrived - std::mem::replace(told, arrived)
     }
 }
