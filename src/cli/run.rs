@@ -25,7 +25,7 @@ pub(crate) fn run() -> ExitCode {
 
 /// The reporter is gone when this returns, so that an error stands below its bars and outside its sections.
 fn execute(command_line: &CommandLine, console: &Console, variables: Variables) -> Result<Outcome, Failure> {
-    let (reporter, screen) = progress::reporter(console);
+    let (reporter, screen) = progress::reporter(console, &command_line.global, &variables);
     logging::init(console, &screen, variables.get("LARDER_LOG"))?;
     let invocation = Invocation::new(&command_line.global, console, variables, screen, &reporter)?;
     command_line.command.run(&invocation)

@@ -95,10 +95,7 @@ fn collect_built(session: &Session<'_>, options: &CollectOptions, mode: Mode) ->
         ) => Err(error),
         Err(error) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            let hint = match &error {
-                CommandError::Push { source, .. } => source.help(),
-                error => error.help(),
-            };
+            let hint = error.help().or_else(|| error.diagnostic_source()?.help());
             let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
             session.warn(&format!("{error}{cause}{hint}"));
             Ok(())
