@@ -13,22 +13,19 @@ use tokio::sync::SetOnce;
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<SetOnce<Signal>>);
 
-/// Who asked.
+/// Who asked, and what a shell makes of a program that the signal ended: 128 and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// SIGTERM: the runner, as it cancels a job or ends `after_script`.
-    Terminate,
+    Terminate = 143,
     /// SIGINT: a person at the keyboard.
-    Keyboard,
+    Keyboard = 130,
 }
 
 impl Signal {
-    /// What a shell makes of a program that the signal ended: 128 and its number.
+    /// The exit code.
     pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Terminate => 143,
-            Self::Keyboard => 130,
-        }
+        self as u8
     }
 }
 

@@ -47,10 +47,10 @@ pub(super) fn read<R: Read + Seek, E>(
     };
     let mut intake = Intake::new(limits);
     let (mut all_archived, mut all_unpacked) = (0_u64, 0_u64);
-    let entries = archive.files().map_err(Problem::from)?;
+    let entries = archive.files()?;
     entries.reader_mut().left = u64::MAX;
     while let Some(found) = entries.next() {
-        let found = found.map_err(Problem::from)?;
+        let found = found?;
         *last = Some(printable(found.name_raw()));
         all_archived = all_archived.saturating_add(found.compressed_size());
         all_unpacked = all_unpacked.saturating_add(found.size());
@@ -65,7 +65,7 @@ pub(super) fn read<R: Read + Seek, E>(
         if found.encrypted() {
             return Err(Problem::Foreign("it is encrypted".into()).into());
         }
-        let mut file = found.with_reader(entries.reader_mut(), ZipReadOptions::new()).map_err(Problem::from)?;
+        let mut file = found.with_reader(entries.reader_mut(), ZipReadOptions::new())?;
         let entry = describe(&file, &mut intake)?;
         visit(&entry, &mut file)?;
         io::copy(&mut file, &mut io::sink())?;

@@ -55,13 +55,6 @@ impl Console {
             verbosity,
         }
     }
-
-    /// Print a message that `--quiet` leaves out.
-    pub(crate) fn tell_more(&self, text: &str) {
-        if self.verbosity > Verbosity::Quiet {
-            tell(text);
-        }
-    }
 }
 
 /// Print a result on standard output. A reader that went away (`larder list | head`) is no error.

@@ -10,7 +10,7 @@ use larder::report::Report;
 use larder::reporter::Reporter;
 use larder::types::Variables;
 
-use super::console::{self, Console};
+use super::console::{self, Console, Verbosity, tell};
 use super::global::GlobalOptions;
 use super::outcome::{Failure, Outcome};
 use super::progress::Screen;
@@ -24,21 +24,10 @@ pub(crate) struct Invocation<'a> {
     /// The current folder.
     pub(crate) here: PathBuf,
     pub(crate) variables: Variables,
-    screen: Arc<Screen>,
+    pub(crate) screen: Arc<Screen>,
 }
 
 impl<'a> Invocation<'a> {
-    pub(crate) fn new(
-        global: &'a GlobalOptions,
-        console: &'a Console,
-        variables: Variables,
-        screen: Arc<Screen>,
-        reporter: &'a dyn Reporter,
-    ) -> Result<Self, Failure> {
-        let here = std::env::current_dir().map_err(Failure::system("find the current folder"))?;
-        Ok(Self { global, console, reporter, here, variables, screen })
-    }
-
     /// The configuration file with the command line on top.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         configuration::load(self.global, &self.here, &self.variables)
@@ -64,7 +53,9 @@ impl<'a> Invocation<'a> {
             return print(&json(report).map_err(Failure::system("write to standard output"))?);
         }
         let outcome = print(result)?;
-        self.console.tell_more(remarks);
+        if self.console.verbosity > Verbosity::Quiet {
+            tell(remarks);
+        }
         Ok(outcome)
     }
 

@@ -12,15 +12,14 @@ use tracing_subscriber::filter::ParseError;
 use super::diagnostics;
 use super::palette::Palette;
 
-/// How a run ended that did what it was asked.
+/// How a run ended that did what it was asked, and its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Exit code 0.
-    Done,
-    /// `verify` found a corrupt blob: 1.
-    Corrupt,
-    /// Done, but something needed is in no mirror, and `--require-all` was given: 3.
-    Incomplete,
+    Done = 0,
+    /// `verify` found a corrupt blob.
+    Corrupt = 1,
+    /// Done, but something needed is in no mirror, and `--require-all` was given.
+    Incomplete = 3,
 }
 
 /// Why a run did not do what it was asked.
@@ -53,11 +52,7 @@ pub(crate) enum Failure {
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
-        Self::from(match outcome {
-            Outcome::Done => 0,
-            Outcome::Corrupt => 1,
-            Outcome::Incomplete => 3,
-        })
+        Self::from(outcome as u8)
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) fn run() -> ExitCode {
 fn execute(command_line: &CommandLine, console: &Console, variables: Variables) -> Result<Outcome, Failure> {
     let (reporter, screen) = progress::reporter(console, &command_line.global, &variables);
     logging::init(console, &screen, variables.get("LARDER_LOG"))?;
-    let invocation = Invocation::new(&command_line.global, console, variables, screen, &reporter)?;
+    let here = std::env::current_dir().map_err(Failure::system("find the current folder"))?;
+    let global = &command_line.global;
+    let invocation = Invocation { global, console, reporter: &reporter, here, variables, screen };
     command_line.command.run(&invocation)
 }

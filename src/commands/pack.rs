@@ -18,7 +18,6 @@ use crate::report::{ArchiveReport, BlobReport, CacheReport, Report};
 use crate::reporter::{Phase, PhaseProgress};
 use crate::runner::archive_layout::{folders_of, path_of, prefix_of};
 use crate::store::{Cache, FILE_NAME, MAX_BYTES};
-use crate::types::Sha256Digest;
 use crate::verified::{BlobError, Expected, Size, copy_verified};
 
 /// Where the archive goes.
@@ -151,7 +150,8 @@ fn write(
                 let (digest, size) = (blob.digest, Size::Exactly(blob.bytes));
                 let out = writer.file(name, blob.bytes, CompressionMethod::Stored, metadata).map_err(failed)?;
                 let item = progress.item(&digest.to_string(), Some(blob.bytes));
-                let (file, _) = cache.read(digest)?.ok_or_else(|| cache.failed("read a blob")(gone(digest)))?;
+                let gone = || io::Error::new(io::ErrorKind::NotFound, format!("blob {digest} is gone"));
+                let (file, _) = cache.read(digest)?.ok_or_else(|| cache.failed("read a blob")(gone()))?;
                 // Hashed on its way: one read, and no archive with bytes that can't be unpacked.
                 let copied = copy_verified(file, Expected { digest, size }, out, &|bytes| item.read(bytes));
                 copied.map_err(|error| match error {
@@ -178,10 +178,6 @@ fn write(
         }
     }
     Ok(bytes)
-}
-
-fn gone(digest: Sha256Digest) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("blob {digest} is gone"))
 }
 
 fn metadata_of(path: &Path) -> io::Result<Metadata> {

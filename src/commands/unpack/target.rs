@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::archive::{Entry, Problem, Stop};
+use crate::archive::{Entry, Stop};
 use crate::commands::error::CommandError;
 use crate::fs::{Exclusion, Lock};
 use crate::job::{JobFolder, JobLock};
@@ -15,7 +15,7 @@ use crate::report::{BlobReport, CacheReport};
 use crate::runner::archive_layout::{folders_of, is_there, set_modified};
 use crate::store::{Cache, FILE_NAME, Record, Records, StoreError, Validation};
 use crate::types::Sha256Digest;
-use crate::verified::{BlobError, Expected, Size, receive_blob, verify_reader};
+use crate::verified::{Expected, Size, receive_blob, verify_reader};
 
 /// Where blobs grow: the job folder. It is entered when the first new blob comes, so that an archive without any leaves no trace.
 pub(super) struct Workplace<'a> {
@@ -116,14 +116,14 @@ impl<'a> Target<'a> {
                 self.lock = Some(self.cache.lock(Exclusion::Shared, waiting).map_err(caller)?);
             }
             let staging = self.cache.staging(&partial)?;
-            let blob = receive_blob(data, expected, &staging, on_bytes).map_err(refusal)?;
+            let blob = receive_blob(data, expected, &staging, on_bytes)?;
             self.expect(folders_of(digest));
             let stored = self.cache.insert(blob, &partial).map_err(caller)?;
             if let Some(modified) = entry.modified {
                 set_modified(stored.path(), self.credible(modified))?;
             }
         } else {
-            verify_reader(data, expected, on_bytes).map_err(refusal)?;
+            verify_reader(data, expected, on_bytes)?;
         }
         if is_missing {
             self.found.added += 1;
@@ -206,11 +206,4 @@ impl<'a> Target<'a> {
 
 fn caller(error: StoreError) -> Stop<CommandError> {
     Stop::Caller(error.into())
-}
-
-fn refusal(error: BlobError) -> Stop<CommandError> {
-    match error {
-        BlobError::Mismatch(mismatch) => Problem::Content(mismatch.to_string()).into(),
-        BlobError::Io(error) => error.into(),
-    }
 }
