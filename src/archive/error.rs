@@ -1,7 +1,6 @@
 //! Why an archive is refused, and at which entry.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -50,7 +49,8 @@ pub(crate) enum Stop<E> {
 }
 
 /// A problem and, where there is one, the name of the entry, safe to print.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("{}{problem}", entry.as_ref().map(|entry| format!("entry `{entry}`: ")).unwrap_or_default())]
 pub struct Refusal {
     entry: Option<String>,
     problem: Problem,
@@ -100,15 +100,6 @@ impl From<io::Error> for Problem {
             // A size or a checksum, says `zip`.
             (io::ErrorKind::InvalidData, Err(error)) => Self::Damaged(error.to_string().into()),
             (_, Err(error)) => Self::Io(error),
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.entry {
-            Some(entry) => write!(f, "entry `{entry}`: {}", self.problem),
-            None => self.problem.fmt(f),
         }
     }
 }

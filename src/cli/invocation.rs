@@ -19,7 +19,7 @@ use super::{configuration, signals};
 /// One run of the program.
 pub(crate) struct Invocation<'a> {
     pub(crate) global: &'a GlobalOptions,
-    pub(crate) console: &'a Console,
+    pub(crate) console: Console,
     pub(crate) reporter: &'a dyn Reporter,
     /// The current folder.
     pub(crate) here: PathBuf,

@@ -11,7 +11,7 @@ use super::palette::Palette;
 use super::progress::Screen;
 
 /// Log to standard error, above the bars where `screen` draws some. `log_filter` is the value of `LARDER_LOG`.
-pub(crate) fn init(console: &Console, screen: &Arc<Screen>, log_filter: Option<&str>) -> Result<(), Failure> {
+pub(crate) fn init(console: Console, screen: &Arc<Screen>, log_filter: Option<&str>) -> Result<(), Failure> {
     let screen = Arc::clone(screen);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter(console.verbosity, log_filter)?)

@@ -202,8 +202,7 @@ impl Pusher<'_> {
             let environment = graph.environments(spec.id.hash).first().copied().unwrap_or_default();
             batches.entry(environment).or_default().push(spec.id.hash);
         }
-        let mut failure = None;
-        for (environment, hashes) in batches {
+        let pushed = batches.into_iter().try_for_each(|(environment, hashes)| {
             let lockfile = lockfiles.get(environment).map(Lockfile::path);
             let push = Push {
                 program: self.program,
@@ -214,16 +213,13 @@ impl Pusher<'_> {
                 deadline,
                 log: &self.job.partial().join("spack.log"),
             };
-            if let Err(error) = spack_push::push(&push, &session.interrupt) {
-                failure = Some(error);
-                break;
-            }
-        }
-        let arrived = self.take(specs, &BuiltFolder::scratch(self.entry, &scratch)?, failure.is_none())?;
+            spack_push::push(&push, &session.interrupt)
+        });
+        let arrived = self.take(specs, &BuiltFolder::scratch(self.entry, &scratch)?, pushed.is_ok())?;
         session.stop_if_asked()?;
-        match failure {
-            None => Ok(arrived),
-            Some(source) => Err(CommandError::Push { wanted: specs.len(), pushed: arrived.len(), source }),
+        match pushed {
+            Ok(()) => Ok(arrived),
+            Err(source) => Err(CommandError::Push { wanted: specs.len(), pushed: arrived.len(), source }),
         }
     }
 

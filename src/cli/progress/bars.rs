@@ -118,7 +118,7 @@ mod tests {
             let terminal = InMemoryTerm::new(12, 90);
             let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
             let bars = MultiProgress::with_draw_target(target);
-            let screen = Screen::with(&console(palette), Kind::Bars(bars));
+            let screen = Screen::with(console(palette), Kind::Bars(bars));
             Self { bars: Display::new(Arc::new(screen)), terminal }
         }
 

@@ -128,7 +128,9 @@ impl Drop for PhaseDisplay<'_> {
 
 impl ItemProgress for ItemDisplay<'_> {
     fn advance(&self, bytes: i64) {
-        self.bar.iter().for_each(|bar| bar.advance(bytes));
+        if let Some(bar) = &self.bar {
+            bar.advance(bytes);
+        }
         self.phase.update(|tally| tally.advance(bytes));
     }
 

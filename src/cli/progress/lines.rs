@@ -72,7 +72,7 @@ mod tests {
             let start = Instant::now();
             let (clock, sink) = (Arc::clone(&millis), Arc::clone(&said));
             let screen = Kind::Plain(Box::new(move |line| sink.lock().unwrap().push_str(line)));
-            let mut lines = Display::new(Arc::new(Screen::with(&console(Palette::Plain), screen)));
+            let mut lines = Display::new(Arc::new(Screen::with(console(Palette::Plain), screen)));
             lines.clock = Box::new(move || start + Duration::from_millis(clock.load(Ordering::Relaxed)));
             Self { lines, millis, said }
         }

@@ -20,7 +20,7 @@ pub(crate) use self::screen::Screen;
 /// A reporter that shows progress in the way that this console wants it, and where it draws, for others that write on
 /// standard error meanwhile.
 pub(crate) fn reporter(
-    console: &Console,
+    console: Console,
     options: &GlobalOptions,
     variables: &Variables,
 ) -> (impl Reporter + use<>, Arc<Screen>) {

@@ -27,7 +27,7 @@ pub(super) enum Kind {
 
 impl Screen {
     /// As the options and the environment want it.
-    pub(super) fn new(console: &Console, options: &GlobalOptions, variables: &Variables) -> Self {
+    pub(super) fn new(console: Console, options: &GlobalOptions, variables: &Variables) -> Self {
         let with_sections = match options.gitlab_sections {
             When::Always => true,
             When::Never => false,
@@ -43,7 +43,7 @@ impl Screen {
         Self::with(console, kind)
     }
 
-    pub(super) fn with(console: &Console, kind: Kind) -> Self {
+    pub(super) fn with(console: Console, kind: Kind) -> Self {
         Self { kind, palette: console.err, verbosity: console.verbosity }
     }
 
