@@ -81,7 +81,7 @@ fn json(report: &Report) -> io::Result<String> {
     Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
-/// What `--dry-run` means.
+/// What `--dry-run` and `--print` mean.
 pub(crate) fn mode(dry_run: bool) -> Mode {
     if dry_run { Mode::Pretend } else { Mode::Act }
 }

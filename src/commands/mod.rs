@@ -23,7 +23,7 @@ pub use collect::{CollectOptions, collect};
 pub use error::CommandError;
 pub use export::export;
 pub use finish::finish;
-pub use init::{FileOutcome, InitOptions, Initialised, TEMPLATE, WriteFiles, init};
+pub use init::{FileOutcome, InitOptions, Initialised, TEMPLATE, init};
 pub use list::list;
 pub use pack::{Output, pack};
 pub use plan::plan;

@@ -15,7 +15,7 @@ use self::mirrors::FoundMirror;
 use super::error::CommandError;
 use crate::fs::{Kind, entries, kind};
 use crate::job::JobFolder;
-use crate::pipeline::Session;
+use crate::pipeline::{Mode, Session};
 use crate::spack_config;
 use crate::types::Signatures;
 
@@ -45,17 +45,8 @@ pub struct InitOptions {
     pub mirrors: Vec<String>,
     /// Whether those must carry signatures.
     pub signatures: Signatures,
-    /// Whether to write files.
-    pub write: WriteFiles,
-}
-
-/// Whether `init` writes files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteFiles {
-    /// Those that are not there yet.
-    New,
-    /// None: `--print`.
-    None,
+    /// Whether to write the files that are not there yet.
+    pub mode: Mode,
 }
 
 /// What `init` made.
@@ -89,7 +80,7 @@ pub enum FileOutcome {
 /// Look around, and write what follows from it.
 pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised, CommandError> {
     let root = options.file.parent().unwrap_or(&options.file);
-    if options.write == WriteFiles::New {
+    if options.mode == Mode::Act {
         // The other spelling counts as well: larder stops where only that is there.
         for path in [options.file.clone(), options.file.with_extension("yml")] {
             if !matches!(kind(&path), Ok(Kind::Missing)) {
@@ -117,27 +108,33 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
     let source = if options.mirrors.is_empty() { text::Source::Spack } else { text::Source::CommandLine };
     let config = text::configuration(root, &environments, &mirrors, source);
     let pipeline = text::pipeline(root, &environments);
-    let mut written = Vec::new();
-    let (mut pipeline_file, mut template_file) = (FileOutcome::Printed, FileOutcome::Printed);
-    if options.write == WriteFiles::New {
-        if !write_new(&options.file, &config).map_err(failed("write the configuration"))? {
-            return Err(CommandError::ConfigExists { path: options.file.clone() });
-        }
-        written.push(options.file.clone());
-        let mut write = |name: &str, text: &str| -> io::Result<FileOutcome> {
-            let file = root.join(name);
-            fs::create_dir_all(file.parent().unwrap_or(root))?;
-            if write_new(&file, text)? {
-                written.push(file);
-                return Ok(FileOutcome::Written);
-            }
-            let is_same = crate::fs::read_capped(&file, text.len() as u64)
-                .is_ok_and(|found| found.as_deref() == Some(text.as_bytes()));
-            Ok(if is_same { FileOutcome::Same } else { FileOutcome::Kept })
-        };
-        pipeline_file = write(PIPELINE, &pipeline).map_err(failed("write the pipeline"))?;
-        template_file = write(TEMPLATE, TEMPLATE_TEXT).map_err(failed("write the template"))?;
+    if options.mode == Mode::Pretend {
+        let outcome = FileOutcome::Printed;
+        return Ok(Initialised {
+            config,
+            pipeline,
+            written: Vec::new(),
+            pipeline_file: outcome,
+            template_file: outcome,
+        });
     }
+    if !write_new(&options.file, &config).map_err(failed("write the configuration"))? {
+        return Err(CommandError::ConfigExists { path: options.file.clone() });
+    }
+    let mut written = vec![options.file.clone()];
+    let mut write = |name: &str, text: &str| -> io::Result<FileOutcome> {
+        let file = root.join(name);
+        fs::create_dir_all(file.parent().unwrap_or(root))?;
+        if write_new(&file, text)? {
+            written.push(file);
+            return Ok(FileOutcome::Written);
+        }
+        let found = crate::fs::read_capped(&file, text.len() as u64);
+        let is_same = found.is_ok_and(|found| found.as_deref() == Some(text.as_bytes()));
+        Ok(if is_same { FileOutcome::Same } else { FileOutcome::Kept })
+    };
+    let pipeline_file = write(PIPELINE, &pipeline).map_err(failed("write the pipeline"))?;
+    let template_file = write(TEMPLATE, TEMPLATE_TEXT).map_err(failed("write the template"))?;
     Ok(Initialised { config, pipeline, written, pipeline_file, template_file })
 }
 

@@ -13,15 +13,17 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use self::target::{Target, Workplace};
+use self::target::{Target, caller};
 use super::error::{CommandError, few};
 use crate::archive::{self, Entry, EntryKind, Limits, Problem, Stop};
-use crate::job::JobFolder;
+use crate::job::{JobFolder, JobLock};
 use crate::pipeline::{Mode, Session, stores};
 use crate::report::{ArchiveReport, Report};
 use crate::reporter::{Phase, PhaseProgress};
 use crate::runner::archive_layout::{Place, parse_records, prefix_of};
 use crate::store::MAX_BYTES;
+use crate::types::Sha256Digest;
+use crate::verified::{Expected, Size, verify_reader};
 
 /// Unpack, or, with [`Mode::Pretend`], check everything and say what is in it.
 pub fn unpack(session: &Session<'_>, path: &Path, mode: Mode) -> Result<Report, CommandError> {
@@ -33,8 +35,8 @@ pub fn unpack(session: &Session<'_>, path: &Path, mode: Mode) -> Result<Report, 
         }
     }
     let progress = session.reporter.phase(Phase::Unpack, 0, None);
-    let workplace = Workplace::new(session, mode);
-    let mut unpacking = Unpacking { session, mode, targets, workplace, named: false, skipped: BTreeSet::new() };
+    let job = JobFolder::of(&session.config.root);
+    let mut unpacking = Unpacking { session, mode, targets, job, lock: None, named: false, skipped: BTreeSet::new() };
     let read = archive::read(path, &Limits::default(), &mut |entry, data| unpacking.take(entry, data, &*progress));
     progress.finish();
     read.and_then(|()| unpacking.conclude(path))
@@ -44,7 +46,10 @@ struct Unpacking<'a> {
     session: &'a Session<'a>,
     mode: Mode,
     targets: Vec<Target<'a>>,
-    workplace: Workplace<'a>,
+    /// Where blobs grow.
+    job: JobFolder,
+    /// Held from the first new blob on: an archive without any leaves no trace.
+    lock: Option<JobLock>,
     /// Whether any entry is for one of the caches.
     named: bool,
     /// Folders and files that are for no cache.
@@ -76,7 +81,7 @@ impl Unpacking<'_> {
             Some(Place::Blob(digest)) => {
                 let item = progress.item(&digest.to_string(), Some(entry.bytes));
                 let advance = |bytes| item.read(bytes);
-                self.targets[position].take_blob(digest, entry, data, &mut self.workplace, &advance)?;
+                self.take_blob(position, digest, entry, data, &advance)?;
                 item.finish();
             }
             None => {
@@ -84,6 +89,28 @@ impl Unpacking<'_> {
             }
         }
         Ok(())
+    }
+
+    fn take_blob(
+        &mut self,
+        position: usize,
+        digest: Sha256Digest,
+        entry: &Entry,
+        data: &mut dyn Read,
+        on_bytes: &dyn Fn(usize),
+    ) -> Result<(), Stop<CommandError>> {
+        let expected = Expected { digest, size: Size::Exactly(entry.bytes) };
+        let target = &mut self.targets[position];
+        if !target.lacks(expected, entry).map_err(caller)? || self.mode == Mode::Pretend {
+            verify_reader(data, expected, on_bytes)?;
+            return Ok(());
+        }
+        if self.lock.is_none() {
+            // Otherwise another larder could take unfinished files for leftovers.
+            let waiting = || self.session.inform("waiting for another larder in this project folder");
+            self.lock = Some(self.job.enter(waiting).map_err(caller)?);
+        }
+        target.receive(expected, entry, data, &self.job.partial(), on_bytes)
     }
 
     fn take_records(&mut self, position: usize, entry: &Entry, data: &mut dyn Read) -> Result<(), Stop<CommandError>> {
@@ -128,7 +155,7 @@ impl Unpacking<'_> {
         let bytes = fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
         let blobs = self.targets.iter().map(Target::blobs).sum();
         report.archive = Some(ArchiveReport { path: path.display().to_string(), bytes, blobs });
-        let partial = JobFolder::of(&self.session.config.root).partial();
+        let partial = self.job.partial();
         for target in &mut self.targets {
             report.caches.push(match self.mode {
                 Mode::Act => target.conclude(&partial)?,
@@ -136,8 +163,8 @@ impl Unpacking<'_> {
             });
         }
         let report = self.session.conclude(report);
-        if let Some(folder) = self.workplace.entered() {
-            folder.write_report(&report)?;
+        if self.lock.is_some() {
+            self.job.write_report(&report)?;
         }
         Ok(report)
     }
