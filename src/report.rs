@@ -17,7 +17,7 @@ pub const DEVELOPMENT_BUILD: &str = "development build";
 pub const BUILT_BY_THIS_JOB: &str = "built by this job";
 
 /// The outcome of one command.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// [`FORMAT`].
     pub version: u32,
@@ -78,7 +78,7 @@ pub struct SpecReport {
     pub mirror: Option<String>,
     /// Whether its metadata comes out of the folder of what the branch built, and not from a mirror. In the report of
     /// `collect`: whether it was pushed into that folder.
-    #[serde(skip_serializing_if = "is_false", default)]
+    #[serde(skip_serializing_if = "is_default", default)]
     pub collected: bool,
     /// The cache that holds its binary, or will.
     pub cache: Option<String>,
@@ -86,11 +86,6 @@ pub struct SpecReport {
     pub digest: Option<Sha256Digest>,
     /// The size of its blobs together, where known: a v2 mirror states none before the download.
     pub bytes: Option<u64>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 /// An archive of caches.
@@ -134,13 +129,13 @@ pub struct CacheReport {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub url: Option<String>,
     /// Blobs that this command read from it, for a cache in an object store.
-    #[serde(skip_serializing_if = "is_zero", default)]
+    #[serde(skip_serializing_if = "is_default", default)]
     pub read: u64,
     /// The size of what was read.
-    #[serde(skip_serializing_if = "is_zero", default)]
+    #[serde(skip_serializing_if = "is_default", default)]
     pub read_bytes: u64,
     /// The size of what was put into it, for a cache in an object store.
-    #[serde(skip_serializing_if = "is_zero", default)]
+    #[serde(skip_serializing_if = "is_default", default)]
     pub added_bytes: u64,
     /// The size of its blobs together, after the command.
     pub bytes: u64,
@@ -170,9 +165,9 @@ pub struct CacheReport {
     pub contents: Vec<BlobReport>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+/// Whether a field says nothing.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Whether the runner will upload a cache.
@@ -221,16 +216,7 @@ pub struct BlobReport {
 impl Report {
     /// An empty report of a command.
     pub fn new(command: &str) -> Self {
-        Self {
-            version: FORMAT,
-            command: command.to_owned(),
-            specs: Vec::new(),
-            caches: Vec::new(),
-            archive: None,
-            export: None,
-            totals: Totals::default(),
-            warnings: Vec::new(),
-        }
+        Self { version: FORMAT, command: command.to_owned(), ..Self::default() }
     }
 
     /// Specs that are needed and in no mirror; what this job is there to build does not count.

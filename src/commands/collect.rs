@@ -235,7 +235,7 @@ impl Pusher<'_> {
             match scratch.look_for(&spec.id, Depth::Bytes) {
                 Lookup::Has(found) => {
                     self.folder.take(&spec.id, scratch, &found)?;
-                    arrived.insert(spec.id.hash, found.bytes + found.published.document.len() as u64);
+                    arrived.insert(spec.id.hash, found.binary.bytes + found.published.document.len() as u64);
                 }
                 Lookup::Lacks if all => self
                     .session

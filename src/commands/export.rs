@@ -11,14 +11,13 @@ use crate::config::BuildDeps;
 use crate::export::{self, Contents, Copy, ExportFolder, Exported};
 use crate::job::JobFolder;
 use crate::mirror::{Document, Published};
-use crate::pipeline::environments::InstallTrees;
 use crate::pipeline::materialize::materialize;
 use crate::pipeline::needed::{BlobNeed, CachedBlob, Obtained};
 use crate::pipeline::parallel::{self, Task};
 use crate::pipeline::reporting::report;
-use crate::pipeline::resolve::{Documents, Located, Resolution, Scope};
+use crate::pipeline::resolve::{Documents, Located, Resolution};
 use crate::pipeline::run::Run;
-use crate::pipeline::{RunError, Session, Wanted};
+use crate::pipeline::{RunError, Scope, Session, Wanted};
 use crate::plan::Need;
 use crate::report::{ExportReport, Report, Status};
 use crate::reporter::Phase;
@@ -29,13 +28,13 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     // A plain `spack install`, which is what follows at the other site, wants all build dependencies.
     let build_deps = wanted.build_deps.or(session.config.build_deps).unwrap_or(BuildDeps::All);
     let wanted = Wanted { build_deps: Some(build_deps), ..wanted.clone() };
-    let run = Run::open(session, &wanted, InstallTrees::Named)?;
+    let run = Run::open(session, &wanted, Scope::WholeEnvironments)?;
     let job = JobFolder::of(&session.config.root);
     let own = session.config.caches.iter().map(|entry| entry.path.clone());
     ExportFolder::check(output, own.chain([job.root().to_owned()]))?;
     let (job, _lock) = run.enter()?;
     let staging = job.partial();
-    let resolution = run.resolve(&wanted, Scope::WholeEnvironments, Documents::Keep(&staging)).await?;
+    let resolution = run.resolve(Documents::Keep(&staging)).await?;
 
     let mut folder = ExportFolder::enter(output)?;
     let specs = Exported::all(&mut folder.record, documented(&resolution));

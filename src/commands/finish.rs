@@ -47,7 +47,7 @@ pub async fn finish(
             let patience = if collect.is_some() { PATIENCE_WITH_PUSHES / 2 } else { PATIENCE_WITH_PUSHES };
             push(session, &folder, state, patience).await?
         }
-        _ => RemoteCaches::new(session).reports().collect(),
+        _ => RemoteCaches::new(session, None).reports().collect(),
     };
     let prepared = state.and_then(|state| state.prepared);
     uploads::tell_job_status(session);
@@ -111,7 +111,7 @@ async fn push(
     mut state: State,
     patience: Duration,
 ) -> Result<Vec<CacheReport>, CommandError> {
-    let remotes = RemoteCaches::new(session);
+    let remotes = RemoteCaches::new(session, None);
     // What can't be opened is told when its turn comes to be pruned.
     let caches: Vec<Cache> =
         session.config.caches.iter().filter_map(|entry| stores::open_cache(session, entry).ok()).collect();

@@ -59,14 +59,14 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
     for (cache, prefix) in &sources {
         // Nothing may be pruned while it is copied. A cache that is not there needs no lock, and no lock file beside it.
         if cache.root().exists() {
-            let waiting = || session.inform(&format!("waiting for a job that uses cache `{}`", cache.name()));
+            let waiting = || session.inform(&format!("waiting for a job that uses {cache}"));
             locks.push(cache.lock(Exclusion::Shared, waiting)?);
         }
         report.caches.push(list(session, cache, prefix, &mut items)?);
     }
     let blobs: u64 = report.caches.iter().map(|cache| cache.blobs).sum();
     if blobs == 0 {
-        let caches = sources.iter().map(|(cache, _)| format!("cache `{}`", cache.name())).collect();
+        let caches = sources.iter().map(|(cache, _)| cache.to_string()).collect();
         return Err(CommandError::NothingToPack { caches });
     }
     let bytes = report.caches.iter().map(|cache| cache.bytes).sum();
@@ -100,8 +100,7 @@ fn list<'a>(
 ) -> Result<CacheReport, CommandError> {
     let contents = cache.contents()?;
     let name_of = |below: &str| if below.is_empty() { prefix.to_owned() } else { format!("{prefix}/{below}") };
-    let title = format!("cache `{}`", cache.name());
-    stores::warn_of_foreign(session, &title, &contents.foreign, "; it is left out of the archive");
+    stores::warn_of_foreign(session, cache, &contents.foreign, "; it is left out of the archive");
     let report = cache.report(&contents);
     for blob in contents.items.into_iter().flat_map(|item| item.blobs) {
         items.extend(folders_of(blob.digest).iter().map(|folder| (name_of(folder), Item::Folder)));
@@ -113,7 +112,7 @@ fn list<'a>(
                 items.insert(name_of(FILE_NAME), Item::Records(text));
             }
             None => session.warn(&format!(
-                "the records of {title} are damaged or missing; the archive will not say what its blobs are for"
+                "the records of {cache} are damaged or missing; the archive will not say what its blobs are for"
             )),
         }
     }

@@ -1,18 +1,17 @@
 //! `larder plan`: what the job needs and where each binary would come from. Changes nothing.
 
 use crate::mirror::PublishedBlob;
-use crate::pipeline::environments::InstallTrees;
 use crate::pipeline::reporting::{count_built, count_requests};
-use crate::pipeline::resolve::{Documents, Holding, Scope};
+use crate::pipeline::resolve::Documents;
 use crate::pipeline::run::Run;
-use crate::pipeline::{RunError, Session, Wanted, stores};
-use crate::plan::Availability;
+use crate::pipeline::{RunError, Scope, Session, Wanted, stores};
+use crate::plan::{Availability, Holding};
 use crate::report::Report;
 
 /// Ask the mirrors and look into the caches. A cached blob counts by its name and size; only `prepare` reads it.
 pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunError> {
-    let run = Run::open(session, wanted, InstallTrees::Configured)?;
-    let resolution = run.resolve(wanted, Scope::Job, Documents::Forget).await?;
+    let run = Run::open(session, wanted, Scope::Job)?;
+    let resolution = run.resolve(Documents::Forget).await?;
     let needs = run.needs(&resolution)?;
     let in_folder = |blob: &PublishedBlob| {
         run.caches.iter().find_map(|cache| {

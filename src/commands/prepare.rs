@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use crate::job::{self, Entry, State};
 use crate::mirror::{Document, PublishedBlob};
-use crate::pipeline::environments::InstallTrees;
 use crate::pipeline::materialize::materialize;
 use crate::pipeline::needed::Obtained;
 use crate::pipeline::reporting::report;
-use crate::pipeline::resolve::{Documents, Located, Scope};
+use crate::pipeline::resolve::{Documents, Located};
 use crate::pipeline::run::Run;
-use crate::pipeline::{Push, RunError, Session, Wanted};
+use crate::pipeline::{Push, RunError, Scope, Session, Wanted};
 use crate::report::Report;
 use crate::runner::metrics;
 
@@ -25,11 +24,11 @@ pub struct Prepared {
 
 /// Make everything that this job needs, and a mirror has, available to Spack in a local mirror.
 pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared, RunError> {
-    let run = Run::open(session, wanted, InstallTrees::Configured)?;
+    let run = Run::open(session, wanted, Scope::Job)?;
     let (folder, lock) = run.enter()?;
     folder.clear(&lock)?;
     let staging = folder.partial();
-    let mut resolution = run.resolve(wanted, Scope::Job, Documents::Keep(&staging)).await?;
+    let mut resolution = run.resolve(Documents::Keep(&staging)).await?;
     let needs = run.needs(&resolution)?;
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
     state.to_build = resolution.to_build();
@@ -46,7 +45,7 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     };
     let (obtained, ()) = materialize(&run, &needs, &staging, build).await?;
 
-    state.remotes = run.remotes.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
+    state.remotes = run.remotes.note(&needs, &obtained);
     if wanted.push == Push::Now {
         run.remotes.push(&mut state.remotes, &run.caches, None).await?;
     }

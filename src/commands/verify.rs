@@ -50,7 +50,8 @@ async fn verify_folder(
     bad.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
     bad.dedup_by(|(a, _), (b, _)| a.key == b.key);
     for (item, damage) in &bad {
-        let reason = damage.as_ref().map(Damage::reason).or(item.damage.as_deref()).unwrap_or_default();
+        let reason =
+            damage.as_ref().map(|damage| damage.reason.as_str()).or(item.damage.as_deref()).unwrap_or_default();
         session.warn(&complaint(store, item, reason, on_corrupt));
         if on_corrupt == OnCorrupt::Delete {
             store.remove_damaged(&inventory, item, damage.as_ref())?;

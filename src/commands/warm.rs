@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 
 use crate::job::{JobFolder, Prepared, State};
-use crate::pipeline::environments::InstallTrees;
 use crate::pipeline::materialize::materialize;
 use crate::pipeline::reporting::report;
-use crate::pipeline::resolve::{Documents, Scope};
+use crate::pipeline::resolve::Documents;
 use crate::pipeline::run::Run;
-use crate::pipeline::{Push, RunError, Session, Wanted};
+use crate::pipeline::{Push, RunError, Scope, Session, Wanted};
 use crate::report::Report;
 use crate::runner::{RestoredCaches, metrics};
 
 /// Have every binary of the environments in a cache. No job mirror is made, and nothing that is installed on this machine
 /// counts unless it was named: the caches are for other machines.
 pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunError> {
-    let run = Run::open(session, wanted, InstallTrees::Named)?;
+    let run = Run::open(session, wanted, Scope::WholeEnvironments)?;
     let job = JobFolder::of(&session.config.root);
     let is_same_job = RestoredCaches::read(&job).is_some_and(|note| note.is_of_this_job(&session.variables));
     let (folder, _lock) = run.enter()?;
-    let resolution = run.resolve(wanted, Scope::WholeEnvironments, Documents::Forget).await?;
+    let resolution = run.resolve(Documents::Forget).await?;
     let needs = run.needs(&resolution)?;
     // `finish` is to remove none of this, nor what a `prepare` of the same job needed.
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
@@ -33,9 +32,9 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
     state.write(&folder)?;
     let staging = folder.partial();
     let (obtained, ()) = materialize(&run, &needs, &staging, |_| Ok(())).await?;
-    state.remotes = run.remotes.note(&needs, &|digest| obtained.blobs.get(&digest).map(|held| held.fetched));
+    state.remotes = run.remotes.note(&needs, &obtained);
     if wanted.push == Push::Now {
-        run.remotes.note_absent(&mut state.remotes, &needs).await;
+        run.remotes.note_absent(&mut state.remotes).await;
         run.remotes.push(&mut state.remotes, &run.caches, None).await?;
     }
     state.add_remotes(earlier_remotes);

@@ -23,7 +23,7 @@ pub struct Root {
 }
 
 /// One node of the graph.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConcreteSpec {
     /// Its identity.
     pub id: SpecId,
@@ -47,7 +47,7 @@ pub enum Origin {
 }
 
 /// An edge of the graph.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
     /// Its name, for messages.
     pub name: PackageName,

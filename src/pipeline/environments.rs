@@ -8,7 +8,7 @@ use crate::install_tree;
 use crate::job::JobFolder;
 use crate::lockfile::Lockfile;
 use crate::pipeline::error::RunError;
-use crate::pipeline::{Session, Wanted};
+use crate::pipeline::session::{Scope, Session, Wanted};
 use crate::spack_config::{self, SpackMirror};
 use crate::store::built::BuiltFolder;
 use crate::types::{DagHash, Mirror, MirrorUrl, PlainHttp, Signatures};
@@ -19,24 +19,15 @@ pub(crate) struct Environments {
     pub lockfiles: Vec<Lockfile>,
     /// All mirrors, each once.
     pub mirrors: Vec<Arc<Mirror>>,
-    /// For each environment, its mirrors as positions in `mirrors`, in the order in which they are asked.
-    pub mirrors_of: Vec<Vec<usize>>,
+    /// For each environment, its mirrors in the order in which they are asked.
+    pub mirrors_of: Vec<Vec<Arc<Mirror>>>,
     /// The folder of what the branch built, asked after all mirrors.
     pub built: Option<BuiltFolder>,
     /// What the install trees hold.
     pub installed: HashSet<DagHash>,
 }
 
-/// Whether specs of install trees that Spack's configuration names count as installed.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum InstallTrees {
-    /// They do: for the job at hand.
-    Configured,
-    /// Only those named on the command line do: a cache is filled for other machines.
-    Named,
-}
-
-pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, trees: InstallTrees) -> Result<Environments, RunError> {
+pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Environments, RunError> {
     let lockfiles = lockfiles(session)?;
     let mut mirrors: Vec<Arc<Mirror>> = Vec::new();
     let mut mirrors_of = Vec::new();
@@ -44,31 +35,22 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, trees: InstallTrees) 
     let mut files = Vec::new();
     let job_folder = JobFolder::of(&session.config.root);
     for path in &session.config.environments {
-        let folder = folder_of(path);
-        let needs_spack = session.config.mirrors.is_none() || trees == InstallTrees::Configured;
-        let spack = if needs_spack {
+        let mut found = session.config.mirrors.clone().unwrap_or_default();
+        if session.config.mirrors.is_none() || scope == Scope::Job {
             let home = session.home.as_deref();
-            Some(spack_config::discover(folder, &session.variables, home, job_folder.root())?)
-        } else {
-            None
-        };
-        let found: Vec<Mirror> = match (&session.config.mirrors, &spack) {
-            (Some(entries), _) => entries.clone(),
-            (None, Some(spack)) => spack.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?,
-            (None, None) => Vec::new(),
-        };
-        mirrors_of.push(found.into_iter().map(|mirror| position(&mut mirrors, mirror)).collect());
-        if let Some(spack) = spack {
+            let spack = spack_config::discover(folder_of(path), &session.variables, home, job_folder.root())?;
             if session.config.mirrors.is_none() {
+                found = spack.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?;
                 spack.notes.iter().for_each(|note| session.warn(note));
             }
             files.extend(spack.files);
-            if trees == InstallTrees::Configured && wanted.install_trees.is_empty() {
+            if scope == Scope::Job && wanted.install_trees.is_empty() {
                 for tree in spack.install_trees {
                     installed.extend(install_tree::installed_specs(&tree)?.unwrap_or_default());
                 }
             }
         }
+        mirrors_of.push(found.into_iter().map(|mirror| shared(&mut mirrors, mirror)).collect());
     }
     for tree in &wanted.install_trees {
         let found = install_tree::installed_specs(tree)?;
@@ -124,19 +106,15 @@ fn of_spack(mirror: &SpackMirror) -> Result<Mirror, RunError> {
         let (name, declared_in) = (mirror.name.clone(), mirror.declared_in.clone());
         return Err(RunError::InsecureMirror { name, url: url.to_string(), declared_in });
     }
-    let signatures = Signatures::from(mirror.signed);
-    Ok(Mirror {
-        name: mirror.name.clone(),
-        url,
-        signatures,
-        plain_http: PlainHttp::LoopbackOnly,
-        access: Arc::new(mirror.access.clone()),
-    })
+    let (name, signatures) = (mirror.name.clone(), Signatures::from(mirror.signed));
+    Ok(Mirror { name, url, signatures, plain_http: PlainHttp::LoopbackOnly, access: Arc::new(mirror.access.clone()) })
 }
 
-fn position(mirrors: &mut Vec<Arc<Mirror>>, mirror: Mirror) -> usize {
-    mirrors.iter().position(|known| **known == mirror).unwrap_or_else(|| {
-        mirrors.push(Arc::new(mirror));
-        mirrors.len() - 1
-    })
+/// The same mirror of several environments is one.
+fn shared(mirrors: &mut Vec<Arc<Mirror>>, mirror: Mirror) -> Arc<Mirror> {
+    let mirror = mirrors.iter().find(|known| ***known == mirror).cloned().unwrap_or_else(|| Arc::new(mirror));
+    if !mirrors.contains(&mirror) {
+        mirrors.push(Arc::clone(&mirror));
+    }
+    mirror
 }

@@ -20,6 +20,7 @@ use crate::transport::TransportError;
 use crate::types::InvalidMirrorUrl;
 
 /// A step that could not be done. What only one command can fail with is in [`crate::commands`].
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Error, Diagnostic)]
 pub enum RunError {
     /// A lockfile.
@@ -65,57 +66,31 @@ pub enum RunError {
     /// An install tree that was named and is none.
     #[error("`{}` is not the root of a Spack install tree: it has no `.spack-db/index.json`", path.display())]
     #[diagnostic(help("`spack find --format '{{prefix}}'` shows where specs are installed; the root is above them"))]
-    NoInstallTree {
-        /// The folder.
-        path: PathBuf,
-    },
+    NoInstallTree { path: PathBuf },
     /// A mirror of Spack's configuration that larder can't read.
     #[error("can't use mirror `{name}` of `{}`", declared_in.display())]
     #[diagnostic(help(
         "name the mirrors to use under `mirrors:` in larder.yaml, or with `--mirror URL`; larder leaves none out by itself, \
          since the first mirror that has a spec is the one that Spack would use"
     ))]
-    UnusableMirror {
-        /// The mirror's name.
-        name: String,
-        /// The file that declares it.
-        declared_in: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: InvalidMirrorUrl,
-    },
+    UnusableMirror { name: String, declared_in: PathBuf, source: InvalidMirrorUrl },
     /// A mirror of Spack's configuration without TLS.
     #[error("mirror `{name}` of `{}` is at `{url}`, which is not protected by TLS", declared_in.display())]
     #[diagnostic(help(
         "anybody on the way could replace binaries and digests alike. Use `https://`; where you trust the network, list the \
          mirror in larder.yaml with `insecure: true`"
     ))]
-    InsecureMirror {
-        /// The mirror's name.
-        name: String,
-        /// Its URL.
-        url: String,
-        /// The file that declares it.
-        declared_in: PathBuf,
-    },
+    InsecureMirror { name: String, url: String, declared_in: PathBuf },
     /// Nothing to fetch from.
     #[error("there is no mirror to fetch from")]
     #[diagnostic(help("{}", no_mirror(files)))]
-    NoMirror {
-        /// Spack's configuration files that were read.
-        files: Vec<PathBuf>,
-    },
+    NoMirror { files: Vec<PathBuf> },
     /// A mirror whose binaries no cache takes.
     #[error("no cache is for mirror `{mirror}` at `{url}`")]
     #[diagnostic(help(
         "a cache takes the mirrors that its `prefix:` matches; add one without `prefix:` to larder.yaml, which takes all others"
     ))]
-    NoCache {
-        /// The mirror's name.
-        mirror: String,
-        /// Its URL.
-        url: String,
-    },
+    NoCache { mirror: String, url: String },
     /// Nothing to prune.
     #[error("there is no cache in an object store")]
     #[diagnostic(help("`larder prune` is for caches with a `url`; folders are pruned by `larder finish`"))]
@@ -123,19 +98,12 @@ pub enum RunError {
     /// A name that no cache has.
     #[error("there is no cache `{name}`")]
     #[diagnostic(help("the configured caches are {}", known.join(", ")))]
-    NoSuchCache {
-        /// The name.
-        name: String,
-        /// The names there are.
-        known: Vec<String>,
-    },
+    NoSuchCache { name: String, known: Vec<String> },
     /// One or more downloads failed; the others were kept.
     #[error("{} of {wanted} downloads failed", failed.len())]
     #[diagnostic(help("what arrived whole stays in the cache: the next run goes on from there"))]
     Fetch {
-        /// How many were to be made.
         wanted: usize,
-        /// Why each failed.
         #[related]
         failed: Vec<FailedDownload>,
     },
@@ -144,10 +112,7 @@ pub enum RunError {
     #[diagnostic(help(
         "what arrived whole stays in the caches, and nothing in them is half-written: the next run goes on from there"
     ))]
-    Interrupted {
-        /// The signal.
-        signal: Signal,
-    },
+    Interrupted { signal: Signal },
 }
 
 /// A download that failed.
@@ -157,7 +122,6 @@ pub struct FailedDownload {
     /// What it is.
     pub name: String,
     /// Why.
-    #[source]
     #[diagnostic_source]
     pub source: TransportError,
 }

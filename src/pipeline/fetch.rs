@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use thiserror::Error;
 
 use super::error::{FailedDownload, RunError};
 use super::needed::{BlobNeed, CachedBlob, Obtained};
 use super::run::Run;
 use crate::reporter::Phase;
-use crate::store::{DownloadLock, StoredBlob, Validation};
+use crate::store::{DownloadLock, StoreError, Validation};
 use crate::transport::{FetchRequest, Permit, TransportError};
 
 /// Download, many at once. After a failure no new download starts, and those under way are finished: what they bring stays
@@ -29,115 +30,97 @@ pub(crate) async fn fetch(
     let sizes_are_known = missing.iter().all(|need| need.blob.expected.size.stated().is_some());
     let bytes = sizes_are_known.then(|| missing.iter().map(|need| need.stated_size()).sum());
     let progress = session.reporter.phase(Phase::Fetch, missing.len() as u64, bytes);
-    let (has_failed, phase) = (&AtomicBool::new(false), &progress);
-    let fetch_one = |need| {
+    let has_failed = AtomicBool::new(false);
+    let fetch_one = async |need| {
         let need: &BlobNeed = need;
-        async move {
-            let first = remotes.first_place(need).unwrap_or_else(|| need.mirror.location(&need.blob.path));
-            let permit = transport.permit(&first).await;
-            if has_failed.load(Ordering::Relaxed) {
-                return None;
-            }
-            let size = Some(need.stated_size()).filter(|bytes| *bytes > 0);
-            let item = phase.item(&need.title(), size);
-            let result = fetch_blob(run, permit, need, staging, &|bytes| item.advance(bytes)).await;
-            item.finish();
-            has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
-            Some((need, result))
+        let first = remotes.first_place(need).unwrap_or_else(|| need.mirror.location(&need.blob.path));
+        let permit = transport.permit(&first).await;
+        if has_failed.load(Ordering::Relaxed) {
+            return None;
         }
+        let size = Some(need.stated_size()).filter(|bytes| *bytes > 0);
+        let item = progress.item(&need.title(), size);
+        let result = fetch_blob(run, permit, need, staging, &|bytes| item.advance(bytes)).await;
+        item.finish();
+        has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
+        Some((need, result))
     };
-    // All at once: the permits of the transport say who may begin.
-    let mut results: FuturesUnordered<_> = missing.iter().copied().map(fetch_one).collect();
     let mut failed = Vec::new();
-    loop {
-        let result = tokio::select! {
-            biased;
-            // Downloads under way are dropped; the next run goes on with what arrived.
-            signal = session.interrupt.wait() => {
-                drop(results);
-                progress.finish();
-                return Err(RunError::Interrupted { signal });
+    let fetching = async {
+        // All at once: the permits of the transport say who may begin.
+        let mut results: FuturesUnordered<_> = missing.iter().copied().map(fetch_one).collect();
+        while let Some(result) = results.next().await {
+            match result {
+                Some((need, Ok(held))) => {
+                    obtained.reports[need.cache].added += u64::from(held.fetched || held.remote.is_some());
+                    obtained.blobs.insert(held.blob.digest(), held);
+                }
+                Some((need, Err(FetchError::Transport(source)))) => {
+                    failed.push(FailedDownload { name: need.title(), source });
+                }
+                // A cache that takes nothing: no need to name every blob that it did not take.
+                Some((_, Err(FetchError::Store(error)))) => return Err(error.into()),
+                None => {}
             }
-            result = results.next() => result,
-        };
-        let Some(result) = result else { break };
-        match result {
-            Some((need, Ok(arrived))) => {
-                let (blob, fetched, remote) = match arrived {
-                    Arrived::Downloaded(blob) => (blob, true, None),
-                    Arrived::FromRemoteCache(blob, remote) => (blob, false, Some(remote)),
-                    Arrived::ThroughAnotherJob(blob) => (blob, false, None),
-                };
-                obtained.tallies[need.cache].added += u64::from(fetched || remote.is_some());
-                obtained.blobs.insert(blob.digest(), CachedBlob { blob, cache: need.cache, fetched, remote });
-            }
-            Some((need, Err(FetchError::Transport(source)))) => {
-                failed.push(FailedDownload { name: need.title(), source });
-            }
-            // A cache that takes nothing: no need to name every blob that it did not take.
-            Some((_, Err(FetchError::Cache(error)))) => return Err(error),
-            None => {}
         }
-    }
-    drop(results);
+        Ok(())
+    };
+    // After a signal, downloads under way are dropped; the next run goes on with what arrived.
+    let fetched = session.unless_interrupted(fetching).await;
     progress.finish();
+    fetched?;
     if failed.is_empty() { Ok(()) } else { Err(RunError::Fetch { wanted: missing.len(), failed }) }
 }
 
-/// How a blob that was missing came to be there.
-enum Arrived {
-    Downloaded(StoredBlob),
-    ThroughAnotherJob(StoredBlob),
-    /// From the remote cache at this position.
-    FromRemoteCache(StoredBlob, usize),
-}
-
+#[derive(Debug, Error)]
 enum FetchError {
-    Transport(TransportError),
-    Cache(RunError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
+/// A blob that was missing: from another job, a remote cache or a mirror.
 async fn fetch_blob(
     run: &Run<'_>,
     permit: Permit,
     need: &BlobNeed,
     staging: &Path,
     progress: &(dyn Fn(i64) + Sync),
-) -> Result<Arrived, FetchError> {
+) -> Result<CachedBlob, FetchError> {
     let Run { remotes, transport, .. } = run;
     let cache = &run.caches[need.cache];
     let expected = need.blob.expected;
-    let claiming = {
-        let cache = cache.clone();
-        tokio::task::spawn_blocking(move || cache.claim(expected.digest))
-    };
+    let claiming = cache.clone();
     // Without a claim the worst is that two jobs download the same.
-    let claim = claiming.await.ok();
+    let claim = tokio::task::spawn_blocking(move || claiming.claim(expected.digest)).await.ok();
     if cache.size_of(expected.digest).is_some() {
         // Another job was faster.
-        let validation = tokio::task::block_in_place(|| cache.validate(expected, &|_| ()));
-        if let Validation::Intact(blob) = validation.map_err(|error| FetchError::Cache(error.into()))? {
-            return Ok(Arrived::ThroughAnotherJob(blob));
+        let validation = tokio::task::block_in_place(|| cache.validate(expected, &|_| ()))?;
+        if let Validation::Intact(blob) = validation {
+            return Ok(CachedBlob { blob, cache: need.cache, fetched: false, remote: None });
         }
     }
-    let partial = cache.partial(claim.as_ref(), staging).map_err(|error| FetchError::Cache(error.into()))?;
+    let partial = cache.partial(claim.as_ref(), staging)?;
     let advance = |bytes| {
         claim.iter().for_each(DownloadLock::sign_of_life);
         progress(bytes);
     };
-    let stored = |blob| cache.insert(blob, staging).map_err(|error| FetchError::Cache(error.into()));
+    let stored = |blob, fetched, remote| -> Result<CachedBlob, FetchError> {
+        Ok(CachedBlob { blob: cache.insert(blob, staging)?, cache: need.cache, fetched, remote })
+    };
     let mut permit = Some(permit);
     let suspects = match remotes.read(&mut permit, need, &partial, &advance).await {
-        Ok((blob, remote)) => return Ok(Arrived::FromRemoteCache(stored(blob)?, remote)),
+        Ok((blob, remote)) => return stored(blob, false, Some(remote)),
         Err(suspects) => suspects,
     };
     let mirrors = std::iter::once(&need.mirror).chain(&need.others);
     let sources = mirrors.map(|mirror| mirror.location(&need.blob.path)).collect();
     let request = FetchRequest { sources, expected, partial };
     let permit = waiting(transport.permit_from(permit, &request.sources[0]), || advance(0)).await;
-    let blob = transport.blob(permit, request, &advance).await.map_err(FetchError::Transport)?;
+    let blob = transport.blob(permit, request, &advance).await?;
     remotes.remove_suspects(need, suspects).await;
-    stored(blob).map(Arrived::Downloaded)
+    stored(blob, true, None)
 }
 
 /// Wait for something, and show other processes every second that this one goes on.

@@ -1,16 +1,54 @@
 //! From needed blobs to blobs that are there and right: look into the caches, verify what they hold, download the rest, record.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::error::RunError;
 use super::fetch;
-use super::needed::{BlobNeed, CachedBlob, Obtained, Tally};
+use super::needed::{BlobNeed, CachedBlob, Obtained};
 use super::parallel::{self, Task};
+use super::resolve::{Located, Resolution};
 use super::run::Run;
 use crate::fs::{Exclusion, Kind};
+use crate::report::CacheReport;
 use crate::reporter::Phase;
-use crate::store::policy::refresh_after;
-use crate::store::{RecordChanges, Use, Validation};
+use crate::store::{Cache, RecordChanges, Use, Validation, policy};
+use crate::types::Sha256Digest;
+
+impl Run<'_> {
+    /// The blobs of all specs that have a binary, each once, the largest first. Finds out, too, whether every mirror has a cache.
+    pub(crate) fn needs(&self, resolution: &Resolution) -> Result<Vec<BlobNeed>, RunError> {
+        let mut needs: HashMap<Sha256Digest, BlobNeed> = HashMap::new();
+        let mut found: Vec<&Located> = resolution.found.values().collect();
+        // What the branch built lies in a folder that GitLab caches by itself: a copy in another cache would be uploaded twice.
+        found.retain(|found| found.built.is_none());
+        found.sort_by_key(|found| found.spec.hash);
+        for found in found {
+            let mirror = &found.published.mirror;
+            let no_cache = || RunError::NoCache { mirror: mirror.name.clone(), url: mirror.url.to_string() };
+            let entry = self.session.config.cache_for(&mirror.url).ok_or_else(no_cache)?;
+            let cache =
+                self.caches.iter().position(|cache| cache.name() == entry.name.as_str()).ok_or_else(no_cache)?;
+            for blob in &found.published.blobs {
+                let need = needs.entry(blob.expected.digest).or_insert_with(|| BlobNeed {
+                    blob: blob.clone(),
+                    spec: found.spec.clone(),
+                    mirror: Arc::clone(mirror),
+                    others: found.others.clone(),
+                    cache,
+                    requests: Vec::new(),
+                });
+                need.requests.push(found.spec.request(mirror.url.to_string(), blob.role));
+            }
+        }
+        let mut needs: Vec<_> = needs.into_values().collect();
+        // The largest first: a large one that starts last would be waited for alone.
+        needs.sort_by_key(|need| (Reverse(need.stated_size()), need.blob.expected.digest));
+        Ok(needs)
+    }
+}
 
 /// Validate, download, record. `use_held` is called while nothing that was obtained can be pruned by another job.
 pub(crate) async fn materialize<T>(
@@ -20,14 +58,12 @@ pub(crate) async fn materialize<T>(
     use_held: impl FnOnce(&Obtained) -> Result<T, RunError>,
 ) -> Result<(Obtained, T), RunError> {
     let Run { session, caches, .. } = run;
-    let mut obtained = Obtained { tallies: vec![Tally::default(); caches.len()], ..Obtained::default() };
-    let mut locks = Vec::new();
-    for cache in caches {
-        let lock = cache.lock(Exclusion::Shared, || {
-            session.inform(&format!("waiting for another job that is pruning cache `{}`", cache.name()));
-        })?;
-        locks.push(lock);
-    }
+    let mut obtained = Obtained { reports: vec![CacheReport::default(); caches.len()], ..Obtained::default() };
+    let lock = |cache: &Cache| {
+        let waiting = || session.inform(&format!("waiting for another job that is pruning {cache}"));
+        cache.lock(Exclusion::Shared, waiting)
+    };
+    let locks = caches.iter().map(lock).collect::<Result<Vec<_>, _>>()?;
     validate(run, needs, &mut obtained)?;
     let missing: Vec<&BlobNeed> =
         needs.iter().filter(|need| !obtained.blobs.contains_key(&need.blob.expected.digest)).collect();
@@ -43,11 +79,11 @@ pub(crate) async fn materialize<T>(
 fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Result<(), RunError> {
     let Run { session, caches, .. } = run;
     let present = needs.iter().filter_map(|need| {
-        let found = || caches.iter().map(|cache| cache.look(need.blob.expected.digest));
+        let found = caches.iter().map(|cache| cache.look(need.blob.expected.digest));
+        let mut found = found.filter(|kind| *kind != Kind::Missing);
         // What is no regular file has no size, but is to be found and removed all the same.
-        let is_there = found().any(|kind| kind != Kind::Missing);
-        let bytes = found().find_map(Kind::size).unwrap_or(0);
-        is_there.then(|| Task { name: need.title(), bytes, subject: need })
+        let bytes = found.next()?.size().or_else(|| found.find_map(Kind::size)).unwrap_or(0);
+        Some(Task { name: need.title(), bytes, subject: need })
     });
     let present: Vec<Task<&BlobNeed>> = present.collect();
     if present.is_empty() {
@@ -65,10 +101,9 @@ fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Resul
                 Validation::Missing => {}
                 Validation::Corrupt(damage) => {
                     session.warn(&format!(
-                        "cache `{}` held a bad blob {digest} of {}: {}; it was removed and is fetched again",
-                        cache.name(),
+                        "{cache} held a bad blob {digest} of {}: {}; it was removed and is fetched again",
                         need.title(),
-                        damage.reason()
+                        damage.reason
                     ));
                     cache.remove_damaged(digest, &damage)?;
                     corrupt.push(position);
@@ -78,7 +113,9 @@ fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Resul
         Ok((None, corrupt))
     })?;
     for (held, corrupt) in looked {
-        corrupt.into_iter().for_each(|position| obtained.tallies[position].corrupt += 1);
+        for position in corrupt {
+            obtained.reports[position].corrupt += 1;
+        }
         obtained.blobs.extend(held.map(|held| (held.blob.digest(), held)));
     }
     Ok(())
@@ -88,39 +125,29 @@ fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Resul
 fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obtained) -> Result<(), RunError> {
     let Run { session, caches, .. } = run;
     for (position, cache) in caches.iter().enumerate() {
-        let held_here =
-            |need: &&BlobNeed| obtained.blobs.get(&need.blob.expected.digest).filter(|held| held.cache == position);
-        let uses = needs.iter().filter_map(|need| Some((held_here(&need)?, need)));
-        let uses: Vec<Use> = uses
-            .flat_map(|(held, need)| {
-                need.requests.iter().map(|request| Use {
-                    digest: held.blob.digest(),
-                    bytes: held.blob.bytes(),
-                    request: request.clone(),
-                })
-            })
-            .collect();
-        let tally = &mut obtained.tallies[position];
-        if uses.is_empty() && tally.added == 0 {
+        let mut uses = Vec::new();
+        for need in needs {
+            let digest = need.blob.expected.digest;
+            let held = obtained.blobs.get(&digest).filter(|held| held.cache == position);
+            let Some(bytes) = held.map(|held| held.blob.bytes()) else { continue };
+            uses.extend(need.requests.iter().map(|request| Use { digest, bytes, request: request.clone() }));
+        }
+        let report = &mut obtained.reports[position];
+        if uses.is_empty() && report.added == 0 {
             continue;
         }
-        let changes = RecordChanges {
-            uses,
-            gone: Vec::new(),
-            now: session.now,
-            refresh_after: refresh_after(session.config.caches[position].keep),
-        };
+        let refresh_after = policy::refresh_after(session.config.caches[position].keep);
+        let changes = RecordChanges { uses, now: session.now, refresh_after };
         // Looked at without a lock first: a run on a warm cache has nothing to write, and need not wait.
         let (records, damage) = cache.records()?;
         if records.changed(&changes) == records && damage.is_none() {
             continue;
         }
         if let Some(damage) = damage {
-            session
-                .warn(&format!("the records of cache `{}` were damaged and are written anew: {damage}", cache.name()));
+            session.warn(&format!("the records of {cache} were damaged and are written anew: {damage}"));
         }
-        match cache.update_records(&changes, staging) {
-            Ok(written) => tally.recorded = written,
+        match cache.change_records(staging, |records| records.changed(&changes)) {
+            Ok(written) => report.changed = written,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
                 session.warn(&format!("{error}{cause}; the job has what it needs all the same"));

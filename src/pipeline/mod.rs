@@ -32,4 +32,5 @@ pub(crate) mod stores;
 pub(crate) mod uploads;
 
 pub use error::{FailedDownload, RunError};
+pub(crate) use session::Scope;
 pub use session::{Mode, OnCorrupt, Push, Session, Wanted};

@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::error::RunError;
-use super::resolve::{Located, Resolution};
-use crate::config::Config;
 use crate::mirror::PublishedBlob;
-use crate::store::{Cache, StoredBlob};
+use crate::report::CacheReport;
+use crate::store::StoredBlob;
 use crate::types::{BlobRole, Mirror, Request, Sha256Digest, SpecId};
 
 /// A blob that the job needs. Several specs may need the same one.
@@ -47,7 +45,7 @@ pub(crate) struct Obtained {
     /// By digest; where each lies.
     pub blobs: HashMap<Sha256Digest, CachedBlob>,
     /// What happened to each cache, in the order of the caches.
-    pub tallies: Vec<Tally>,
+    pub reports: Vec<CacheReport>,
 }
 
 /// A blob, verified in this run.
@@ -61,46 +59,4 @@ pub(crate) struct CachedBlob {
     pub fetched: bool,
     /// The remote cache that it was read from in this run, as a position in their list.
     pub remote: Option<usize>,
-}
-
-/// What happened to a cache.
-#[derive(Clone, Default)]
-pub(crate) struct Tally {
-    /// Blobs that were downloaded into it.
-    pub added: u64,
-    /// Blobs that were bad, and removed.
-    pub corrupt: u64,
-    /// Whether its records were written.
-    pub recorded: bool,
-}
-
-/// The blobs of all specs that have a binary, each once, the largest first.
-pub(crate) fn needs(config: &Config, resolution: &Resolution, caches: &[Cache]) -> Result<Vec<BlobNeed>, RunError> {
-    let mut needs: HashMap<Sha256Digest, BlobNeed> = HashMap::new();
-    let mut found: Vec<&Located> = resolution.found.values().collect();
-    // What the branch built lies in a folder that GitLab caches by itself: a copy in another cache would be uploaded twice.
-    found.retain(|found| found.built.is_none());
-    found.sort_by_key(|found| found.spec.hash);
-    for found in found {
-        let mirror = &found.published.mirror;
-        let entry = config.cache_for(&mirror.url);
-        let cache = entry.and_then(|entry| caches.iter().position(|cache| cache.name() == entry.name.as_str()));
-        let cache =
-            cache.ok_or_else(|| RunError::NoCache { mirror: mirror.name.clone(), url: mirror.url.to_string() })?;
-        for blob in &found.published.blobs {
-            let need = needs.entry(blob.expected.digest).or_insert_with(|| BlobNeed {
-                blob: blob.clone(),
-                spec: found.spec.clone(),
-                mirror: Arc::clone(mirror),
-                others: found.others.clone(),
-                cache,
-                requests: Vec::new(),
-            });
-            need.requests.push(found.spec.request(mirror.url.to_string(), blob.role));
-        }
-    }
-    let mut needs: Vec<_> = needs.into_values().collect();
-    // The largest first: a large one that starts last would be waited for alone.
-    needs.sort_by_key(|need| (std::cmp::Reverse(need.stated_size()), need.blob.expected.digest));
-    Ok(needs)
 }

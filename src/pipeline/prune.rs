@@ -17,7 +17,7 @@ use crate::job::JobFolder;
 use crate::report::{CacheReport, Uploads};
 use crate::runner::RestoredCaches;
 use crate::store::policy::{Policy, Reason, Removal, Used, choose};
-use crate::store::{Cache, Inventory, Item, Key, RecordChanges, RemoteCache, Store};
+use crate::store::{Cache, Inventory, Item, Key, RemoteCache, Store};
 
 /// How long what is left of an interrupted download may wait for a run that goes on with it.
 const LEFTOVERS: Duration = Duration::from_secs(24 * 3600);
@@ -58,22 +58,19 @@ impl Pruning<'_> {
             }
         };
         let removals = choose(&inventory.items, &policy, &self.used, session.now);
-        let waste = bytes_of(&removals) + inventory.stray_bytes();
+        let pruned = without(&inventory, &removals, before.clone());
         if store.keep().slack() != Slack::NONE
-            && store.keep().slack().allows(waste, before.bytes)
+            && store.keep().slack().allows(pruned.removed_bytes, before.bytes)
             && uploads::judge(session, store, &self.restored)?.uploads == Uploads::No
         {
             // To be rid of so little is not worth the upload that it would take.
-            return Ok(CacheReport { waste_bytes: waste, ..before });
+            return Ok(CacheReport { waste_bytes: pruned.removed_bytes, ..before });
         }
         let nothing_to_do = removals.is_empty() && inventory.strays.is_empty() && !inventory.stale_records;
         if self.mode == Mode::Pretend || nothing_to_do {
             self.tell_damaged(store, &removals, "would be removed");
-            warn_of_bound(session, store, &policy, before.bytes - waste);
-            let removed = blobs_of(&removals) + inventory.strays.len() as u64;
-            let (blobs, bytes) = (before.blobs.saturating_sub(removed), before.bytes - waste);
-            let corrupt = damaged(&removals).count() as u64;
-            return Ok(CacheReport { bytes, blobs, removed, removed_bytes: waste, corrupt, ..before });
+            warn_of_bound(session, store, &policy, pruned.bytes);
+            return Ok(pruned);
         }
         let lock = match store {
             Store::Cache(cache, _) => cache.lock_until(self.deadline)?.map(Some),
@@ -87,7 +84,7 @@ impl Pruning<'_> {
         let inventory = store.inventory().await?;
         let removals = choose(&inventory.items, &policy, &self.used, session.now);
         self.tell_damaged(store, &removals, "is removed");
-        let removed = self.remove(store, &inventory, &removals)?;
+        let removed = self.remove(store, &inventory, removals)?;
         session.stop_if_asked()?;
         let after = store.report(&store.inventory().await?);
         warn_of_bound(session, store, &policy, after.bytes);
@@ -99,43 +96,29 @@ impl Pruning<'_> {
         &self,
         store: &Store<'_>,
         inventory: &Inventory,
-        removals: &[Removal<'_>],
+        removals: Vec<Removal<'_>>,
     ) -> Result<CacheReport, RunError> {
-        let report = store.report(inventory);
-        match store {
+        let (removed, changed) = match store {
             Store::Cache(cache, _) => {
                 let mut removed = Vec::new();
-                for removal in removals {
-                    if self.session.stop_if_asked().is_err() {
-                        break;
-                    }
+                for removal in removals.into_iter().take_while(|_| self.session.stop_if_asked().is_ok()) {
                     if let Key::Blob(digest) = removal.item.key {
                         cache.remove(digest)?;
-                        removed.push(*removal);
+                        removed.push(removal);
                     }
                 }
-                let recorded = self.forget_removed(cache)?;
-                let (number, removed_bytes) = (blobs_of(&removed), bytes_of(&removed));
-                let changed = recorded || number > 0;
-                Ok(CacheReport { removed: number, removed_bytes, changed, ..report })
+                let is_here = |digest| cache.size_of(digest).is_some();
+                let recorded = cache.change_records(&self.staging(cache), |records| records.retained(is_here))?;
+                let changed = recorded || !removed.is_empty();
+                (removed, changed)
             }
             Store::Built(built, _) => {
                 built.remove(inventory, &removals.iter().map(|removal| removal.item).collect::<Vec<_>>())?;
-                let removed = blobs_of(removals) + inventory.strays.len() as u64;
-                let removed_bytes = bytes_of(removals) + inventory.stray_bytes();
-                let corrupt = damaged(removals).count() as u64;
-                Ok(CacheReport { removed, removed_bytes, corrupt, changed: true, ..report })
+                (removals, true)
             }
-            Store::Remote(_) => Ok(report),
-        }
-    }
-
-    /// Take out the records of blobs that are gone.
-    fn forget_removed(&self, cache: &Cache) -> Result<bool, RunError> {
-        let (records, _) = cache.records()?;
-        let gone = records.digests().filter(|digest| cache.size_of(*digest).is_none()).collect();
-        let changes = RecordChanges { uses: Vec::new(), gone, now: self.session.now, refresh_after: Duration::MAX };
-        Ok(cache.update_records(&changes, &self.staging(cache))?)
+            Store::Remote(_) => (Vec::new(), false),
+        };
+        Ok(CacheReport { changed, ..without(inventory, &removed, store.report(inventory)) })
     }
 
     /// The job folder's, or, where no job ran here, a folder beside the cache.
@@ -166,33 +149,25 @@ pub(crate) async fn prune_remote(
     let listed = cache.blobs().await?;
     let uses = cache.last_uses(policy.max_age, session.now).await?;
     let inventory = RemoteCache::inventory(&listed, &uses);
-    let fresh = inventory.items.iter().filter(|item| RemoteCache::is_fresh(item, session.now));
-    let blobs = fresh.flat_map(|item| item.blobs.iter().map(|blob| blob.digest)).collect();
-    let removals = choose(&inventory.items, policy, &Used { blobs, ..Used::default() }, session.now);
-    let before = store.report(&inventory);
-    let mut removed: Vec<&Item> = removals.iter().map(|removal| removal.item).collect();
+    let young = Used { blobs: RemoteCache::fresh(&inventory, session.now), ..Used::default() };
+    let mut removals = choose(&inventory.items, policy, &young, session.now);
     if mode == Mode::Act {
         let on_stay = |digest| session.inform(&format!("{digest} in {store} was written anew meanwhile: it stays"));
-        removed = cache.remove(&listed, &removed, session.now, &on_stay).await?;
+        removals = cache.remove(&listed, removals, session.now, &on_stay).await?;
         cache.forget(uses).await?;
     }
-    let (number, removed_bytes) = (removed.len() as u64, removed.iter().map(|item| item.bytes).sum());
-    Ok(CacheReport {
-        bytes: before.bytes - removed_bytes,
-        blobs: before.blobs - number,
-        removed: number,
-        removed_bytes,
-        changed: mode == Mode::Act && number > 0,
-        ..before
-    })
+    let changed = mode == Mode::Act && !removals.is_empty();
+    Ok(CacheReport { changed, ..without(&inventory, &removals, store.report(&inventory)) })
 }
 
-fn bytes_of(removals: &[Removal<'_>]) -> u64 {
-    removals.iter().map(|removal| removal.item.bytes).sum()
-}
-
-fn blobs_of(removals: &[Removal<'_>]) -> u64 {
-    removals.iter().map(|removal| removal.item.blobs.len()).sum::<usize>() as u64
+/// The report of a store without the items that go, and without what belongs to none.
+fn without(inventory: &Inventory, removals: &[Removal<'_>], before: CacheReport) -> CacheReport {
+    let items = || removals.iter().map(|removal| removal.item);
+    let removed_bytes = items().map(|item| item.bytes).sum::<u64>() + inventory.stray_bytes();
+    let removed = (items().map(|item| item.blobs.len()).sum::<usize>() + inventory.strays.len()) as u64;
+    let (bytes, blobs) = (before.bytes - removed_bytes, before.blobs.saturating_sub(removed));
+    let corrupt = damaged(removals).count() as u64;
+    CacheReport { bytes, blobs, removed, removed_bytes, corrupt, ..before }
 }
 
 fn damaged<'a>(removals: &[Removal<'a>]) -> impl Iterator<Item = &'a Item> {

@@ -5,26 +5,24 @@
 //! fail: it is told once, and the job goes on without.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 
-use super::needed::BlobNeed;
+use super::error::RunError;
+use super::needed::{BlobNeed, Obtained};
+use super::session::Session;
+use super::stores;
 use crate::job::ForRemote;
-use crate::pipeline::Session;
-use crate::pipeline::error::RunError;
-use crate::pipeline::stores;
 use crate::report::CacheReport;
 use crate::store::{Cache, RemoteCache, Uses};
 use crate::transport::{
-    FetchRequest, Location, NetworkSettings, Partial, Permit, Transport, TransportError, UploadError, Written,
+    FetchRequest, Listed, Location, NetworkSettings, Partial, Permit, Transport, TransportError, UploadError, Written,
 };
 use crate::types::Sha256Digest;
-use crate::verified::Mismatch;
-use crate::verified::{Expected, Size, VerifiedBlob};
+use crate::verified::{Expected, Mismatch, Size, VerifiedBlob};
 
 /// How many blobs are sent at once: each has a part of 16 MiB in memory.
 const UPLOADS: usize = 4;
@@ -53,23 +51,14 @@ pub(crate) struct Suspect {
 }
 
 impl<'a> RemoteCaches<'a> {
-    /// The caches, to be written to.
-    pub fn new(session: &'a Session<'a>) -> Self {
-        Self::with(session, Self::transport(session))
-    }
-
-    /// The caches, read within the limits of the transport that asks the mirrors.
-    pub fn beside(session: &'a Session<'a>, mirrors: &Transport) -> Self {
-        Self::with(session, Self::transport(session).within_limits_of(mirrors))
-    }
-
-    fn transport(session: &Session<'_>) -> Transport {
+    /// The caches. Those that are read are within the limits of the transport that asks the mirrors.
+    pub fn new(session: &'a Session<'a>, mirrors: Option<&Transport>) -> Self {
         let network = &session.config.network;
-        session.transport_with(NetworkSettings { retries: network.retries.min(1), ..network.clone() })
-    }
-
-    fn with(session: &'a Session<'a>, transport: Transport) -> Self {
-        let transport = Arc::new(transport);
+        let own = session.transport_with(NetworkSettings { retries: network.retries.min(1), ..network.clone() });
+        let transport = Arc::new(match mirrors {
+            Some(mirrors) => own.within_limits_of(mirrors),
+            None => own,
+        });
         let remote = |cache: RemoteCache<'a>| {
             let report = Mutex::new(cache.report());
             Remote { cache, is_off: AtomicBool::new(false), report }
@@ -135,75 +124,63 @@ impl<'a> RemoteCaches<'a> {
         remote.count(|report| report.corrupt += 1);
         let removed = self.transport.delete(&remote.cache.blob_location(digest)).await.is_ok();
         let verb = if removed { "it was removed" } else { "it could not be removed" };
-        let (cache, name) = (&remote.cache.entry.name, need.title());
         self.session.warn(&format!(
-            "cache `{cache}` held a bad blob {digest} of {name}: {error}; {verb}, and the mirror is asked"
+            "{} held a bad blob {digest} of {}: {error}; {verb}, and the mirror is asked",
+            remote.cache,
+            need.title()
         ));
     }
 
     /// Which cache has something of the right size under a blob's name, and how much. Unread: for `plan` only.
     pub async fn look_for(&self, needs: &[&BlobNeed]) -> HashMap<Sha256Digest, (usize, u64)> {
-        let ask = |need: &BlobNeed| {
+        let ask = async |need: &&BlobNeed| {
             let expected = need.blob.expected;
-            let asked: Vec<_> =
-                self.caches.iter().enumerate().filter(|(_, remote)| remote.is_asked_for(need)).collect();
-            async move {
-                for (cache, remote) in asked {
-                    match self.transport.stat(&remote.cache.blob_location(expected.digest)).await {
-                        Ok(Some(object)) if expected.size.allows(object.bytes) => {
-                            return Some((expected.digest, (cache, object.bytes)));
-                        }
-                        Ok(_) => {}
-                        Err(error) => self.give_up(remote, &error, "it is left out"),
-                    }
+            for (cache, remote) in self.caches.iter().enumerate() {
+                if remote.cache.entry.matches(&need.mirror.url)
+                    && let Some(Some(object)) = self.stat(remote, expected.digest, "it is left out").await
+                    && expected.size.allows(object.bytes)
+                {
+                    return Some((expected.digest, (cache, object.bytes)));
                 }
-                None
             }
+            None
         };
-        let asking = futures::stream::iter(needs.iter().copied()).map(ask);
+        let asking = futures::stream::iter(needs).map(ask);
         let asking = asking.buffer_unordered(self.transport.settings().metadata_connections);
         asking.filter_map(std::future::ready).collect().await
     }
 
-    /// What each cache is to know of this job, by its name. `is_fetched` says of a blob whether a mirror sent it.
-    pub fn note(
-        &self,
-        needs: &[BlobNeed],
-        is_fetched: &dyn Fn(Sha256Digest) -> Option<bool>,
-    ) -> BTreeMap<String, ForRemote> {
+    /// What lies under a blob's name, unread. `None` where the cache is not asked any more; what happens `instead` is told when it
+    /// makes trouble.
+    async fn stat(&self, remote: &Remote<'_>, digest: Sha256Digest, instead: &str) -> Option<Option<Listed>> {
+        if remote.is_off.load(Ordering::Relaxed) {
+            return None;
+        }
+        let found = self.transport.stat(&remote.cache.blob_location(digest)).await;
+        found.map_err(|error| self.give_up(remote, &error, instead)).ok()
+    }
+
+    /// What each cache is to know of this job, by its name.
+    pub fn note(&self, needs: &[BlobNeed], obtained: &Obtained) -> BTreeMap<String, ForRemote> {
         let note = |remote: &Remote<'_>| {
-            let mut note = ForRemote::default();
-            for need in needs.iter().filter(|need| remote.cache.entry.matches(&need.mirror.url)) {
-                let digest = need.blob.expected.digest;
-                let Some(is_fetched) = is_fetched(digest) else { continue };
-                note.used.push(digest);
-                if is_fetched {
-                    note.lacking.push(digest);
-                }
-            }
+            let needs = needs.iter().filter(|need| remote.cache.entry.matches(&need.mirror.url));
+            let held = needs.filter_map(|need| obtained.blobs.get(&need.blob.expected.digest));
+            let lacking = held.clone().filter(|held| held.fetched).map(|held| held.blob.digest()).collect();
+            let note = ForRemote { used: held.map(|held| held.blob.digest()).collect(), lacking };
             (remote.cache.entry.name.to_string(), note)
         };
         self.caches.iter().map(note).collect()
     }
 
-    /// Have everything in `needs` sent that a cache lacks, not only what was fetched: one request each to find out.
-    pub async fn note_absent(&self, notes: &mut BTreeMap<String, ForRemote>, needs: &[BlobNeed]) {
+    /// Have everything that this job used sent that a cache lacks, not only what was fetched: one request each to find out.
+    pub async fn note_absent(&self, notes: &mut BTreeMap<String, ForRemote>) {
         for remote in &self.caches {
             let Some(note) = notes.get_mut(remote.cache.entry.name.as_str()) else { continue };
-            let here: HashSet<Sha256Digest> = note.used.iter().copied().collect();
-            let digests = needs.iter().map(|need| need.blob.expected.digest);
-            let unsure: Vec<_> = digests.filter(|it| here.contains(it) && !note.lacking.contains(it)).collect();
-            let ask = |digest: Sha256Digest| async move {
-                if remote.is_off.load(Ordering::Relaxed) {
-                    return None;
-                }
-                match self.transport.stat(&remote.cache.blob_location(digest)).await {
-                    Ok(found) => found.is_none().then_some(digest),
-                    Err(error) => {
-                        self.give_up(remote, &error, "nothing is added to it");
-                        None
-                    }
-                }
+            let known: HashSet<Sha256Digest> = note.lacking.iter().copied().collect();
+            let unsure = note.used.iter().copied().filter(|digest| !known.contains(digest));
+            let ask = async |digest| match self.stat(remote, digest, "nothing is added to it").await {
+                Some(None) => Some(digest),
+                Some(Some(_)) | None => None,
             };
             let absent = futures::stream::iter(unsure).map(ask).buffer_unordered(self.transport.settings().connections);
             note.lacking.extend(absent.filter_map(std::future::ready).collect::<Vec<_>>().await);
@@ -226,11 +203,8 @@ impl<'a> RemoteCaches<'a> {
             let limit = left.saturating_add(patience.unwrap_or_default() / 10);
             let sending = tokio::time::timeout(limit, self.send(remote, note, caches, end));
             if sending.await.is_err() {
-                let text = format!(
-                    "cache `{}` takes no more blobs: what is left is added by a later job",
-                    remote.cache.entry.name
-                );
-                self.session.warn(&text);
+                self.session
+                    .warn(&format!("{} takes no more blobs: what is left is added by a later job", remote.cache));
             }
             self.session.stop_if_asked()?;
             if remote.is_off.load(Ordering::Relaxed) || note.used.is_empty() {
@@ -249,13 +223,12 @@ impl<'a> RemoteCaches<'a> {
 
     async fn send(&self, remote: &Remote<'_>, note: &mut ForRemote, caches: &[Cache], end: Option<Instant>) {
         let go_on = || self.session.interrupt.signal().is_none() && end.is_none_or(|end| Instant::now() < end);
-        let send_one = |digest: Sha256Digest| async move {
+        let send_one = async |digest: Sha256Digest| {
             if remote.is_off.load(Ordering::Relaxed) || !go_on() {
                 return None;
             }
-            let held = caches.iter().find_map(|cache| cache.read(digest).ok().flatten());
             // A folder that was cleaned meanwhile has nothing to give.
-            let (file, bytes) = held?;
+            let (file, bytes) = caches.iter().find_map(|cache| cache.read(digest).ok().flatten())?;
             let expected = Expected { digest, size: Size::Exactly(bytes) };
             match self.transport.upload(&remote.cache.blob_location(digest), file, expected, &go_on).await {
                 Ok(Written::New) => {
@@ -267,9 +240,8 @@ impl<'a> RemoteCaches<'a> {
                 }
                 Ok(Written::Existed) => Some(digest),
                 Err(UploadError::Blob(error)) => {
-                    let name = &remote.cache.entry.name;
                     self.session
-                        .warn(&format!("{digest} is not added to cache `{name}`: the file here is bad: {error}"));
+                        .warn(&format!("{digest} is not added to {}: the file here is bad: {error}", remote.cache));
                     Some(digest)
                 }
                 Err(UploadError::Stopped) => None,
@@ -285,8 +257,8 @@ impl<'a> RemoteCaches<'a> {
         if !go_on() && !note.lacking.is_empty() {
             let left = note.lacking.len();
             self.session.warn(&format!(
-                "{left} blobs were not added to cache `{}` in time: the next job that fetches them adds them",
-                remote.cache.entry.name
+                "{left} blobs were not added to {} in time: the next job that fetches them adds them",
+                remote.cache
             ));
         }
     }
@@ -294,15 +266,11 @@ impl<'a> RemoteCaches<'a> {
     /// Tell once what is wrong, and leave the cache alone from now on.
     fn give_up(&self, remote: &Remote<'_>, error: &TransportError, instead: &str) {
         if !remote.is_off.swap(true, Ordering::Relaxed) {
-            let mut text = format!("can't use cache `{}`: {error}", remote.cache.entry.name);
-            let mut cause = std::error::Error::source(error);
-            while let Some(error) = cause {
-                // Writing to a string can't fail.
-                let _ = write!(text, ": {error}");
-                cause = error.source();
-            }
+            let first: &dyn std::error::Error = error;
+            let chain = std::iter::successors(Some(first), |error| error.source()).map(ToString::to_string);
+            let chain = chain.collect::<Vec<_>>().join(": ");
             let hint = miette::Diagnostic::help(error).map(|hint| format!(" ({hint})")).unwrap_or_default();
-            self.session.warn(&format!("{text}; {instead}{hint}"));
+            self.session.warn(&format!("can't use {}: {chain}; {instead}{hint}", remote.cache));
         }
     }
 

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use super::error::RunError;
 use super::needed::{CachedBlob, Obtained};
-use super::resolve::{Holding, Resolution};
+use super::resolve::Resolution;
 use super::run::Run;
 use super::stores;
-use crate::plan::Availability;
+use crate::plan::{Availability, Holding};
 use crate::report::{CacheReport, Report};
 use crate::transport::Transport;
 use crate::types::{Sha256Digest, Totals};
@@ -44,13 +44,10 @@ pub(crate) fn report(
     }
     count_built(&mut report.totals, resolution);
     count_requests(&mut report.totals, &run.transport);
-    for (cache, tally) in run.caches.iter().zip(&obtained.tallies) {
-        report.caches.push(CacheReport {
-            added: tally.added,
-            corrupt: tally.corrupt,
-            changed: tally.added + tally.corrupt > 0 || tally.recorded,
-            ..stores::state_of(run.session, cache)?
-        });
+    for (cache, happened) in run.caches.iter().zip(&obtained.reports) {
+        let CacheReport { added, corrupt, changed, .. } = *happened;
+        let changed = changed || added + corrupt > 0;
+        report.caches.push(CacheReport { added, corrupt, changed, ..stores::state_of(run.session, cache)? });
     }
     report.caches.extend(run.remotes.reports());
     Ok(report)

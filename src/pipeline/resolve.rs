@@ -4,25 +4,27 @@
 //! in no mirror is there a second one, for everything that building it may need. So there are at most two rounds, however
 //! deep the graph is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::environments::Environments;
 use super::error::RunError;
 use super::parallel;
-use super::session::{Session, Wanted};
+use super::run::Run;
+use super::session::{Scope, Session, Wanted};
+use crate::config::BuildDeps;
 use crate::job::JobError;
 use crate::lockfile::ConcreteSpec;
 use crate::mirror::{Answer, Document, Published};
-use crate::plan::{Availability, Binary, BuildReason, Graph, Need, Question, Selection, Unknown, row, select, walk};
+use crate::plan::{
+    Availability, BuildReason, Graph, Holding, Need, Needed, Question, Selection, SelectionError, Unknown, row, select,
+    walk,
+};
 use crate::report::SpecReport;
 use crate::reporter::Phase;
-use crate::store::StoredBlob;
-use crate::store::built::{Depth, Lookup};
-use crate::transport::Transport;
+use crate::store::built::{BuiltBinary, Depth, FoundSpec, Lookup};
 use crate::types::{DagHash, Mirror, SpecId};
 
 /// What the environments' jobs need.
@@ -43,20 +45,19 @@ impl Resolution {
     /// Every needed spec as a row. `hold` says where the binary of one that a mirror has is.
     pub(crate) fn rows(&self, hold: impl Fn(&Located) -> Holding) -> Vec<SpecReport> {
         let row_of = |spec: &ResolvedSpec| {
-            let found = self.found.get(&spec.binary).filter(|_| spec.need == Need::Binary);
-            let binary = found.map(|found| {
-                let holding = match &found.built {
-                    Some(built) => {
-                        Holding { availability: Availability::Cached, bytes: Some(built.bytes), cache: None }
-                    }
-                    None => hold(found),
-                };
-                let Holding { availability, bytes, cache } = holding;
-                let digest = found.published.blobs.first().map(|blob| blob.expected.digest);
-                let mirror = found.published.mirror.name.clone();
-                Binary { mirror, built: found.built.is_some(), digest, availability, bytes, cache }
-            });
-            row(&spec.id, spec.binary, spec.need, binary)
+            let Some(found) = self.found.get(&spec.binary).filter(|_| spec.need == Need::Binary) else {
+                return row(&spec.id, spec.binary, spec.need, None);
+            };
+            let holding = match &found.built {
+                Some(built) => Holding { availability: Availability::Cached, bytes: Some(built.bytes), cache: None },
+                None => hold(found),
+            };
+            SpecReport {
+                mirror: Some(found.published.mirror.name.clone()),
+                collected: found.built.is_some(),
+                digest: found.published.blobs.first().map(|blob| blob.expected.digest),
+                ..row(&spec.id, spec.binary, spec.need, Some(holding))
+            }
         };
         self.specs.iter().map(row_of).collect()
     }
@@ -95,21 +96,6 @@ pub(crate) struct Located {
     signature: Signature,
 }
 
-/// Where the binary of a spec is, and how large.
-pub(crate) struct Holding {
-    pub availability: Availability,
-    pub bytes: Option<u64>,
-    pub cache: Option<String>,
-}
-
-/// A binary in the folder of what the branch built.
-pub(crate) struct BuiltBinary {
-    /// Its blobs, hashed in this run; none for `plan`.
-    pub blobs: Vec<StoredBlob>,
-    /// Their size together.
-    pub bytes: u64,
-}
-
 /// Whether metadata has the signature that its mirror's configuration demands.
 #[derive(Clone, Copy, PartialEq)]
 enum Signature {
@@ -126,25 +112,17 @@ pub(crate) enum Documents<'a> {
     Keep(&'a Path),
 }
 
-/// Which parts of the configuration and the environment variables choose the specs.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Scope {
-    /// Those of this CI job: its entry in `jobs:`, or the spec that `spack ci` has it build.
-    Job,
-    /// None: whole environments.
-    WholeEnvironments,
+impl Run<'_> {
+    /// Which specs are needed, and which mirror has each.
+    pub(crate) async fn resolve(&self, documents: Documents<'_>) -> Result<Resolution, RunError> {
+        self.session.unless_interrupted(resolve(self, documents)).await
+    }
 }
 
-pub(crate) async fn resolve(
-    session: &Session<'_>,
-    environments: &Environments,
-    wanted: &Wanted,
-    scope: Scope,
-    transport: &Transport,
-    documents: Documents<'_>,
-) -> Result<Resolution, RunError> {
+async fn resolve(run: &Run<'_>, documents: Documents<'_>) -> Result<Resolution, RunError> {
+    let Run { session, wanted, environments, .. } = run;
     let graph = Graph::new(&environments.lockfiles);
-    let job = job_of(session, wanted, scope)?;
+    let job = job_of(session, wanted, run.scope)?;
     let roots = select(&graph, &job.selection)?;
     let question = Question {
         graph: &graph,
@@ -153,19 +131,15 @@ pub(crate) async fn resolve(
         installed: &environments.installed,
         built_here: job.built_here,
     };
-    let asker = Asker { session, environments, graph: &graph, transport, documents };
+    let asker = Asker { run, graph: &graph, documents };
     let mut answers: HashMap<DagHash, Option<Located>> = HashMap::new();
     for unknown in [Unknown::IsThere, Unknown::IsMissing] {
         let known = |hash| answers.get(&hash).map(Option::is_some);
-        if walk(&question, known, Unknown::IsThere).iter().all(|needed| needed.need != Need::Unknown) {
+        let to_ask = walk(&question, known, unknown).into_iter().filter(|needed| needed.need == Need::Unknown);
+        let to_ask: BTreeSet<DagHash> = to_ask.map(|needed| needed.spec.binary_hash()).collect();
+        if to_ask.is_empty() {
             break;
         }
-        let needed = walk(&question, known, unknown);
-        let to_ask = needed.iter().filter(|needed| needed.need == Need::Unknown);
-        let mut to_ask: Vec<DagHash> =
-            to_ask.filter_map(|needed| graph.spec(needed.hash).map(ConcreteSpec::binary_hash)).collect();
-        to_ask.sort_unstable();
-        to_ask.dedup();
         answers.extend(asker.ask(&to_ask).await?);
         asker.look_into_folder(&to_ask, &mut answers)?;
     }
@@ -174,61 +148,53 @@ pub(crate) async fn resolve(
     let needed = walk(&question, |hash| answers.get(&hash).map(Option::is_some), Unknown::IsThere);
     let mut specs: Vec<ResolvedSpec> = needed
         .into_iter()
-        .filter_map(|needed| {
-            let spec = graph.spec(needed.hash)?;
-            Some(ResolvedSpec { id: spec.id.clone(), binary: spec.binary_hash(), need: needed.need })
-        })
+        .map(|Needed { spec, need }| ResolvedSpec { id: spec.id.clone(), binary: spec.binary_hash(), need })
         .collect();
     specs.sort_by(|a, b| (&a.id.name, a.id.hash).cmp(&(&b.id.name, b.id.hash)));
-    let is_needed = |hash: &DagHash| specs.iter().any(|spec| spec.need == Need::Binary && spec.binary == *hash);
-    let found = answers.into_iter().filter(|(hash, _)| is_needed(hash));
-    let found = found.filter_map(|(hash, found)| Some((hash, found?))).collect();
+    let binaries = specs.iter().filter(|spec| spec.need == Need::Binary).map(|spec| spec.binary);
+    let found = binaries.filter_map(|binary| Some((binary, answers.remove(&binary)??))).collect();
     Ok(Resolution { specs, found })
 }
 
 /// What this job installs.
+#[derive(Default)]
 struct Job {
     selection: Selection,
-    build_deps: Option<crate::config::BuildDeps>,
+    build_deps: Option<BuildDeps>,
     built_here: Option<DagHash>,
 }
 
 /// The command line comes first, then the spec of a `spack ci` job, then the `jobs:` table, then all roots.
 fn job_of(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Job, RunError> {
-    let plain = |selection| Job { selection, build_deps: None, built_here: None };
     if wanted.selection != Selection::default() || scope == Scope::WholeEnvironments {
-        return Ok(plain(wanted.selection.clone()));
+        return Ok(Job { selection: wanted.selection.clone(), ..Job::default() });
     }
     if let Some(text) = session.variables.set("SPACK_JOB_SPEC_DAG_HASH") {
-        let no_such = || crate::plan::SelectionError::NoSuchHash { hash: text.to_owned() };
-        let hash = text.parse::<DagHash>().map_err(|_| no_such())?;
+        let no_such = |_| SelectionError::NoSuchHash { hash: text.to_owned() };
+        let hash: DagHash = text.parse().map_err(no_such)?;
         let selection = Selection { specs: Vec::new(), hashes: vec![hash.into()] };
-        return Ok(Job { selection, build_deps: None, built_here: Some(hash) });
+        return Ok(Job { selection, built_here: Some(hash), ..Job::default() });
     }
-    match session.variables.set("CI_JOB_NAME").and_then(|name| session.config.job_rule(name)) {
-        Some(rule) => Ok(Job {
-            selection: Selection { specs: rule.specs.clone(), hashes: rule.hashes.clone() },
-            build_deps: rule.build_deps,
-            built_here: None,
-        }),
-        None => Ok(plain(Selection::default())),
-    }
+    let rule = session.variables.set("CI_JOB_NAME").and_then(|name| session.config.job_rule(name));
+    let job = rule.map(|rule| {
+        let selection = Selection { specs: rule.specs.clone(), hashes: rule.hashes.clone() };
+        Job { selection, build_deps: rule.build_deps, built_here: None }
+    });
+    Ok(job.unwrap_or_default())
 }
 
 struct Asker<'a> {
-    session: &'a Session<'a>,
-    environments: &'a Environments,
+    run: &'a Run<'a>,
     graph: &'a Graph<'a>,
-    transport: &'a Transport,
     documents: Documents<'a>,
 }
 
 impl Asker<'_> {
     /// Ask for these binaries, many at a time. The first error ends it: a mirror that can't be reached for one spec will not
     /// be for the next, and each would use up its retries.
-    async fn ask(&self, binaries: &[DagHash]) -> Result<Vec<(DagHash, Option<Located>)>, RunError> {
-        self.environments.mirrors.iter().try_for_each(|mirror| mirror.check_folder())?;
-        let progress = self.session.reporter.phase(Phase::Metadata, binaries.len() as u64, None);
+    async fn ask(&self, binaries: &BTreeSet<DagHash>) -> Result<Vec<(DagHash, Option<Located>)>, RunError> {
+        self.run.environments.mirrors.iter().try_for_each(|mirror| mirror.check_folder())?;
+        let progress = self.run.session.reporter.phase(Phase::Metadata, binaries.len() as u64, None);
         let answers = futures::stream::iter(binaries)
             .map(async |hash| {
                 let item = progress.item(hash.as_str(), None);
@@ -236,7 +202,7 @@ impl Asker<'_> {
                 item.finish();
                 Ok::<_, RunError>((*hash, found))
             })
-            .buffer_unordered(self.transport.settings().metadata_connections)
+            .buffer_unordered(self.run.transport.settings().metadata_connections)
             .try_collect()
             .await;
         progress.finish();
@@ -248,7 +214,7 @@ impl Asker<'_> {
         let mut unsigned = None;
         let mirrors = self.mirrors_for(hash);
         for mirror in &mirrors {
-            match mirror.find(&spec.id, self.transport).await? {
+            match mirror.find(&spec.id, &self.run.transport).await? {
                 Answer::Has(published) => {
                     return self.keep(&spec.id, *published, Signature::AsDemanded, &mirrors).map(Some);
                 }
@@ -267,38 +233,33 @@ impl Asker<'_> {
     /// would without the folder.
     fn look_into_folder(
         &self,
-        asked: &[DagHash],
+        asked: &BTreeSet<DagHash>,
         answers: &mut HashMap<DagHash, Option<Located>>,
     ) -> Result<(), RunError> {
-        let Some(folder) = &self.environments.built else { return Ok(()) };
-        let lacks = |hash: &&DagHash| match answers.get(*hash) {
-            Some(Some(found)) => found.signature == Signature::Missing,
-            Some(None) => true,
-            None => false,
-        };
-        let missing: Vec<&ConcreteSpec> =
-            asked.iter().filter(lacks).filter_map(|hash| self.graph.spec(*hash)).collect();
+        let Some(folder) = &self.run.environments.built else { return Ok(()) };
+        let is_signed = |found: &Located| found.signature == Signature::AsDemanded;
+        let missing = asked.iter().filter(|hash| !answers.get(*hash).and_then(Option::as_ref).is_some_and(is_signed));
+        let missing: Vec<&ConcreteSpec> = missing.filter_map(|hash| self.graph.spec(*hash)).collect();
         let depth = match self.documents {
             Documents::Forget => Depth::Names,
             Documents::Keep(_) => Depth::Bytes,
         };
         let look = |item: usize| {
-            self.session.stop_if_asked()?;
+            self.run.session.stop_if_asked()?;
             Ok::<_, RunError>(folder.look_for(&missing[item].id, depth))
         };
         for (spec, lookup) in missing.iter().zip(parallel::in_parallel(missing.len(), &look)) {
             match lookup? {
                 Lookup::Has(found) => {
-                    let crate::store::built::FoundSpec { published, blobs, bytes } = *found;
+                    let FoundSpec { published, binary } = *found;
                     let mut kept = self.keep(&spec.id, published, Signature::AsDemanded, &[])?;
-                    kept.built = Some(BuiltBinary { blobs, bytes });
+                    kept.built = Some(binary);
                     answers.insert(spec.id.hash, Some(kept));
                 }
-                Lookup::Unusable(reason) => self.session.warn(&format!(
-                    "what mirror `{}` has of {} is not used, as if it were not there: {reason}",
-                    folder.name(),
-                    spec.id
-                )),
+                Lookup::Unusable(reason) => self
+                    .run
+                    .session
+                    .warn(&format!("what {folder} has of {} is not used, as if it were not there: {reason}", spec.id)),
                 Lookup::Lacks => {}
             }
         }
@@ -328,19 +289,18 @@ impl Asker<'_> {
 
     /// The mirrors of the environments that hold the spec, in order, each once.
     fn mirrors_for(&self, hash: DagHash) -> Vec<&Arc<Mirror>> {
-        let mut positions: Vec<usize> = Vec::new();
-        for environment in self.graph.environments(hash) {
-            for position in &self.environments.mirrors_of[*environment] {
-                if !positions.contains(position) {
-                    positions.push(*position);
-                }
+        let mut mirrors: Vec<&Arc<Mirror>> = Vec::new();
+        let environments = self.graph.environments(hash).iter();
+        for mirror in environments.flat_map(|environment| &self.run.environments.mirrors_of[*environment]) {
+            if !mirrors.contains(&mirror) {
+                mirrors.push(mirror);
             }
         }
-        positions.into_iter().map(|position| &self.environments.mirrors[position]).collect()
+        mirrors
     }
 
     fn warn_of_missing_signatures(&self, answers: &HashMap<DagHash, Option<Located>>) {
-        for mirror in &self.environments.mirrors {
+        for mirror in &self.run.environments.mirrors {
             let found = answers.values().flatten().filter(|found| found.signature == Signature::Missing);
             let mut specs: Vec<String> =
                 found.filter(|found| found.published.mirror == *mirror).map(|found| found.spec.to_string()).collect();
@@ -348,7 +308,7 @@ impl Asker<'_> {
             let more = if specs.len() > 3 { ", …" } else { "" };
             let shown = specs[..specs.len().min(3)].join(", ");
             if !specs.is_empty() {
-                self.session.warn(&format!(
+                self.run.session.warn(&format!(
                     "mirror `{}` is `signed: true`, but {} of its specs have no signature ({shown}{more}): Spack refuses \
                      them unless it runs with `--no-check-signature`. Push them signed, or set `signed: false` (on the \
                      command line: `--unsigned`)",
@@ -361,15 +321,17 @@ impl Asker<'_> {
 
     /// A server says "not found" for a wrong address, too. Where nothing at all was found, say so.
     fn doubt_mirrors(&self, answers: &HashMap<DagHash, Option<Located>>) {
-        if self.environments.mirrors.is_empty() || answers.is_empty() || answers.values().any(Option::is_some) {
+        if self.run.environments.mirrors.is_empty() || answers.is_empty() || answers.values().any(Option::is_some) {
             return;
         }
         let mirrors: Vec<_> =
-            self.environments.mirrors.iter().map(|mirror| format!("`{}` ({})", mirror.name, mirror.url)).collect();
+            self.run.environments.mirrors.iter().map(|mirror| format!("`{}` ({})", mirror.name, mirror.url)).collect();
         let specs =
             if answers.len() == 1 { "the one spec".to_owned() } else { format!("any of {} specs", answers.len()) };
-        self.session.warn(&format!("no mirror has {specs} asked for: is the URL right, and on an object store, which answers 403 for a missing file too, \
-             may this job read it? Asked: {}",
-            mirrors.join(", ")));
+        self.run.session.warn(&format!(
+            "no mirror has {specs} asked for: is the URL right, and on an object store, which answers 403 for a missing file \
+             too, may this job read it? Asked: {}",
+            mirrors.join(", ")
+        ));
     }
 }

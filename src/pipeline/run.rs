@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use super::environments::{self, Environments, InstallTrees};
+use super::environments::{self, Environments};
 use super::error::RunError;
-use super::needed::{BlobNeed, needs};
 use super::remote::RemoteCaches;
-use super::resolve::{Documents, Resolution, Scope, resolve};
-use super::session::{Mode, Session, Wanted};
+use super::session::{Mode, Scope, Session, Wanted};
 use super::stores;
 use super::uploads::{Note, note};
 use crate::job::{JobFolder, JobLock};
@@ -17,7 +15,9 @@ use crate::transport::Transport;
 /// One run.
 pub(crate) struct Run<'a> {
     pub session: &'a Session<'a>,
-    environments: Environments,
+    pub wanted: &'a Wanted,
+    pub scope: Scope,
+    pub environments: Environments,
     /// In the order of the configuration.
     pub caches: Vec<Cache>,
     /// What asks mirrors.
@@ -28,12 +28,12 @@ pub(crate) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Read the environments and open the caches. Nothing is asked of a server yet.
-    pub(crate) fn open(session: &'a Session<'a>, wanted: &Wanted, trees: InstallTrees) -> Result<Self, RunError> {
-        let environments = environments::load(session, wanted, trees)?;
+    pub(crate) fn open(session: &'a Session<'a>, wanted: &'a Wanted, scope: Scope) -> Result<Self, RunError> {
+        let environments = environments::load(session, wanted, scope)?;
         let caches = stores::open_caches(session)?;
         let transport = session.transport();
-        let remotes = RemoteCaches::beside(session, &transport);
-        Ok(Self { session, environments, caches, transport, remotes })
+        let remotes = RemoteCaches::new(session, Some(&transport));
+        Ok(Self { session, wanted, scope, environments, caches, transport, remotes })
     }
 
     /// Enter the job folder, and note there what the caches are like before anything in them changes.
@@ -42,21 +42,5 @@ impl<'a> Run<'a> {
         let lock = folder.enter(|| self.session.inform("waiting for another larder in this project folder"))?;
         note(self.session, &folder, Note::OfThisJob, Mode::Act)?;
         Ok((folder, lock))
-    }
-
-    /// Which specs are needed, and which mirror has each.
-    pub(crate) async fn resolve(
-        &self,
-        wanted: &Wanted,
-        scope: Scope,
-        documents: Documents<'_>,
-    ) -> Result<Resolution, RunError> {
-        let resolving = resolve(self.session, &self.environments, wanted, scope, &self.transport, documents);
-        self.session.unless_interrupted(resolving).await
-    }
-
-    /// The blobs of all of them. Finds out, too, whether every mirror has a cache.
-    pub(crate) fn needs(&self, resolution: &Resolution) -> Result<Vec<BlobNeed>, RunError> {
-        needs(&self.session.config, resolution, &self.caches)
     }
 }

@@ -46,6 +46,16 @@ pub struct Wanted {
     pub install_trees: Vec<PathBuf>,
 }
 
+/// What a command works for.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Scope {
+    /// This CI job on this machine: its entry in `jobs:`, or the spec that `spack ci` has it build, chooses the specs, and what the
+    /// install trees of Spack's configuration hold is installed.
+    Job,
+    /// Other machines: whole environments, and only install trees that are named on the command line count.
+    WholeEnvironments,
+}
+
 /// When what was fetched goes into the remote caches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Push {

@@ -75,12 +75,7 @@ pub(crate) fn warn_of_foreign(session: &Session<'_>, store: &dyn fmt::Display, f
 /// The size and number of a cache's blobs, with the same warning. The records are not read: whatever they say, it has a size.
 pub(crate) fn state_of(session: &Session<'_>, cache: &Cache) -> Result<CacheReport, RunError> {
     let contents = cache.contents()?;
-    warn_of_foreign(
-        session,
-        &format_args!("cache `{}`", cache.name()),
-        &contents.foreign,
-        ", and GitLab uploads it too",
-    );
+    warn_of_foreign(session, cache, &contents.foreign, ", and GitLab uploads it too");
     Ok(cache.report(&contents))
 }
 

@@ -7,7 +7,7 @@ use crate::types::DagHash;
 
 /// Specs of several environments. A spec that two have is the same in both: its hash covers its dependencies.
 #[derive(Debug)]
-pub struct Graph<'a> {
+pub(crate) struct Graph<'a> {
     specs: BTreeMap<DagHash, Node<'a>>,
     roots: Vec<&'a Root>,
 }
@@ -20,7 +20,7 @@ struct Node<'a> {
 
 impl<'a> Graph<'a> {
     /// Merge lockfiles; environments are numbered in their order.
-    pub fn new(lockfiles: impl IntoIterator<Item = &'a Lockfile>) -> Self {
+    pub(crate) fn new(lockfiles: impl IntoIterator<Item = &'a Lockfile>) -> Self {
         let mut graph = Self { specs: BTreeMap::new(), roots: Vec::new() };
         for (environment, lockfile) in lockfiles.into_iter().enumerate() {
             graph.roots.extend(lockfile.roots());
@@ -33,22 +33,22 @@ impl<'a> Graph<'a> {
     }
 
     /// What the environments ask for.
-    pub fn roots(&self) -> &[&'a Root] {
+    pub(crate) fn roots(&self) -> &[&'a Root] {
         &self.roots
     }
 
     /// All specs, in the order of their hashes.
-    pub fn specs(&self) -> impl Iterator<Item = &'a ConcreteSpec> {
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &'a ConcreteSpec> {
         self.specs.values().map(|node| node.spec)
     }
 
     /// The spec with this hash.
-    pub fn spec(&self, hash: DagHash) -> Option<&'a ConcreteSpec> {
+    pub(crate) fn spec(&self, hash: DagHash) -> Option<&'a ConcreteSpec> {
         self.specs.get(&hash).map(|node| node.spec)
     }
 
     /// The numbers of the environments that hold this spec.
-    pub fn environments(&self, hash: DagHash) -> &[usize] {
+    pub(crate) fn environments(&self, hash: DagHash) -> &[usize] {
         self.specs.get(&hash).map_or(&[], |node| &node.environments)
     }
 }

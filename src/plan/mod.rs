@@ -8,7 +8,8 @@ mod row;
 mod select;
 mod walk;
 
-pub use graph::Graph;
-pub(crate) use row::{Availability, Binary, row};
-pub use select::{Selection, SelectionError, select};
-pub use walk::{BuildReason, Need, Needed, Question, Unknown, walk};
+pub(crate) use graph::Graph;
+pub(crate) use row::{Availability, Holding, row};
+pub(crate) use select::select;
+pub use select::{Selection, SelectionError};
+pub(crate) use walk::{BuildReason, Need, Needed, Question, Unknown, walk};

@@ -2,7 +2,7 @@
 
 use super::walk::{BuildReason, Need};
 use crate::report::{BUILT_BY_THIS_JOB, DEVELOPMENT_BUILD, SpecReport, Status};
-use crate::types::{DagHash, Sha256Digest, SpecId};
+use crate::types::{DagHash, SpecId};
 
 /// Where the binary of a needed spec is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,16 +15,9 @@ pub(crate) enum Availability {
     Fetched,
 }
 
-/// A binary of a needed spec.
+/// Where the binary of a needed spec is, and how large.
 #[derive(Clone, Debug)]
-pub(crate) struct Binary {
-    /// The name of the mirror that has it.
-    pub mirror: String,
-    /// Whether the branch built it itself.
-    pub built: bool,
-    /// Its sha256.
-    pub digest: Option<Sha256Digest>,
-    /// Where it is.
+pub(crate) struct Holding {
     pub availability: Availability,
     /// The size of its blobs together, where known.
     pub bytes: Option<u64>,
@@ -32,24 +25,21 @@ pub(crate) struct Binary {
     pub cache: Option<String>,
 }
 
-/// The row of a needed spec, whose binary mirrors keep under the hash `binary_hash`.
-pub(crate) fn row(id: &SpecId, binary_hash: DagHash, need: Need, binary: Option<Binary>) -> SpecReport {
+/// The row of a needed spec, whose binary mirrors keep under the hash `binary_hash`. What a mirror has is held somewhere.
+pub(crate) fn row(id: &SpecId, binary_hash: DagHash, need: Need, holding: Option<Holding>) -> SpecReport {
     let (status, reason) = match need {
         Need::External => (Status::External, None),
         Need::Installed => (Status::Installed, None),
         Need::Build(BuildReason::Development) => (Status::Build, Some(DEVELOPMENT_BUILD)),
         Need::Build(BuildReason::ThisJob) => (Status::Build, Some(BUILT_BY_THIS_JOB)),
         Need::Build(BuildReason::InNoMirror) | Need::Unknown => (Status::Build, None),
-        Need::Binary => match binary.as_ref().map(|binary| binary.availability) {
+        Need::Binary => match holding.as_ref().map(|holding| holding.availability) {
             Some(Availability::Cached) => (Status::Cached, None),
             Some(Availability::Fetched) => (Status::Fetched, None),
             Some(Availability::OnMirror) | None => (Status::Fetch, None),
         },
     };
-    let (mirror, built, digest, bytes, cache) = match binary {
-        Some(Binary { mirror, built, digest, bytes, cache, .. }) => (Some(mirror), built, digest, bytes, cache),
-        None => (None, false, None, None, None),
-    };
+    let (bytes, cache) = holding.map_or((None, None), |holding| (holding.bytes, holding.cache));
     SpecReport {
         name: id.name.clone(),
         version: id.version.clone(),
@@ -57,10 +47,10 @@ pub(crate) fn row(id: &SpecId, binary_hash: DagHash, need: Need, binary: Option<
         build_spec: Some(binary_hash).filter(|binary| *binary != id.hash),
         status,
         reason: reason.map(str::to_owned),
-        mirror,
-        collected: built,
+        mirror: None,
+        collected: false,
         cache,
-        digest,
+        digest: None,
         bytes,
     }
 }

@@ -17,6 +17,7 @@ pub struct Selection {
 }
 
 /// Something was asked for that the lockfiles do not have.
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Error, Diagnostic, PartialEq, Eq)]
 pub enum SelectionError {
     /// No spec of this name.
@@ -25,34 +26,21 @@ pub enum SelectionError {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`larder plan` lists the specs that there are".to_owned(),
     }))]
-    NoSuchSpec {
-        /// What was asked for.
-        name: String,
-        /// The most similar name.
-        near: Option<String>,
-    },
+    NoSuchSpec { name: String, near: Option<String> },
     /// No spec with this hash.
     #[error("no environment has a spec with hash `{hash}`")]
     #[diagnostic(help(
         "was the lockfile made anew since the hash was noted? `larder plan` lists the specs that there are"
     ))]
-    NoSuchHash {
-        /// What was asked for.
-        hash: String,
-    },
+    NoSuchHash { hash: String },
     /// Several specs whose hashes begin so.
     #[error("`{hash}` is the beginning of several hashes: {}", found.join(", "))]
     #[diagnostic(help("give more characters of the one that you mean"))]
-    Ambiguous {
-        /// What was asked for.
-        hash: String,
-        /// The specs.
-        found: Vec<String>,
-    },
+    Ambiguous { hash: String, found: Vec<String> },
 }
 
 /// The specs to install, in the order in which they were asked for, each once.
-pub fn select(graph: &Graph<'_>, selection: &Selection) -> Result<Vec<DagHash>, SelectionError> {
+pub(crate) fn select(graph: &Graph<'_>, selection: &Selection) -> Result<Vec<DagHash>, SelectionError> {
     let mut chosen: Vec<DagHash> = Vec::new();
     for name in &selection.specs {
         chosen.extend(by_name(graph, name)?);
@@ -70,15 +58,12 @@ pub fn select(graph: &Graph<'_>, selection: &Selection) -> Result<Vec<DagHash>, 
 
 /// Roots that match, or, where no root does, any specs that do.
 fn by_name(graph: &Graph<'_>, text: &str) -> Result<Vec<DagHash>, SelectionError> {
-    let of_roots = graph
-        .roots()
-        .iter()
-        .filter(|root| root.request == text || graph.spec(root.hash).is_some_and(|spec| is_called(spec, text)));
-    let found: Vec<DagHash> = of_roots.map(|root| root.hash).collect();
-    if !found.is_empty() {
-        return Ok(found);
+    let is_meant = |hash: DagHash| graph.spec(hash).is_some_and(|spec| is_called(spec, text));
+    let roots = graph.roots().iter().filter(|root| root.request == text || is_meant(root.hash));
+    let mut found: Vec<DagHash> = roots.map(|root| root.hash).collect();
+    if found.is_empty() {
+        found.extend(graph.specs().map(|spec| spec.id.hash).filter(|hash| is_meant(*hash)));
     }
-    let found: Vec<DagHash> = graph.specs().filter(|spec| is_called(spec, text)).map(|spec| spec.id.hash).collect();
     if !found.is_empty() {
         return Ok(found);
     }
@@ -92,12 +77,9 @@ fn by_name(graph: &Graph<'_>, text: &str) -> Result<Vec<DagHash>, SelectionError
 }
 
 fn is_called(spec: &ConcreteSpec, text: &str) -> bool {
-    match text.split_once('@') {
-        None => spec.id.name.as_str() == text,
-        Some((name, version)) => {
-            spec.id.name.as_str() == name && spec.id.version.as_str() == version.strip_prefix('=').unwrap_or(version)
-        }
-    }
+    let (name, version) = text.split_once('@').map_or((text, None), |(name, version)| (name, Some(version)));
+    let is_version = |version: &str| spec.id.version.as_str() == version.strip_prefix('=').unwrap_or(version);
+    spec.id.name.as_str() == name && version.is_none_or(is_version)
 }
 
 fn by_hash(graph: &Graph<'_>, prefix: &HashPrefix) -> Result<DagHash, SelectionError> {

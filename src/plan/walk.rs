@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::Graph;
 use crate::config::BuildDeps;
-use crate::lockfile::Origin;
+use crate::lockfile::{ConcreteSpec, Origin};
 use crate::types::DagHash;
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
+pub(crate) struct Question<'a> {
     /// The environments.
     pub graph: &'a Graph<'a>,
     /// The specs to install.
@@ -28,7 +28,7 @@ pub struct Question<'a> {
 
 /// What to take a spec for as long as no mirror was asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown {
+pub(crate) enum Unknown {
     /// A mirror has it: yields the specs that are needed in any case.
     IsThere,
     /// No mirror has it: yields all specs that may be needed.
@@ -37,16 +37,16 @@ pub enum Unknown {
 
 /// A needed spec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needed {
+pub(crate) struct Needed<'a> {
     /// The spec.
-    pub hash: DagHash,
+    pub spec: &'a ConcreteSpec,
     /// What it is.
     pub need: Need,
 }
 
 /// What a needed spec is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub(crate) enum Need {
     /// Not Spack's to install.
     External,
     /// In the install tree.
@@ -61,7 +61,7 @@ pub enum Need {
 
 /// Why a spec must be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BuildReason {
+pub(crate) enum BuildReason {
     /// No mirror has it.
     InNoMirror,
     /// It is a development build.
@@ -72,8 +72,12 @@ pub enum BuildReason {
 
 /// Walk. `availability` tells of a binary's hash whether a mirror has it, as far as that is known. The answer is in the
 /// order of the hashes.
-pub fn walk(question: &Question<'_>, availability: impl Fn(DagHash) -> Option<bool>, unknown: Unknown) -> Vec<Needed> {
-    let mut needs: BTreeMap<DagHash, Need> = BTreeMap::new();
+pub(crate) fn walk<'a>(
+    question: &Question<'a>,
+    availability: impl Fn(DagHash) -> Option<bool>,
+    unknown: Unknown,
+) -> Vec<Needed<'a>> {
+    let mut needs: BTreeMap<DagHash, Needed<'a>> = BTreeMap::new();
     let mut waiting = question.roots.to_vec();
     while let Some(hash) = waiting.pop() {
         let Some(spec) = question.graph.spec(hash) else { continue };
@@ -95,7 +99,7 @@ pub fn walk(question: &Question<'_>, availability: impl Fn(DagHash) -> Option<bo
                 None => Need::Unknown,
             }
         };
-        needs.insert(hash, need);
+        needs.insert(hash, Needed { spec, need });
         let is_built = match need {
             Need::External | Need::Installed => continue,
             Need::Binary => false,
@@ -107,17 +111,14 @@ pub fn walk(question: &Question<'_>, availability: impl Fn(DagHash) -> Option<bo
             BuildDeps::All => true,
             BuildDeps::None => false,
         };
-        let dependencies = spec.dependencies.iter();
-        waiting.extend(
-            dependencies
-                .filter(|edge| edge.types.link_or_run || (edge.types.build && with_build_dependencies))
-                .map(|edge| edge.hash),
-        );
+        let edges = spec.dependencies.iter();
+        let edges = edges.filter(|edge| edge.types.link_or_run || (edge.types.build && with_build_dependencies));
+        waiting.extend(edges.map(|edge| edge.hash));
         if is_built {
             waiting.extend(spec.build_spec);
         }
     }
-    needs.into_iter().map(|(hash, need)| Needed { hash, need }).collect()
+    needs.into_values().collect()
 }
 
 #[cfg(test)]
@@ -150,7 +151,7 @@ mod tests {
         let name = |hash| graph.spec(hash).unwrap().id.name.as_str();
         let found = walk(&question, |hash| Some(!missing.contains(&name(hash))), ALL);
         let mut lines: Vec<_> =
-            found.iter().map(|needed| format!("{}: {:?}", name(needed.hash), needed.need)).collect();
+            found.iter().map(|needed| format!("{}: {:?}", name(needed.spec.id.hash), needed.need)).collect();
         lines.sort();
         lines
     }
@@ -219,7 +220,7 @@ mod tests {
         };
         let found = walk(&question, |_| Some(true), ALL);
         assert_eq!(found.len(), 3, "{found:?}");
-        assert!(found.contains(&Needed { hash: libmid, need: Need::Installed }));
+        assert!(found.contains(&Needed { spec: graph.spec(libmid).unwrap(), need: Need::Installed }));
     }
 
     #[test]
@@ -235,7 +236,7 @@ mod tests {
             built_here: Some(app),
         };
         let found = walk(&question, |hash| Some(hash != app), ALL);
-        assert!(found.contains(&Needed { hash: app, need: Need::Build(BuildReason::ThisJob) }));
+        assert!(found.contains(&Needed { spec: graph.spec(app).unwrap(), need: Need::Build(BuildReason::ThisJob) }));
         assert_eq!(found.len(), 5, "{found:?}");
     }
 }

@@ -27,10 +27,10 @@ use fs_err as fs;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::archive_layout::Place;
 use crate::fs::{Kind, entries};
+use crate::mirror::{self, Layout};
 use crate::report::{UploadReason, Uploads};
-use crate::store::FILE_NAME;
-use crate::types::Sha256Digest;
 use crate::types::UploadCause;
 
 /// What was in a cache folder before this job changed anything.
@@ -110,8 +110,8 @@ pub fn restored(tree: &[TreeEntry], started: Timestamp) -> Restored {
 /// What the runner will do with a folder that is like this after the job.
 pub fn judge(tree: &[TreeEntry], restored: Restored, contents: Contents) -> Verdict {
     let Some(newest) = restored.newest else {
-        let blobs = tree.iter().filter(|entry| is_blob(entry, contents));
-        let reasons = reason(UploadCause::NewBlobs, blobs);
+        let is_blob = |entry: &&TreeEntry| cause_of(entry, contents, |_| true) == Some(UploadCause::NewBlobs);
+        let reasons = reason(UploadCause::NewBlobs, tree.iter().filter(is_blob));
         return match tree {
             [] => Verdict::default(),
             _ => Verdict { uploads: Uploads::First, reasons: reasons.into_iter().collect() },
@@ -129,38 +129,32 @@ pub fn judge(tree: &[TreeEntry], restored: Restored, contents: Contents) -> Verd
     Verdict { uploads: if newer.is_empty() { Uploads::No } else { Uploads::Yes }, reasons }
 }
 
+/// What a new entry is; nothing more than what is in it, for a folder that is explained.
 fn cause_of(entry: &TreeEntry, contents: Contents, is_explained: impl Fn(&TreeEntry) -> bool) -> Option<UploadCause> {
     match entry.kind {
         Kind::Folder if is_explained(entry) => None,
         Kind::Folder => Some(UploadCause::RemovedBlobs),
-        _ if is_blob(entry, contents) => Some(UploadCause::NewBlobs),
-        _ if is_record(entry, contents) => Some(UploadCause::Records),
-        _ => Some(UploadCause::Foreign),
+        Kind::File(_) => Some(cause_of_file(&entry.path, contents)),
+        Kind::Other | Kind::Missing => Some(UploadCause::Foreign),
     }
 }
 
-fn is_blob(entry: &TreeEntry, contents: Contents) -> bool {
-    let is_archive = || {
-        let is_spack = entry.path.extension().is_some_and(|extension| extension == "spack");
-        entry.path.starts_with("build_cache") && is_spack && matches!(entry.kind, Kind::File(_))
-    };
-    digest_of(entry).is_some() || (contents == Contents::Mirror && is_archive())
-}
-
-/// The records of a cache, the metadata of a mirror.
-fn is_record(entry: &TreeEntry, contents: Contents) -> bool {
+/// The records of a cache and the metadata of a mirror are records.
+fn cause_of_file(path: &Path, contents: Contents) -> UploadCause {
+    let parts: Option<Vec<&str>> = path.iter().map(|part| part.to_str()).collect();
+    let parts = parts.unwrap_or_default();
     match contents {
-        Contents::Blobs => entry.path == Path::new(FILE_NAME),
-        Contents::Mirror => {
-            let is_metadata = entry.path.starts_with("v3/manifests/spec") || entry.path.starts_with("build_cache");
-            is_metadata && matches!(entry.kind, Kind::File(_))
-        }
+        Contents::Blobs => match Place::of_file(&parts.join("/")) {
+            Some(Place::Blob(_)) => UploadCause::NewBlobs,
+            Some(Place::Records) => UploadCause::Records,
+            Some(Place::Folder) | None => UploadCause::Foreign,
+        },
+        Contents::Mirror => match Layout::recognise(&parts) {
+            Some((_, mirror::Place::Blob)) => UploadCause::NewBlobs,
+            Some((_, mirror::Place::Metadata(_))) => UploadCause::Records,
+            None => UploadCause::Foreign,
+        },
     }
-}
-
-fn digest_of(entry: &TreeEntry) -> Option<Sha256Digest> {
-    let is_blob = entry.path.starts_with("blobs/sha256") && matches!(entry.kind, Kind::File(_));
-    entry.path.file_name()?.to_str()?.parse().ok().filter(|_| is_blob)
 }
 
 fn reason<'a>(cause: UploadCause, entries: impl Iterator<Item = &'a TreeEntry>) -> Option<UploadReason> {
@@ -181,6 +175,7 @@ fn reason<'a>(cause: UploadCause, entries: impl Iterator<Item = &'a TreeEntry>) 
 #[cfg(test)]
 mod tests {
     use crate::runner::upload_rule::*;
+    use crate::store::FILE_NAME;
 
     const BLOB: &str = "blobs/sha256/ab/abababababababababababababababababababababababababababababababab";
 

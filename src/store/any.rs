@@ -106,9 +106,9 @@ impl Store<'_> {
 impl fmt::Display for Store<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cache(cache, _) => write!(f, "cache `{}`", cache.name()),
-            Self::Built(built, _) => write!(f, "mirror `{}`", built.name()),
-            Self::Remote(cache) => write!(f, "cache `{}`", cache.entry.name),
+            Self::Cache(cache, _) => cache.fmt(f),
+            Self::Built(built, _) => built.fmt(f),
+            Self::Remote(cache) => cache.fmt(f),
         }
     }
 }

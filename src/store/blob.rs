@@ -1,6 +1,7 @@
 //! One blob of a cache, and what a look at it showed.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -31,7 +32,8 @@ pub(crate) enum Validation {
 /// What is wrong with a blob, and which file it is that was looked at.
 #[derive(Clone, Debug)]
 pub(crate) struct Damage {
-    reason: String,
+    /// What is wrong, in words.
+    pub reason: String,
     file: Option<FileIdentity>,
 }
 
@@ -44,11 +46,6 @@ struct FileIdentity {
 }
 
 impl Damage {
-    /// What is wrong, in words.
-    pub(crate) fn reason(&self) -> &str {
-        &self.reason
-    }
-
     /// Whether the file at `path` is still the one that was looked at.
     pub(super) fn is_of(&self, path: &Path) -> bool {
         identity(path) == self.file
@@ -117,9 +114,5 @@ fn is_what_its_name_says(path: &Path, digest: Sha256Digest) -> bool {
 
 fn identity(path: &Path) -> Option<FileIdentity> {
     let meta = fs::symlink_metadata(path).ok()?;
-    #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(&meta);
-    #[cfg(not(unix))]
-    let inode = 0;
-    Some(FileIdentity { modified: meta.modified().ok(), bytes: meta.len(), inode })
+    Some(FileIdentity { modified: meta.modified().ok(), bytes: meta.len(), inode: MetadataExt::ino(&meta) })
 }

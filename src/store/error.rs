@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::transport::TransportError;
 
 /// A store that can't be used as it is.
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Error, Diagnostic)]
 pub enum StoreError {
     /// The folder, or one above it within the project, is a link: what is written there would end up somewhere else.
@@ -17,49 +18,30 @@ pub enum StoreError {
         "a restored archive can make a link lead anywhere, so larder follows none. Remove it, or name the real folder under \
          `path:` in larder.yaml"
     ))]
-    NotAFolder {
-        /// The link.
-        path: PathBuf,
-    },
+    NotAFolder { path: PathBuf },
     /// A folder with files that larder did not put there.
     #[error("`{}` holds files, but larder did not make it: it has no `larder.json`", path.display())]
     #[diagnostic(help(
         "larder never touches a folder that it did not make. Name an empty or new folder under `path:` of the cache in larder.yaml"
     ))]
-    Foreign {
-        /// The folder.
-        path: PathBuf,
-    },
+    Foreign { path: PathBuf },
     /// A folder that a newer larder wrote.
     #[error("`{}` has format {found}; this larder knows format {known}", path.display())]
     #[diagnostic(help("use the larder that wrote it, or remove the folder: everything in it can be downloaded again"))]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// The format found.
-        found: u64,
-        /// The format known.
-        known: u64,
-    },
+    Format { path: PathBuf, found: u64, known: u64 },
     /// A file or folder can't be read or written.
     #[error("can't {what} in {store}")]
     #[diagnostic(help("{}", hint(source)))]
     Io {
-        /// What it is, and its name.
         store: String,
-        /// What was tried.
         what: &'static str,
-        /// Why it failed; names the path.
-        #[source]
+        /// Names the path.
         source: io::Error,
     },
     /// An object store does not do what it is asked.
     #[error("can't work on cache `{cache}`")]
     Remote {
-        /// Its name.
         cache: String,
-        /// Why.
-        #[source]
         #[diagnostic_source]
         source: TransportError,
     },

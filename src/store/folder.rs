@@ -1,8 +1,9 @@
 //! A cache that is a folder: blobs go in verified and come out verified.
 
-use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use fs_err as fs;
 
@@ -10,7 +11,7 @@ use super::blob::{Damage, StoredBlob, Validation};
 use super::download_lock::{self, DownloadLock};
 use super::error::StoreError;
 use super::inventory::{Inventory, Key};
-use super::records::{self, RecordChanges, Records};
+use super::records::{self, Records};
 use super::scan::scan;
 use crate::fs::{Exclusion, Folder, Kind, Lock, Obstacle, entries, kind, patiently};
 use crate::report::CacheReport;
@@ -171,7 +172,7 @@ impl Cache {
         for item in &mut inventory.items {
             let Key::Blob(digest) = item.key else { continue };
             if let Some(record) = records.get(digest) {
-                item.is_recorded(record);
+                item.describe(record);
                 recorded += 1;
             }
         }
@@ -190,14 +191,10 @@ impl Cache {
     }
 
     /// Change the records. Writes only if there is something new, and says whether it did.
-    pub(crate) fn update_records(&self, changes: &RecordChanges, staging: &Path) -> Result<bool, StoreError> {
-        self.replace_records(|old| old.changed(changes), staging)
-    }
-
-    pub(crate) fn replace_records(
+    pub(crate) fn change_records(
         &self,
-        change: impl FnOnce(&Records) -> Records,
         staging: &Path,
+        change: impl FnOnce(&Records) -> Records,
     ) -> Result<bool, StoreError> {
         let _lock = self.lock_records().map_err(self.failed("lock"))?;
         let (old, damage) = self.records()?;
@@ -270,7 +267,13 @@ impl Cache {
     }
 
     pub(crate) fn failed(&self, what: &'static str) -> impl Fn(io::Error) -> StoreError + '_ {
-        move |source| StoreError::Io { store: format!("cache `{}`", self.name), what, source }
+        move |source| StoreError::Io { store: self.to_string(), what, source }
+    }
+}
+
+impl fmt::Display for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cache `{}`", self.name)
     }
 }
 
@@ -279,16 +282,9 @@ fn marker() -> MirrorPath {
     MirrorPath::new([records::FILE_NAME])
 }
 
-#[cfg(unix)]
 fn same_file_system(a: &Path, b: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    let device = |path: &Path| fs::metadata(path).map(|meta| MetadataExt::dev(&meta)).ok();
     device(a) == device(b)
-}
-
-#[cfg(not(unix))]
-fn same_file_system(_: &Path, _: &Path) -> bool {
-    true
 }
 
 #[cfg(test)]

@@ -69,8 +69,6 @@ pub(crate) struct Use {
 pub(crate) struct RecordChanges {
     /// What this job needed.
     pub uses: Vec<Use>,
-    /// Blobs that are gone.
-    pub gone: Vec<Sha256Digest>,
     /// Now.
     pub now: Timestamp,
     /// How old a date must be to be worth a new upload.
@@ -89,18 +87,18 @@ impl Records {
         self.blobs.get(&digest)
     }
 
-    /// The blobs with a record.
-    pub(crate) fn digests(&self) -> impl Iterator<Item = Sha256Digest> {
-        self.blobs.keys().copied()
+    /// Without what is known of blobs that are gone.
+    #[must_use]
+    pub(crate) fn retained(&self, is_here: impl Fn(Sha256Digest) -> bool) -> Self {
+        let mut records = self.clone();
+        records.blobs.retain(|digest, _| is_here(*digest));
+        records
     }
 
     /// Apply changes. The result differs from `self` only where the file has to be written.
     #[must_use]
     pub(crate) fn changed(&self, changes: &RecordChanges) -> Self {
         let mut records = self.clone();
-        for digest in &changes.gone {
-            records.blobs.remove(digest);
-        }
         // The last answer to a question takes it from all others. One pass for all uses: a hostile archive may have left a
         // million requests here.
         let answers: HashMap<_, _> =
@@ -219,7 +217,7 @@ mod tests {
         let hash = "a".repeat(32).parse().unwrap();
         let request = Request { name, version, hash, mirror: "https://m".to_owned(), role: BlobRole::Binary };
         let needed = Use { digest, bytes: 5, request };
-        RecordChanges { uses: vec![needed], gone: vec![], now: day_number(day), refresh_after: 7 * DAY }
+        RecordChanges { uses: vec![needed], now: day_number(day), refresh_after: 7 * DAY }
     }
 
     fn day_number(day: i64) -> Timestamp {

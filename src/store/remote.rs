@@ -8,7 +8,8 @@
 //! Only ever adding makes parallel jobs safe without a lock. Blobs that were written within [`GRACE`] are never removed, and each
 //! is looked at once more right before. A job that finds a blob gone fetches it from its mirror.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::inventory::{Inventory, Item, Key, Purpose};
+use super::policy::Removal;
 use crate::config::RemoteCacheEntry;
 use crate::report::CacheReport;
 use crate::transport::{Listed, Location, Transport, TransportError};
@@ -82,7 +84,7 @@ impl RemoteCache<'_> {
     pub(crate) fn inventory(blobs: &BTreeMap<Sha256Digest, Listed>, uses: &LastUses) -> Inventory {
         let items = blobs.iter().map(|(digest, object)| {
             let mut item = Item::of_blob(*digest, object.bytes, object.modified);
-            uses.by_blob.get(digest).into_iter().for_each(|used| item.was_used((*used).max(object.modified)));
+            uses.by_blob.get(digest).into_iter().for_each(|used| item.set_last_used((*used).max(object.modified)));
             item
         });
         Inventory { items: items.collect(), ..Inventory::default() }
@@ -121,12 +123,12 @@ impl RemoteCache<'_> {
     pub(crate) async fn remove<'i>(
         &self,
         blobs: &BTreeMap<Sha256Digest, Listed>,
-        removals: &[&'i Item],
+        removals: Vec<Removal<'i>>,
         now: Timestamp,
         on_stay: &dyn Fn(Sha256Digest),
-    ) -> Result<Vec<&'i Item>, StoreError> {
-        let removing = futures::stream::iter(removals).map(async |item| {
-            let Key::Blob(digest) = &item.key else { return Ok(None) };
+    ) -> Result<Vec<Removal<'i>>, StoreError> {
+        let removing = futures::stream::iter(removals).map(async |removal| {
+            let Key::Blob(digest) = &removal.item.key else { return Ok(None) };
             let at = self.blob_location(*digest);
             let Some(found) = self.transport.stat(&at).await? else { return Ok(None) };
             if is_another(&blobs[digest], &found) || now.duration_since(found.modified) < GRACE {
@@ -134,15 +136,19 @@ impl RemoteCache<'_> {
                 return Ok(None);
             }
             self.transport.delete(&at).await?;
-            Ok(Some(*item))
+            Ok(Some(removal))
         });
-        let removed = removing.buffer_unordered(self.requests()).try_filter_map(|item| std::future::ready(Ok(item)));
+        let removed = removing.buffer_unordered(self.requests()).try_filter_map(async |removal| Ok(removal));
         removed.try_collect().await.map_err(|source| self.failed(source))
     }
 
-    /// Whether a blob is too young to be removed.
-    pub(crate) fn is_fresh(item: &Item, now: Timestamp) -> bool {
-        matches!(item.purpose, Purpose::UnknownSince(written) if now.duration_since(written) < GRACE)
+    /// The blobs that are too young to be removed.
+    pub(crate) fn fresh(inventory: &Inventory, now: Timestamp) -> HashSet<Sha256Digest> {
+        let fresh = inventory.items.iter().filter_map(|item| match (&item.key, item.purpose) {
+            (Key::Blob(digest), Purpose::UnknownSince(written)) if now.duration_since(written) < GRACE => Some(*digest),
+            _ => None,
+        });
+        fresh.collect()
     }
 
     /// Remove what tells of uses too old to count.
@@ -202,6 +208,12 @@ impl RemoteCache<'_> {
 
     fn failed(&self, source: TransportError) -> StoreError {
         StoreError::Remote { cache: self.entry.name.to_string(), source }
+    }
+}
+
+impl fmt::Display for RemoteCache<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cache `{}`", self.entry.name)
     }
 }
 

@@ -92,7 +92,7 @@ impl<'a> Target<'a> {
     ) -> Result<(), Stop<CommandError>> {
         if self.lock.is_none() {
             // Nothing may be pruned while blobs are added.
-            let waiting = || self.session.inform(&format!("waiting for a job that uses cache `{}`", self.cache.name()));
+            let waiting = || self.session.inform(&format!("waiting for a job that uses {}", self.cache));
             self.lock = Some(self.cache.lock(Exclusion::Shared, waiting).map_err(caller)?);
         }
         let staging = self.cache.staging(partial)?;
@@ -112,7 +112,7 @@ impl<'a> Target<'a> {
                 self.expect(vec![String::new()]);
                 let cache = &self.cache;
                 let is_here = |digest| cache.size_of(digest).is_some();
-                cache.replace_records(|old| old.merged(&records, is_here, self.session.now), partial)?
+                cache.change_records(partial, |old| old.merged(&records, is_here, self.session.now))?
             }
             None => false,
         };

@@ -1,7 +1,9 @@
 //! Adding a spec, removing one: blobs before metadata, metadata before blobs.
 
 use std::collections::HashSet;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -63,11 +65,7 @@ impl BuiltFolder {
         let from = scratch.folder.path_of(path);
         let to = self.folder.make_place(path, Obstacle::Remove)?;
         // Spack may have written it for this user only; the archiver is another one.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            fs::set_permissions(&from, std::fs::Permissions::from_mode(crate::fs::PUBLISHED_MODE))?;
-        }
+        fs::set_permissions(&from, Permissions::from_mode(crate::fs::PUBLISHED_MODE))?;
         match fs::rename(&from, &to) {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                 // The folder is a mount: there is no way around a temporary file in it.

@@ -25,6 +25,12 @@ pub(crate) enum Depth {
 pub(crate) struct FoundSpec {
     /// The metadata and what it promises.
     pub published: Published,
+    pub binary: BuiltBinary,
+}
+
+/// A binary in the folder.
+#[derive(Debug)]
+pub(crate) struct BuiltBinary {
     /// The blobs, hashed in this run; none at [`Depth::Names`].
     pub blobs: Vec<StoredBlob>,
     /// The size of the blobs together.
@@ -96,7 +102,7 @@ impl BuiltFolder {
             match StoredBlob::validate(&at, kind, blob.expected, &|_| ()).map_err(unreadable)? {
                 Validation::Intact(stored) => blobs.push(stored),
                 Validation::Missing => return Err(wrong("is missing")),
-                Validation::Corrupt(damage) => return Err(wrong(&format!("is damaged: {}", damage.reason()))),
+                Validation::Corrupt(damage) => return Err(wrong(&format!("is damaged: {}", damage.reason))),
             }
         }
         if depth == Depth::Bytes {
@@ -113,7 +119,7 @@ impl BuiltFolder {
                 return Err(format!("`{}` describes {described} instead of {}", file.display(), spec.hash));
             }
         }
-        Ok(Lookup::Has(Box::new(FoundSpec { published, blobs, bytes })))
+        Ok(Lookup::Has(Box::new(FoundSpec { published, binary: BuiltBinary { blobs, bytes } })))
     }
 
     /// Hash one of the blobs that an item promises.

@@ -1,8 +1,8 @@
 //! The folder itself.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use crate::config::BuiltEntry;
 use crate::fs::Folder;
@@ -35,8 +35,11 @@ impl BuiltFolder {
     }
 
     fn at(path: &Path, name: &str, signatures: Signatures) -> Result<Self, StoreError> {
-        let odd =
-            |reason| StoreError::Io { store: title(name), what: "name a folder", source: io::Error::other(reason) };
+        let odd = |reason| StoreError::Io {
+            store: format!("mirror `{name}`"),
+            what: "name a folder",
+            source: io::Error::other(reason),
+        };
         let url = MirrorUrl::parse(&path.to_string_lossy(), Path::new("/")).map_err(odd)?;
         let plain_http = PlainHttp::LoopbackOnly;
         let mirror = Mirror { name: name.to_owned(), url, signatures, plain_http, access: Arc::default() };
@@ -67,10 +70,12 @@ impl BuiltFolder {
     }
 
     pub(super) fn failed<'a>(&'a self, what: &'static str) -> impl Fn(io::Error) -> StoreError + 'a {
-        move |source| StoreError::Io { store: title(self.name()), what, source }
+        move |source| StoreError::Io { store: self.to_string(), what, source }
     }
 }
 
-fn title(name: &str) -> String {
-    format!("mirror `{name}`")
+impl fmt::Display for BuiltFolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mirror `{}`", self.name())
+    }
 }

@@ -28,5 +28,5 @@ mod find;
 mod folder;
 mod scan;
 
-pub(crate) use find::{Depth, FoundSpec, Lookup};
+pub(crate) use find::{BuiltBinary, Depth, FoundSpec, Lookup};
 pub(crate) use folder::BuiltFolder;
