@@ -1,18 +1,16 @@
 //! What Spack has already installed, from the database of an install tree.
 //!
 //! The database is `<root>/.spack-db/index.json`: `{"database": {"installs": {HASH: {"spec": …, "installed": true, …}}}}`,
-//! alike in Spack 0.19 to 1.1. It describes every spec in full and can have hundreds of megabytes, of which larder needs one
-//! flag per hash, so it is read as a stream.
+//! alike in Spack 0.19 to 1.1. It describes every spec in full and can have hundreds of megabytes, of which larder needs a
+//! flag and a folder per hash, so it is read as a stream.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use miette::Diagnostic;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, de};
+use serde::Deserialize;
 use thiserror::Error;
 
 use crate::types::DagHash;
@@ -54,7 +52,7 @@ pub fn installations(root: &Path) -> Result<Option<HashMap<DagHash, Option<PathB
     let size = match fs::metadata(&path) {
         Ok(meta) if meta.is_file() => meta.len(),
         Ok(_) => return Err(InstallTreeError::NotAFile { path }),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error) if crate::fs::is_missing(&error) => {
             return Ok(None);
         }
         Err(error) => return Err(unreadable(error)),
@@ -69,7 +67,8 @@ pub fn installations(root: &Path) -> Result<Option<HashMap<DagHash, Option<PathB
             serde_json::error::Category::Io => InstallTreeError::Unreadable { path, source: source.into() },
             _ => InstallTreeError::Malformed { path, source },
         })?;
-    Ok(Some(document.database.installs.0))
+    let installed = document.database.installs.into_iter().filter(|(_, record)| record.installed);
+    Ok(Some(installed.map(|(hash, record)| (hash, record.path)).collect()))
 }
 
 /// Whether an installation came from a binary. Every binary holds this file, Spack unpacks it with the rest, and a build
@@ -85,7 +84,7 @@ struct Document {
 
 #[derive(Deserialize)]
 struct Database {
-    installs: Installed,
+    installs: HashMap<DagHash, Record>,
 }
 
 /// A spec that was uninstalled stays in the database while another one refers to it.
@@ -94,34 +93,6 @@ struct Record {
     #[serde(default)]
     installed: bool,
     path: Option<PathBuf>,
-}
-
-/// The records that are installed: their hashes and folders.
-struct Installed(HashMap<DagHash, Option<PathBuf>>);
-
-impl<'de> Deserialize<'de> for Installed {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Records;
-        impl<'de> Visitor<'de> for Records {
-            type Value = Installed;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of DAG hashes")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut records: A) -> Result<Installed, A::Error> {
-                let mut found = HashMap::new();
-                while let Some((key, record)) = records.next_entry::<String, Record>()? {
-                    let hash: DagHash = key.parse().map_err(de::Error::custom)?;
-                    if record.installed {
-                        found.insert(hash, record.path);
-                    }
-                }
-                Ok(Installed(found))
-            }
-        }
-        deserializer.deserialize_map(Records)
-    }
 }
 
 #[cfg(test)]

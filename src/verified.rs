@@ -9,9 +9,10 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 use thiserror::Error;
 
+use crate::fs::{named, temporary_file};
 use crate::types::Sha256Digest;
 
 /// How large a blob is, as far as its metadata says.
@@ -21,16 +22,6 @@ pub enum Size {
     Exactly(u64),
     /// Not stated (layout v2): any size up to this one.
     AtMost(u64),
-}
-
-impl Size {
-    /// Whether a blob of so many bytes can be the one.
-    pub fn allows(self, bytes: u64) -> bool {
-        match self {
-            Self::Exactly(size) => bytes == size,
-            Self::AtMost(limit) => bytes <= limit,
-        }
-    }
 }
 
 /// What the metadata promises of a blob.
@@ -44,29 +35,17 @@ pub struct Expected {
 
 /// Bytes that are not what was promised.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field of an error is, its message says")]
 pub enum Mismatch {
     /// More bytes than stated: noticed at the first one too many.
     #[error("it is longer than the {limit} bytes that were promised")]
-    TooLong {
-        /// The most there may be.
-        limit: u64,
-    },
+    TooLong { limit: u64 },
     /// Fewer bytes than stated.
     #[error("it ends after {found} of {expected} bytes")]
-    TooShort {
-        /// Bytes stated.
-        expected: u64,
-        /// Bytes seen.
-        found: u64,
-    },
+    TooShort { expected: u64, found: u64 },
     /// The right number of bytes, but not those bytes.
     #[error("its sha256 is {found} instead of {expected}")]
-    WrongDigest {
-        /// The digest promised.
-        expected: Sha256Digest,
-        /// The digest computed.
-        found: Sha256Digest,
-    },
+    WrongDigest { expected: Sha256Digest, found: Sha256Digest },
 }
 
 /// Hashes bytes on their way and refuses too many of them.
@@ -92,6 +71,14 @@ pub struct VerifiedBlob {
 }
 
 impl Size {
+    /// Whether a blob of so many bytes can be the one.
+    pub fn allows(self, bytes: u64) -> bool {
+        match self {
+            Self::Exactly(size) => bytes == size,
+            Self::AtMost(limit) => bytes <= limit,
+        }
+    }
+
     /// The size, where the metadata states one.
     pub fn stated(self) -> Option<u64> {
         match self {
@@ -154,10 +141,8 @@ impl Verifier {
             Err(Mismatch::WrongDigest { expected: self.expected.digest, found })
         }
     }
-}
 
-impl Verifier {
-    /// Decide as [`Verifier::finish`] does, and vouch for a file. For [`BlobWriter`] and the partial files of downloads only, as
+    /// Decide as [`Verifier::finish`] does, and vouch for a file. For [`receive_blob`] and the partial files of downloads only, as
     /// `tests/modules` makes sure: they promise that the bytes given to this verifier are those of the file, in order. Where the
     /// bytes are wrong, the file goes.
     pub(crate) fn seal(self, file: TempPath) -> Result<VerifiedBlob, Mismatch> {
@@ -189,13 +174,6 @@ impl VerifiedBlob {
     }
 }
 
-/// A file that receives bytes and becomes a [`VerifiedBlob`] if they turn out right.
-#[derive(Debug)]
-pub struct BlobWriter {
-    verifier: Verifier,
-    file: NamedTempFile,
-}
-
 /// Why no [`VerifiedBlob`] came about.
 #[derive(Debug, Error)]
 pub enum BlobError {
@@ -207,28 +185,6 @@ pub enum BlobError {
     Io(#[from] io::Error),
 }
 
-impl BlobWriter {
-    /// A new temporary file in `staging`.
-    pub fn new(expected: Expected, staging: &Path) -> io::Result<Self> {
-        Ok(Self { verifier: Verifier::new(expected), file: crate::fs::temporary_file(staging)? })
-    }
-
-    /// Check the size, hash, write.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
-        self.verifier.update(bytes)?;
-        self.file
-            .write_all(bytes)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", self.file.path().display())))?;
-        Ok(())
-    }
-
-    /// Check the digest. Nothing is left in `staging` where it is wrong.
-    pub fn finish(mut self) -> Result<VerifiedBlob, BlobError> {
-        self.file.flush()?;
-        Ok(self.verifier.seal(self.file.into_temp_path())?)
-    }
-}
-
 /// Read everything there is, and compare. `on_bytes` is told of each piece.
 pub fn verify_reader(reader: impl Read, expected: Expected, on_bytes: &dyn Fn(usize)) -> Result<Verified, BlobError> {
     copy_verified(reader, expected, &mut io::sink(), on_bytes)
@@ -236,47 +192,50 @@ pub fn verify_reader(reader: impl Read, expected: Expected, on_bytes: &dyn Fn(us
 
 /// Copy everything there is, and compare on the way. What was written is not to be used unless this succeeds.
 pub(crate) fn copy_verified(
-    mut reader: impl Read,
+    reader: impl Read,
     expected: Expected,
     out: &mut dyn Write,
     on_bytes: &dyn Fn(usize),
 ) -> Result<Verified, BlobError> {
     let mut verifier = Verifier::new(expected);
-    for_each_piece(&mut reader, |piece| {
+    for_each_piece(reader, on_bytes, |piece| {
         verifier.update(piece)?;
-        out.write_all(piece)?;
-        on_bytes(piece.len());
-        Ok(())
+        Ok(out.write_all(piece)?)
     })?;
     Ok(verifier.finish()?)
 }
 
-/// Copy everything there is into a file in `staging`, which becomes a [`VerifiedBlob`] if it turns out right.
+/// Copy everything there is into a new file in `staging`, which becomes a [`VerifiedBlob`] if it turns out right. Where it does
+/// not, nothing is left there.
 pub(crate) fn receive_blob(
-    mut reader: impl Read,
+    reader: impl Read,
     expected: Expected,
     staging: &Path,
     on_bytes: &dyn Fn(usize),
 ) -> Result<VerifiedBlob, BlobError> {
-    let mut writer = BlobWriter::new(expected, staging)?;
-    for_each_piece(&mut reader, |piece| {
-        writer.write(piece)?;
-        on_bytes(piece.len());
-        Ok(())
+    let (mut verifier, mut file) = (Verifier::new(expected), temporary_file(staging)?);
+    for_each_piece(reader, on_bytes, |piece| {
+        verifier.update(piece)?;
+        Ok(file.write_all(piece).map_err(named(file.path()))?)
     })?;
-    writer.finish()
+    file.flush()?;
+    Ok(verifier.seal(file.into_temp_path())?)
 }
 
 /// Call `take` with pieces of at most 128 KiB: large enough for the disk, small enough that sixteen at once do not matter.
 fn for_each_piece(
-    reader: &mut impl Read,
+    mut reader: impl Read,
+    on_bytes: &dyn Fn(usize),
     mut take: impl FnMut(&[u8]) -> Result<(), BlobError>,
 ) -> Result<(), BlobError> {
     let mut buffer = vec![0; 128 << 10];
     loop {
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(length) => take(&buffer[..length])?,
+            Ok(length) => {
+                take(&buffer[..length])?;
+                on_bytes(length);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
         }
@@ -324,10 +283,9 @@ mod tests {
     #[test]
     fn a_wrong_blob_leaves_no_file() {
         let staging = tempfile::tempdir().unwrap();
-        let mut writer =
-            BlobWriter::new(Expected { digest: digest_of(b"abc"), size: Size::AtMost(9) }, staging.path()).unwrap();
-        writer.write(b"abd").unwrap();
-        assert!(matches!(writer.finish(), Err(BlobError::Mismatch(Mismatch::WrongDigest { .. }))));
+        let expected = Expected { digest: digest_of(b"abc"), size: Size::AtMost(9) };
+        let received = receive_blob(&b"abd"[..], expected, staging.path(), &|_| {});
+        assert!(matches!(received, Err(BlobError::Mismatch(Mismatch::WrongDigest { .. }))));
         assert_eq!(std::fs::read_dir(staging.path()).unwrap().count(), 0);
     }
 

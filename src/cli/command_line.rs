@@ -72,7 +72,7 @@ impl CommandLine {
 /// clap repeats a value that it does not accept: of a URL, only what may be printed.
 fn without_password(mut error: clap::Error) -> clap::Error {
     if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) {
-        let shown = PublicUrl::of_text(value).into();
+        let shown = PublicUrl::of_text(value).to_string();
         error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
     }
     error

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use larder::commands::{CommandError, RunError};
-use larder::config::{Config, Upkeep};
+use larder::config::{Config, Prefixes, Upkeep};
 use larder::types::{Mirror, MirrorUrl, PlainHttp, Variables};
 
 use super::global::GlobalOptions;
@@ -63,7 +63,7 @@ pub(crate) fn only(config: &mut Config, names: &[String]) -> Result<(), CommandE
         entry.upkeep = Upkeep::LeftAlone;
     }
     if let [cache] = &mut caches[..] {
-        cache.prefixes.clear();
+        cache.prefixes = Prefixes::default();
     }
     config.provide_scratch();
     Ok(())

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::Url;
 
 use super::text::{Endpoint, Flag, Line, VariableName};
 use crate::types::{Access, AccessPair, PlainHttp, Secret, Variables, shorten};
-use crate::yaml::{At, Place, Problem};
+use crate::yaml::{Node, Problem, Result};
 
 /// A user name and a password, or the two parts of an access key.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -31,55 +30,50 @@ pub(super) struct PairSchema {
 }
 
 /// The keys of an entry that are about access.
+pub(super) const ACCESS_KEYS: [&str; 5] =
+    ["insecure", "access-pair", "access-token-variable", "profile", "endpoint-url"];
+
+/// What an entry says under [`ACCESS_KEYS`].
 #[derive(Clone, Copy)]
 pub(super) struct AccessKeys<'a> {
-    pub(super) insecure: &'a Option<At<Flag>>,
-    pub(super) pair: &'a Option<At<PairSchema>>,
-    pub(super) token_variable: &'a Option<At<VariableName>>,
-    pub(super) profile: &'a Option<At<Line>>,
-    pub(super) endpoint_url: &'a Option<At<Endpoint>>,
+    pub(super) insecure: Option<Flag>,
+    pub(super) pair: Option<&'a PairSchema>,
+    pub(super) token_variable: Option<&'a VariableName>,
+    pub(super) profile: Option<&'a Line>,
+    pub(super) endpoint_url: Option<&'a Endpoint>,
 }
 
 impl AccessKeys<'_> {
-    /// The first of them that is there.
-    pub(super) fn first(&self) -> Option<(&'static str, Place)> {
-        let keys = [
-            ("insecure", self.insecure.as_ref().map(At::place)),
-            ("access-pair", self.pair.as_ref().map(At::place)),
-            ("access-token-variable", self.token_variable.as_ref().map(At::place)),
-            ("profile", self.profile.as_ref().map(At::place)),
-            ("endpoint-url", self.endpoint_url.as_ref().map(At::place)),
-        ];
-        keys.into_iter().find_map(|(key, place)| place.map(|place| (key, place)))
+    pub(super) fn plain_http(self) -> PlainHttp {
+        if let Some(Flag(true)) = self.insecure { PlainHttp::Anywhere } else { PlainHttp::LoopbackOnly }
     }
 
-    pub(super) fn plain_http(&self) -> PlainHttp {
-        match self.insecure {
-            Some(At(_, Flag(true))) => PlainHttp::Anywhere,
-            _ => PlainHttp::LoopbackOnly,
-        }
-    }
-
-    /// What the keys stand for. A variable that is not set is no error here: only a server can tell whether it takes
-    /// credentials at all.
-    pub(super) fn read(&self, variables: &Variables) -> Result<Arc<Access>, Problem> {
+    /// What the keys of an entry stand for. A variable that is not set is no error here: only a server can tell whether it
+    /// takes credentials at all.
+    pub(super) fn read(self, entry: &Node, variables: &Variables) -> Result<Arc<Access>> {
         let mut access = Access::default();
         if let Some(pair) = self.pair {
-            access.pair = pair.parse(|pair| pair.read(variables, &mut access))?;
+            let read = pair.read(variables, &mut access);
+            access.pair = read.map_err(|problem| problem.at(entry.place_of("access-pair")))?;
         }
-        if let Some(At(_, VariableName(name))) = self.token_variable {
+        if let Some(VariableName(name)) = self.token_variable {
             access.token = access.variable(name, variables).map(Secret::new);
         }
-        access.profile = self.profile.as_ref().map(|At(_, Line(profile))| profile.clone());
-        if let Some(url) = self.endpoint_url {
-            access.endpoint = Some(url.parse(|Endpoint(url)| protected(url, self.plain_http()))?);
+        access.profile = self.profile.map(|Line(profile)| profile.clone());
+        if let Some(Endpoint(url)) = self.endpoint_url {
+            if url.scheme() == "http" && !self.plain_http().allows(url) {
+                return Err(Problem::new(format!("`{}` is not protected by TLS", shorten(url.as_str())))
+                    .help("use `https://`; where you trust the network, add `insecure: true` to the entry")
+                    .at(entry.place_of("endpoint-url")));
+            }
+            access.endpoint = Some(url.clone());
         }
         Ok(Arc::new(access))
     }
 }
 
 impl PairSchema {
-    fn read(&self, variables: &Variables, access: &mut Access) -> Result<Option<AccessPair>, Problem> {
+    fn read(&self, variables: &Variables, access: &mut Access) -> Result<Option<AccessPair>> {
         let id = match (&self.id, &self.id_variable) {
             (Some(Line(id)), None) => Some(id.clone()),
             (None, Some(VariableName(name))) => access.variable(name, variables),
@@ -98,12 +92,4 @@ impl PairSchema {
         let secret = access.variable(name, variables).map(Secret::new);
         Ok(id.zip(secret).map(|(id, secret)| AccessPair { id, secret }))
     }
-}
-
-fn protected(url: &Url, plain_http: PlainHttp) -> Result<Url, Problem> {
-    if url.scheme() == "http" && !plain_http.allows(url) {
-        return Err(Problem::new(format!("`{}` is not protected by TLS", shorten(url.as_str())))
-            .help("use `https://`; where you trust the network, add `insecure: true` to the entry"));
-    }
-    Ok(url.clone())
 }

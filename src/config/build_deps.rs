@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::schema_of_text;
-use crate::types::{serde_as_text, shorten};
-use crate::yaml::{self, Problem};
+use super::text::{not, schema_of_text};
+use crate::types::serde_as_text;
+use crate::yaml::{self, Problem, Result};
 
 /// Which build dependencies a job needs: `build-deps:` in `larder.yaml`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,29 +20,25 @@ pub enum BuildDeps {
     None,
 }
 
+impl BuildDeps {
+    const NAMES: [(&str, Self); 3] = [("missing", Self::Missing), ("all", Self::All), ("none", Self::None)];
+}
+
 impl FromStr for BuildDeps {
     type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        match text {
-            "missing" => Ok(Self::Missing),
-            "all" => Ok(Self::All),
-            "none" => Ok(Self::None),
-            _ => {
-                let hint = yaml::hint(text, &["missing", "all", "none"]);
-                Err(Problem::new(format!("`{}` is not a choice of build dependencies; {hint}", shorten(text))))
-            }
-        }
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|(_, choice)| *choice).ok_or_else(|| {
+            let hint = yaml::hint(text, &Self::NAMES.map(|(name, _)| name));
+            not(text, &format!("a choice of build dependencies; {hint}"))
+        })
     }
 }
 
 impl fmt::Display for BuildDeps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Missing => "missing",
-            Self::All => "all",
-            Self::None => "none",
-        })
+        Self::NAMES.iter().filter(|(_, choice)| choice == self).try_for_each(|(name, _)| f.pad(name))
     }
 }
 

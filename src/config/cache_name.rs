@@ -1,12 +1,11 @@
 //! The name of a cache.
 
-use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::text::schema_of_text;
-use crate::types::{serde_as_text, shorten};
-use crate::yaml::Problem;
+use super::text::{not, schema_of_text};
+use crate::types::text_like;
+use crate::yaml::{Problem, Result};
 
 /// The name of a cache: `[a-z0-9][a-z0-9._-]*`, at most 64 characters.
 ///
@@ -16,19 +15,9 @@ use crate::yaml::Problem;
 pub struct CacheName(String);
 
 impl CacheName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The name of the cache that is there without a configuration: `shared`.
-    pub fn shared() -> Self {
-        Self("shared".to_owned())
-    }
-
-    /// The name of the folder for blobs that no other folder takes: `scratch`.
-    pub(super) fn scratch() -> Self {
-        Self("scratch".to_owned())
+    /// A name that is none of the user's.
+    pub(super) fn of_larder(name: &'static str) -> Self {
+        Self(name.to_owned())
     }
 }
 
@@ -40,35 +29,21 @@ pub(super) fn is_lock(name: &Path) -> bool {
 impl FromStr for CacheName {
     type Err = Problem;
 
-    fn from_str(text: &str) -> Result<Self, Problem> {
+    fn from_str(text: &str) -> Result<Self> {
         let small = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let starts_well = text.bytes().next().is_some_and(small);
         let goes_on_well = text.bytes().all(|byte| small(byte) || matches!(byte, b'.' | b'_' | b'-'));
         if starts_well && goes_on_well && text.len() <= 64 && !is_lock(Path::new(text)) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Problem::new(format!(
-                "`{}` is not the name of a cache: expected lowercase letters, digits, `.`, `_` and `-`, a letter or digit \
-                 first, at most 64 of them, and no `.lock` at the end",
-                shorten(text)
-            )))
+            let what = "the name of a cache: expected lowercase letters, digits, `.`, `_` and `-`, a letter or digit first, \
+                        at most 64 of them, and no `.lock` at the end";
+            Err(not(text, what))
         }
     }
 }
 
-impl fmt::Display for CacheName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for CacheName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-serde_as_text!(CacheName);
+text_like!(CacheName);
 schema_of_text!(CacheName => ["string", "number"]);
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::yaml::{Place, Problem};
 const SHOWN: usize = 160;
 
 /// Why there is no configuration.
+#[allow(missing_docs, reason = "the messages say what the fields are")]
 #[derive(Debug, Error, Diagnostic)]
 pub enum ConfigError {
     /// The file that `--config` names is not there.
@@ -21,44 +22,25 @@ pub enum ConfigError {
     #[diagnostic(help(
         "`--config` names a file in the format of `larder.yaml`; without it, `larder.yaml` is optional"
     ))]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// A file that looks like the configuration and would be passed over.
     #[error("`{}` is not read: the configuration is named `larder.yaml`", path.display())]
     #[diagnostic(help("rename it, or name it with `--config`"))]
-    OtherName {
-        /// The file.
-        path: PathBuf,
-    },
+    OtherName { path: PathBuf },
     /// The file can't be read.
     #[error("can't read `{}`", path.display())]
     #[diagnostic(help("is it a file, and readable for this user?"))]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    Unreadable { path: PathBuf, source: io::Error },
     /// The file is no configuration, by its size or its encoding.
     #[error("`{}` {reason}", path.display())]
     #[diagnostic(help("is it a configuration of larder?"))]
-    NotText {
-        /// The file.
-        path: PathBuf,
-        /// What speaks against it.
-        reason: String,
-    },
+    NotText { path: PathBuf, reason: &'static str },
     /// Something in the file is wrong.
     #[error("{message}")]
     Invalid {
-        /// What is wrong.
         message: String,
-        /// Where.
+        /// Where, ready to be shown.
         excerpt: String,
-        /// What to do.
         #[help]
         help: Option<String>,
     },
@@ -75,14 +57,18 @@ impl ConfigError {
 
     /// Something that was found wrong in a text.
     pub(super) fn new(path: &Path, yaml: &str, problem: Problem) -> Self {
-        Self::Invalid { message: problem.message, excerpt: excerpt(path, yaml, problem.place), help: problem.help }
+        Self::Invalid {
+            message: problem.message,
+            excerpt: excerpt(path, yaml, problem.place.as_ref()),
+            help: problem.help,
+        }
     }
 }
 
 /// A line of a file, shown as compilers do.
-fn excerpt(path: &Path, yaml: &str, place: Option<Place>) -> String {
+fn excerpt(path: &Path, yaml: &str, place: Option<&Place>) -> String {
     let path = path.display();
-    let Some(Place { line, column }) = place else { return format!(" --> {path}") };
+    let Some(&Place { line, column, .. }) = place else { return format!(" --> {path}") };
     let text = printable(yaml.lines().nth(line.saturating_sub(1)).unwrap_or_default());
     let mut excerpt = format!(" --> {path}:{line}:{column}\n {line} | {text}");
     if column <= text.chars().count() {

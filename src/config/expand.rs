@@ -5,8 +5,9 @@
 //! `${CI_MERGE_REQUEST_IID:-${CI_COMMIT_REF_SLUG}}`. (The crate `shellexpand` also replaces `$NAME`, keeps quiet about an
 //! unclosed brace, ends a default at its first `}`, and can't tell an empty variable with a default from one without.)
 
+use super::text::is_variable_name;
 use crate::types::{Variables, shorten};
-use crate::yaml::{Node, Problem, Value};
+use crate::yaml::{Node, Problem, Result, Value};
 
 /// How deep defaults may nest: deeper than anything useful, and bounded because each level is a level of recursion.
 const DEPTH: usize = 8;
@@ -19,10 +20,10 @@ const ITEMS: usize = 4096;
 
 /// Replace the variables in all values of a tree, and bound its lists and maps. The result is a text, never nothing, and not
 /// expanded again. The values of keys like `secret-variable` are left as they are: they name variables.
-pub(super) fn expand_all(node: &mut Node, variables: &Variables) -> Result<(), Problem> {
+pub(super) fn expand_all(node: &mut Node, variables: &Variables) -> Result<()> {
     let items = match &mut node.value {
         Value::Scalar(scalar) if scalar.text.contains("${") => {
-            scalar.text = expand(&scalar.text, variables).map_err(|problem| problem.at(node.place))?;
+            scalar.text = expand(&scalar.text, variables).map_err(|problem| problem.at(&node.place))?;
             scalar.is_plain = false;
             0
         }
@@ -36,18 +37,18 @@ pub(super) fn expand_all(node: &mut Node, variables: &Variables) -> Result<(), P
             values.try_for_each(|entry| expand_all(&mut entry.value, variables))?;
             entries.len()
         }
-        Value::Scalar(_) | Value::Tagged => 0,
+        Value::Scalar(_) | Value::Unreadable(_) => 0,
     };
     if items > ITEMS {
         let problem = Problem::new(format!("a list or map with more than {ITEMS} items"));
-        return Err(problem.help("is it a configuration of larder?").at(node.place));
+        return Err(problem.help("is it a configuration of larder?").at(&node.place));
     }
     Ok(())
 }
 
 /// The text with its variables replaced. What a variable holds is taken as it is, not expanded again, and a default that is
 /// not needed is only skipped: its variables need not be set.
-fn expand(text: &str, variables: &Variables) -> Result<String, Problem> {
+fn expand(text: &str, variables: &Variables) -> Result<String> {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once("${") {
         out.push_str(before);
@@ -58,8 +59,7 @@ fn expand(text: &str, variables: &Variables) -> Result<String, Problem> {
         }
         let (variable, after) = until_brace(after)?;
         let (name, default) = variable.split_once(":-").map_or((variable, None), |(name, text)| (name, Some(text)));
-        let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !is_name(name) {
+        if !is_variable_name(name) {
             return Err(malformed(variable));
         }
         match default {
@@ -78,21 +78,17 @@ fn expand(text: &str, variables: &Variables) -> Result<String, Problem> {
 }
 
 /// What is between a `${` and its brace, and what comes after that. Defaults may hold variables, and so braces.
-fn until_brace(text: &str) -> Result<(&str, &str), Problem> {
+fn until_brace(text: &str) -> Result<(&str, &str)> {
     let mut open = 1;
-    let mut at = 0;
-    while let Some(next) = text[at..].find(['$', '}']).map(|next| at + next) {
-        let rest = &text[next..];
-        at = next + 1;
-        if rest.starts_with('}') {
-            open -= 1;
-        } else if rest.starts_with("$${") {
-            at += 2;
-        } else if rest.starts_with("${") {
-            open += 1;
+    for (at, brace) in text.match_indices(['{', '}']) {
+        let before = &text[..at];
+        match brace {
+            "}" => open -= 1,
+            _ if before.ends_with('$') && !before.ends_with("$$") => open += 1,
+            _ => {}
         }
         if open == 0 {
-            return Ok((&text[..next], &text[at..]));
+            return Ok((before, &text[at + 1..]));
         }
         if open > DEPTH + 1 {
             return Err(Problem::new("defaults of variables nest too deep").help(format!("at most {DEPTH} levels")));
@@ -176,7 +172,8 @@ mod tests {
     #[test]
     fn a_list_or_map_is_bounded() {
         let check = |yaml: &str| {
-            expand_all(&mut crate::yaml::parse(yaml).unwrap(), &Variables::default()).map_err(|problem| problem.message)
+            expand_all(&mut crate::yaml::parse(yaml, std::path::Path::new("x")).unwrap(), &Variables::default())
+                .map_err(|problem| problem.message)
         };
         for item in ["- a: b\n", "- x\n"] {
             assert!(check(&item.repeat(ITEMS)).is_ok());

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::cache_entry::CacheEntry;
 use super::caches::Caches;
 use super::error::ConfigError;
 use super::expand::expand_all;
+use super::folders::Surroundings;
 use super::jobs::JobRule;
-use super::mirrors::{Mirrors, Surroundings};
+use super::mirrors::Mirrors;
 use super::network::NetworkSchema;
 use super::project::Config;
 use super::schema::FileSchema;
-use super::text::{OneOrMany, PathText, Size};
+use super::text::Size;
 use crate::fs::{Kind, kind};
 use crate::types::{Variables, normalise};
-use crate::yaml::{self, At, Problem};
+use crate::yaml::{self, Problem, Result};
 
 /// The name of the configuration file.
 pub(super) const NAME: &str = "larder.yaml";
@@ -51,74 +51,59 @@ impl Config {
 
 /// The text of a file, or `None` where there is none. A link is followed: the file is part of the user's project.
 fn read_text(file: &Path) -> Result<Option<String>, ConfigError> {
-    let bytes = match read_bytes(file) {
-        Ok(bytes) => bytes,
+    let unreadable = |source| ConfigError::Unreadable { path: file.to_owned(), source };
+    let not_text = |reason| ConfigError::NotText { path: file.to_owned(), reason };
+    match fs::metadata(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(ConfigError::Unreadable { path: file.to_owned(), source }),
-    };
-    let not_text = |reason: &str| ConfigError::NotText { path: file.to_owned(), reason: reason.to_owned() };
-    if bytes.len() as u64 > LONGEST {
+        Err(error) => return Err(unreadable(error)),
+        // Opening a pipe would wait until something is written to it.
+        Ok(meta) if !meta.is_file() => return Err(unreadable(io::Error::other("it is not a regular file"))),
+        Ok(_) => {}
+    }
+    let mut bytes = Vec::new();
+    let read = fs::File::open(file).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    if read.map_err(unreadable)? as u64 > LONGEST {
         return Err(not_text("is larger than 1 MiB"));
     }
     String::from_utf8(bytes).map(Some).map_err(|_| not_text("is not UTF-8 text"))
 }
 
-fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait until something is written to it.
-    if !fs::metadata(file)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(file)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 /// The configuration in a text. `file` is its name in messages, `root` the folder its paths are relative to.
 pub(super) fn parse(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<Config, ConfigError> {
-    read(yaml, root, variables)
+    read(yaml, file, root, variables)
         .map(|config| Config { file: Some(file.to_owned()), ..config })
         .map_err(|problem| ConfigError::new(file, yaml, problem))
 }
 
-fn read(yaml: &str, root: &Path, variables: &Variables) -> Result<Config, Problem> {
-    let mut tree = yaml::parse(yaml)?;
+fn read(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<Config> {
+    let mut tree = yaml::parse(yaml, file)?;
     expand_all(&mut tree, variables)?;
     let schema = tree.read::<Option<FileSchema>>()?.unwrap_or_default();
 
-    let default = Config::without_file(root);
-    let environments = match schema.environments {
-        Some(environments) => read_environments(environments, root)?,
-        None => default.environments,
-    };
+    let mut config = Config::without_file(root);
+    if let Some(environments) = schema.environments {
+        let problem = Problem::new("there is no environment in the list")
+            .help("leave the key out for the folder of larder.yaml")
+            .at(tree.place_of("environments"));
+        config.environments = environments.some(problem)?.iter().map(|path| path.below(root)).collect();
+    }
+    let surroundings = Surroundings { root, environments: &config.environments, variables };
     let caches = match schema.caches {
-        Some(caches) => Caches::read(caches, root, &environments, variables)?,
-        None => Caches { folders: vec![CacheEntry::shared(root)], ..Caches::default() },
+        Some(caches) => Caches::read(caches, tree.items_of("caches"), &surroundings)
+            .map_err(|problem| problem.at(tree.place_of("caches")))?,
+        None => Caches { folders: config.caches, remotes: Vec::new() },
     };
-    let surroundings = Surroundings { root, variables, environments: &environments, caches: &caches };
-    let mirrors = schema.mirrors.map(|mirrors| Mirrors::read(mirrors, &surroundings)).transpose()?.unwrap_or_default();
-    let mut config = Config {
-        mirrors: mirrors.read,
-        collect: mirrors.built,
-        caches: caches.folders,
-        remote_caches: caches.remotes,
-        jobs: JobRule::read_all(schema.jobs.unwrap_or_default()),
-        build_deps: schema.build_deps,
-        network: schema.network.map_or(default.network, NetworkSchema::settings),
-        max_archive_size: schema.max_archive_size.map_or(default.max_archive_size, |Size(size)| size),
-        environments,
-        ..Config::without_file(root)
-    };
+    if let Some(mirrors) = schema.mirrors {
+        let mirrors = Mirrors::read(mirrors, tree.items_of("mirrors"), &surroundings, &caches)?;
+        (config.mirrors, config.collect) = (mirrors.read, mirrors.built);
+    }
+    (config.caches, config.remote_caches) = (caches.folders, caches.remotes);
+    config.jobs = JobRule::read_all(schema.jobs.unwrap_or_default());
+    config.build_deps = schema.build_deps;
+    config.network = schema.network.map_or(config.network, NetworkSchema::settings);
+    if let Some(Size(size)) = schema.max_archive_size {
+        config.max_archive_size = size;
+    }
     config.provide_scratch();
     Ok(config)
-}
-
-fn read_environments(environments: At<OneOrMany<PathText>>, root: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let At(place, environments) = environments;
-    let environments: Vec<PathBuf> = environments.into_vec().iter().map(|path| path.below(root)).collect();
-    if environments.is_empty() {
-        return Err(Problem::new("there is no environment in the list")
-            .help("leave the key out for the folder of larder.yaml")
-            .at(place));
-    }
-    Ok(environments)
 }

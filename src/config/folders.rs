@@ -4,25 +4,26 @@ use std::path::{Path, PathBuf};
 
 use super::cache_entry::CacheEntry;
 use super::cache_name::is_lock;
-use crate::yaml::Problem;
+use crate::types::Variables;
+use crate::yaml::{Problem, Result};
 
-/// The folders that others may not overlap with.
-pub(super) struct Folders<'a> {
-    /// The project's.
+/// What an entry of `caches:` or `mirrors:` is put together with.
+pub(super) struct Surroundings<'a> {
+    /// The folder of the project.
     pub(super) root: &'a Path,
     pub(super) environments: &'a [PathBuf],
-    pub(super) caches: &'a [CacheEntry],
+    pub(super) variables: &'a Variables,
 }
 
-impl Folders<'_> {
-    /// Refuse the folder of `what` (such as "the cache `shared`") where it overlaps with another.
+impl Surroundings<'_> {
+    /// Refuse the folder of `what` (such as "the cache `shared`") where it overlaps with the project, or one of the caches.
     ///
     /// Only the text of the paths is compared: links may make two paths one folder, which the lock of a cache finds out.
-    pub(super) fn refuse_overlap(&self, what: &str, path: &Path, help: &str) -> Result<(), Problem> {
-        self.overlap(what, path).map_or(Ok(()), |message| Err(Problem::new(message).help(help)))
+    pub(super) fn refuse_overlap(&self, caches: &[CacheEntry], what: &str, path: &Path, help: &str) -> Result<()> {
+        self.overlap(caches, what, path).map_or(Ok(()), |message| Err(Problem::new(message).help(help)))
     }
 
-    fn overlap(&self, what: &str, path: &Path) -> Option<String> {
+    fn overlap(&self, caches: &[CacheEntry], what: &str, path: &Path) -> Option<String> {
         if self.root.starts_with(path) {
             return Some(format!("the folder of {what} would hold the whole project"));
         }
@@ -38,7 +39,7 @@ impl Folders<'_> {
         if part.is_some_and(|part| is_lock(Path::new(part))) {
             return Some(format!("the folder of {what} is named like a lock of larder"));
         }
-        let other = self.caches.iter().find(|other| path.starts_with(&other.path) || other.path.starts_with(path))?;
+        let other = caches.iter().find(|other| path.starts_with(&other.path) || other.path.starts_with(path))?;
         Some(if other.path == path {
             format!("the cache `{}` and {what} have the same folder", other.name)
         } else if path.starts_with(&other.path) {

@@ -1,16 +1,14 @@
 //! `jobs:`: what the jobs of a pipeline need.
 
-use std::fmt;
-
 use globset::Glob;
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::build_deps::BuildDeps;
-use super::text::{Line, OneOrMany, from_text, glob, text_types};
-use crate::types::{HashPrefix, shorten};
-use crate::yaml::Problem;
+use super::text::{Line, OneOrMany, from_text, glob, not, text_types};
+use crate::types::HashPrefix;
+use crate::yaml::{Problem, Result};
 
 /// What the jobs with certain names need.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +32,9 @@ impl JobRule {
         self.pattern.glob() == ci_job_name || self.pattern.compile_matcher().is_match(ci_job_name)
     }
 
-    pub(super) fn read_all(jobs: JobsSchema) -> Vec<Self> {
-        let read = |(pattern, schema): (Glob, Option<JobSchema>)| {
+    /// The rules in the order of the file, since the first pattern that matches counts.
+    pub(super) fn read_all(jobs: IndexMap<JobPattern, Option<JobSchema>>) -> Vec<Self> {
+        let read = |(JobPattern(pattern), schema): (JobPattern, Option<JobSchema>)| {
             let JobSchema { specs, hashes, build_deps } = schema.unwrap_or_default();
             let specs = specs.map(OneOrMany::into_vec).unwrap_or_default();
             let hashes = hashes.map(OneOrMany::into_vec).unwrap_or_default();
@@ -46,7 +45,7 @@ impl JobRule {
                 build_deps,
             }
         };
-        jobs.0.into_iter().map(read).collect()
+        jobs.into_iter().map(read).collect()
     }
 }
 
@@ -62,47 +61,17 @@ pub(super) struct JobSchema {
     pub(super) build_deps: Option<BuildDeps>,
 }
 
-/// `jobs:`, in the order of the file, since the first pattern that matches counts.
-#[derive(Debug, Default)]
-pub(super) struct JobsSchema(pub(super) Vec<(Glob, Option<JobSchema>)>);
-
-impl<'de> Deserialize<'de> for JobsSchema {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct JobsVisitor;
-
-        impl<'de> Visitor<'de> for JobsVisitor {
-            type Value = JobsSchema;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map from job names to what these jobs need")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JobsSchema, A::Error> {
-                let mut jobs: Vec<(Glob, Option<JobSchema>)> = Vec::new();
-                while let Some(pattern) = map.next_key::<String>()? {
-                    if jobs.iter().any(|(other, _)| other.glob() == pattern) {
-                        return Err(de::Error::custom(Problem::duplicate(&pattern)));
-                    }
-                    jobs.push((glob(&pattern).map_err(de::Error::custom)?, map.next_value()?));
-                }
-                Ok(JobsSchema(jobs))
-            }
-        }
-
-        deserializer.deserialize_map(JobsVisitor)
-    }
-}
-
 text_types! {
+    /// Which jobs a rule is about.
+    #[derive(Hash)]
+    JobPattern(Glob) = glob => "string",
     /// A DAG hash or its beginning.
     SpecHash(HashPrefix) = hash => "string",
 }
 
-fn hash(text: &str) -> Result<HashPrefix, Problem> {
-    text.parse().map_err(|_| {
-        Problem::new(format!("`{}` is not a DAG hash", shorten(text)))
-            .help("expected up to 32 characters out of a-z and 2-7, as `spack find --long` shows them")
-    })
+fn hash(text: &str) -> Result<HashPrefix> {
+    let help = "expected up to 32 characters out of a-z and 2-7, as `spack find --long` shows them";
+    text.parse().map_err(|_| not(text, "a DAG hash").help(help))
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! `keep:`: what stays in a cache after a job.
 
-use std::str::FromStr;
-
 use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::slack::Slack;
-use super::text::{Flag, Size, TextOr, from_text};
-use crate::types::{MaxAge, shorten};
-use crate::yaml::{self, Problem};
+use super::text::{Flag, Size, TextOr, from_text, not, text_types};
+use crate::types::MaxAge;
+use crate::yaml::{self, Problem, Result};
 
 /// What stays in a cache after a job. Whatever it says, what the job itself needs stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -83,47 +81,41 @@ impl From<Option<Flag>> for LockfileBlobs {
 impl TryFrom<TextOr<KeepWord, KeepRules>> for Keep {
     type Error = Problem;
 
-    fn try_from(keep: TextOr<KeepWord, KeepRules>) -> Result<Self, Problem> {
+    fn try_from(keep: TextOr<KeepWord, KeepRules>) -> Result<Self> {
         let rules = match keep {
             TextOr::Text(KeepWord(keep)) => return Ok(keep),
             TextOr::Other(rules) => rules,
         };
-        match rules {
-            KeepRules { max_age: None, max_size: None, lockfile: LockfileBlobs::LikeOthers, slack: None } => {
-                Err(Problem::new("`keep` says nothing: it has neither `max-age` nor `max-size`")
-                    .help("`keep: all` keeps everything; without `keep`, what was used in the last 30 days is kept"))
-            }
-            KeepRules { max_age: None, max_size: None, lockfile: LockfileBlobs::LikeOthers, slack } => {
-                Ok(Self::Rules(KeepRules { max_age: Some(MaxAge::days(30)), slack, ..rules }))
-            }
-            rules => Ok(Self::Rules(rules)),
+        if rules == KeepRules::default() {
+            return Err(Problem::new("`keep` says nothing: it has neither `max-age` nor `max-size`")
+                .help("`keep: all` keeps everything; without `keep`, what was used in the last 30 days is kept"));
         }
+        if rules == (KeepRules { slack: rules.slack, ..KeepRules::default() }) {
+            return Ok(Self::Rules(KeepRules { max_age: Some(MaxAge::days(30)), ..rules }));
+        }
+        Ok(Self::Rules(rules))
     }
 }
 
-/// The short forms of `keep:`.
-struct KeepWord(Keep);
-
-impl FromStr for KeepWord {
-    type Err = Problem;
-
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        match text {
-            "all" => return Ok(Self(Keep::All)),
-            "lockfile" => return Ok(Self(Keep::LOCKFILE)),
-            _ => {}
-        }
-        // What `keep: 30d` is meant to say is plain.
-        let help = if text.parse::<MaxAge>().is_ok() {
-            format!("write `keep: {{ max-age: {text} }}`")
-        } else if text.parse::<ByteSize>().is_ok() {
-            format!("write `keep: {{ max-size: {text} }}`")
-        } else {
-            let hint = yaml::hint(text, &["all", "lockfile"]);
-            format!("{hint} (a map such as `{{ max-age: 30d, max-size: 20GiB }}` will do, too)")
-        };
-        Err(Problem::new(format!("`{}` is not a way to keep blobs", shorten(text))).help(help))
-    }
+text_types! {
+    /// The short forms of `keep:`.
+    KeepWord(Keep) = keep_word => "string",
 }
 
-from_text!(KeepWord => "string");
+fn keep_word(text: &str) -> Result<Keep> {
+    match text {
+        "all" => return Ok(Keep::All),
+        "lockfile" => return Ok(Keep::LOCKFILE),
+        _ => {}
+    }
+    // What `keep: 30d` is meant to say is plain.
+    let help = if text.parse::<MaxAge>().is_ok() {
+        format!("write `keep: {{ max-age: {text} }}`")
+    } else if text.parse::<ByteSize>().is_ok() {
+        format!("write `keep: {{ max-size: {text} }}`")
+    } else {
+        let hint = yaml::hint(text, &["all", "lockfile"]);
+        format!("{hint} (a map such as `{{ max-age: 30d, max-size: 20GiB }}` will do, too)")
+    };
+    Err(not(text, "a way to keep blobs").help(help))
+}

@@ -3,16 +3,18 @@
 use std::str::FromStr;
 
 use globset::Glob;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::text::{from_text, glob, line};
+use super::text::{OneOrMany, from_text, glob, line};
 use crate::types::MirrorUrl;
-use crate::yaml::Problem;
+use crate::yaml::{Problem, Result};
 
 /// Which mirrors. Compared with the mirror's URL without credentials.
 ///
 /// Any text will do, whether or not larder can read such mirrors.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MirrorPattern {
+pub(super) enum MirrorPattern {
     /// Those whose URL begins so. It need not end at a `/`: `https://host/pr-` is for all mirrors `https://host/pr-17`.
     Prefix(String),
     /// Those whose whole URL is like this glob; `*` also crosses `/`.
@@ -24,7 +26,7 @@ impl FromStr for MirrorPattern {
 
     /// A glob if there is any of `*`, `?`, `[`, `{` in the text, and else a prefix. An absolute path stands for the
     /// `file://` URL of that folder, as it does for a mirror.
-    fn from_str(text: &str) -> Result<Self, Problem> {
+    fn from_str(text: &str) -> Result<Self> {
         let mut text = line(text)?;
         if text.starts_with('/') {
             text.insert_str(0, "file://");
@@ -35,15 +37,37 @@ impl FromStr for MirrorPattern {
 
 from_text!(MirrorPattern => "string");
 
-impl MirrorPattern {
-    /// Whether a cache with these patterns is for binaries of this mirror. Without a pattern, it is for all.
-    pub(super) fn any_matches(patterns: &[Self], mirror: &MirrorUrl) -> bool {
-        patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(mirror))
+/// The mirrors whose binaries a cache keeps. The default is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "OneOrMany<MirrorPattern>")]
+pub struct Prefixes(Vec<MirrorPattern>);
+
+impl TryFrom<OneOrMany<MirrorPattern>> for Prefixes {
+    type Error = Problem;
+
+    fn try_from(patterns: OneOrMany<MirrorPattern>) -> Result<Self> {
+        let problem = Problem::new("there is no prefix in the list, so the cache would be for no mirror")
+            .help("leave `prefix` out for a cache for all mirrors");
+        patterns.some(problem).map(Self)
+    }
+}
+
+impl Prefixes {
+    /// Whether a cache with these is for binaries of this mirror.
+    pub fn matches(&self, mirror: &MirrorUrl) -> bool {
+        self.is_all() || self.0.iter().any(|pattern| pattern.matches(mirror))
     }
 
+    /// Whether a cache with these is for binaries of all mirrors.
+    pub(super) fn is_all(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl MirrorPattern {
     /// Whether the mirror is one of these.
     fn matches(&self, mirror: &MirrorUrl) -> bool {
-        let url = mirror.public_text();
+        let url = mirror.to_string();
         // `https://host/develop/` and `https://host/develop` are one mirror, and either may be written.
         let folder = format!("{url}/");
         match self {

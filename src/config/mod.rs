@@ -26,7 +26,6 @@ mod mirror_pattern;
 mod mirrors;
 mod network;
 mod project;
-mod remote_cache;
 mod schema;
 mod slack;
 #[cfg(test)]
@@ -35,14 +34,13 @@ mod text;
 
 pub use build_deps::BuildDeps;
 pub use built_entry::{BuiltEntry, Upkeep};
-pub use cache_entry::{CacheEntry, Kept};
+pub use cache_entry::{CacheEntry, Kept, RemoteCacheEntry};
 pub use cache_name::CacheName;
 pub use error::ConfigError;
 pub use jobs::JobRule;
 pub use keep::{Keep, KeepRules, LockfileBlobs};
-pub use mirror_pattern::MirrorPattern;
+pub use mirror_pattern::Prefixes;
 pub use project::Config;
-pub use remote_cache::RemoteCacheEntry;
 pub use schema::schema;
 pub use slack::Slack;
 pub use text::Size;

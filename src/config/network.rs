@@ -3,10 +3,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::text::{Bandwidth, Delay, Timeout, from_text, text_types};
+use super::text::{Bandwidth, Delay, Timeout, from_text, not, text_types};
 use crate::transport::NetworkSettings;
-use crate::types::shorten;
-use crate::yaml::Problem;
+use crate::yaml::{Problem, Result};
 
 /// Patience and parallelism.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -32,22 +31,14 @@ pub(super) struct NetworkSchema {
 
 text_types! {
     /// More attempts don't make a server answer, but a job hang.
-    Retries(usize) = retries => ["integer", "string"],
+    Retries(usize) = |text| number(text, 0, 20) => ["integer", "string"],
     /// Fewer than one fetches nothing; more look like an attack.
-    Connections(usize) = connections => ["integer", "string"],
+    Connections(usize) = |text| number(text, 1, 256) => ["integer", "string"],
 }
 
-fn retries(text: &str) -> Result<usize, Problem> {
-    number(text, 0, 20)
-}
-
-fn connections(text: &str) -> Result<usize, Problem> {
-    number(text, 1, 256)
-}
-
-fn number(text: &str, least: usize, most: usize) -> Result<usize, Problem> {
+fn number(text: &str, least: usize, most: usize) -> Result<usize> {
     let number = text.parse().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| Problem::new(format!("`{}` is not a number from {least} to {most}", shorten(text))))
+    number.ok_or_else(|| not(text, &format!("a number from {least} to {most}")))
 }
 
 impl NetworkSchema {

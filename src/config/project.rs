@@ -6,9 +6,8 @@ use bytesize::ByteSize;
 
 use super::build_deps::BuildDeps;
 use super::built_entry::BuiltEntry;
-use super::cache_entry::CacheEntry;
+use super::cache_entry::{CacheEntry, Kept, RemoteCacheEntry};
 use super::jobs::JobRule;
-use super::remote_cache::RemoteCacheEntry;
 use crate::transport::NetworkSettings;
 use crate::types::{Mirror, MirrorUrl};
 
@@ -51,7 +50,7 @@ impl Config {
             environments: vec![root.to_owned()],
             mirrors: None,
             collect: None,
-            caches: vec![CacheEntry::shared(root)],
+            caches: vec![CacheEntry::of_larder(root, "shared", Kept::Yes)],
             remote_caches: Vec::new(),
             jobs: Vec::new(),
             build_deps: None,
@@ -67,13 +66,13 @@ impl Config {
 
     /// Where there is a remote cache, and mirrors that no folder is for, add a folder for their binaries that is not kept.
     pub fn provide_scratch(&mut self) {
-        if !self.remote_caches.is_empty() && self.caches.iter().all(|cache| !cache.prefixes.is_empty()) {
-            self.caches.push(CacheEntry::scratch(&self.root));
+        if !self.remote_caches.is_empty() && !self.caches.iter().any(|cache| cache.prefixes.is_all()) {
+            self.caches.push(CacheEntry::of_larder(&self.root, "scratch", Kept::No));
         }
     }
 
     /// The cache for binaries of this mirror: the first that matches.
     pub fn cache_for(&self, mirror: &MirrorUrl) -> Option<&CacheEntry> {
-        self.caches.iter().find(|cache| cache.matches(mirror))
+        self.caches.iter().find(|cache| cache.prefixes.matches(mirror))
     }
 }

@@ -5,18 +5,18 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::access::{AccessKeys, PairSchema};
 use super::build_deps::BuildDeps;
 use super::cache_name::CacheName;
-use super::jobs::{JobSchema, JobsSchema};
+use super::jobs::{JobPattern, JobSchema};
 use super::keep::Keep;
-use super::mirror_pattern::MirrorPattern;
+use super::mirror_pattern::Prefixes;
 use super::network::NetworkSchema;
 use super::text::{Endpoint, Flag, KeyId, Line, OneOrMany, PathText, Size, TextOr, VariableName};
-use crate::yaml::At;
 
 /// The configuration of larder. Every key is optional.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -24,14 +24,14 @@ use crate::yaml::At;
 #[schemars(title = "larder.yaml")]
 pub(super) struct FileSchema {
     /// Folders with `spack.yaml` and `spack.lock`, or lockfiles. Default: the folder of the file.
-    pub(super) environments: Option<At<OneOrMany<PathText>>>,
+    pub(super) environments: Option<OneOrMany<PathText>>,
     /// Where binaries come from, in the order in which the mirrors are asked. Default: the mirrors that Spack would use.
-    pub(super) mirrors: Option<Vec<At<MirrorEntry>>>,
+    pub(super) mirrors: Option<Vec<MirrorEntry>>,
     /// Where binaries are kept between jobs. Default: one cache, `.larder/shared`.
-    pub(super) caches: Option<At<Vec<At<CacheSchema>>>>,
+    pub(super) caches: Option<Vec<CacheSchema>>,
     /// What jobs need, by globs over their names; the first that matches counts. Default: all roots.
     #[schemars(with = "Option<BTreeMap<String, Option<JobSchema>>>")]
-    pub(super) jobs: Option<JobsSchema>,
+    pub(super) jobs: Option<IndexMap<JobPattern, Option<JobSchema>>>,
     /// Which build dependencies a job needs: `missing` (the default), `all` or `none`.
     pub(super) build_deps: Option<BuildDeps>,
     /// Patience and parallelism.
@@ -52,29 +52,29 @@ pub(super) type MirrorEntry = TextOr<Line, MirrorSchema>;
 )]
 pub(super) struct MirrorSchema {
     /// What reports call it. No two mirrors have the same name. Default: the URL without `https://`, or the last part of `path`.
-    pub(super) name: Option<At<Line>>,
+    pub(super) name: Option<Line>,
     /// Where the mirror is: a URL, or a path.
-    pub(super) url: Option<At<Line>>,
+    pub(super) url: Option<Line>,
     /// Whether binaries must carry a signature that Spack trusts. Default: `true`; with `collect`, if there is a `signing-key`.
     pub(super) signed: Option<Flag>,
     /// Whether the mirror, or the endpoint of its object store, may be read without TLS. Default: `false`.
-    pub(super) insecure: Option<At<Flag>>,
+    pub(super) insecure: Option<Flag>,
     /// A user name and the variable that holds its password; or the two parts of an access key.
-    pub(super) access_pair: Option<At<PairSchema>>,
+    pub(super) access_pair: Option<PairSchema>,
     /// The variable that holds a token, sent as `Authorization: Bearer`.
-    pub(super) access_token_variable: Option<At<VariableName>>,
+    pub(super) access_token_variable: Option<VariableName>,
     /// The section of the shared credentials file of AWS.
-    pub(super) profile: Option<At<Line>>,
+    pub(super) profile: Option<Line>,
     /// Where an object store is reached.
-    pub(super) endpoint_url: Option<At<Endpoint>>,
+    pub(super) endpoint_url: Option<Endpoint>,
     /// Whether this is the folder that collects what was built; at most one is. Default: `false`.
     pub(super) collect: Option<Flag>,
     /// With `collect`: the folder, inside the project.
-    pub(super) path: Option<At<PathText>>,
+    pub(super) path: Option<PathText>,
     /// With `collect`: the key that Spack signs with. Default: pushed with `--unsigned`.
-    pub(super) signing_key: Option<At<KeyId>>,
+    pub(super) signing_key: Option<KeyId>,
     /// With `collect`: what stays in the folder after a job. Default: `lockfile`.
-    pub(super) keep: Option<At<Keep>>,
+    pub(super) keep: Option<Keep>,
 }
 
 /// A cache: a folder, or with `url` a place in an object store.
@@ -83,25 +83,25 @@ pub(super) struct MirrorSchema {
 pub(super) struct CacheSchema {
     /// What reports and `--cache` call it.
     #[schemars(required)]
-    pub(super) name: Option<At<CacheName>>,
+    pub(super) name: Option<CacheName>,
     /// Which mirrors it is for: beginnings of their URLs, or globs. Default: all.
-    pub(super) prefix: Option<At<OneOrMany<MirrorPattern>>>,
+    pub(super) prefix: Option<Prefixes>,
     /// Its folder. Default: `.larder/<name>`.
-    pub(super) path: Option<At<PathText>>,
+    pub(super) path: Option<PathText>,
     /// The place in an object store where it is, instead of a folder.
-    pub(super) url: Option<At<Line>>,
+    pub(super) url: Option<Line>,
     /// With `url`: whether the store's endpoint may do without TLS. Default: `false`.
-    pub(super) insecure: Option<At<Flag>>,
+    pub(super) insecure: Option<Flag>,
     /// With `url`: a user name and the variable that holds its password; or the two parts of an access key.
-    pub(super) access_pair: Option<At<PairSchema>>,
+    pub(super) access_pair: Option<PairSchema>,
     /// With `url`: the variable that holds a token.
-    pub(super) access_token_variable: Option<At<VariableName>>,
+    pub(super) access_token_variable: Option<VariableName>,
     /// With `url`: the section of the shared credentials file of AWS.
-    pub(super) profile: Option<At<Line>>,
+    pub(super) profile: Option<Line>,
     /// With `url`: where the store is reached.
-    pub(super) endpoint_url: Option<At<Endpoint>>,
+    pub(super) endpoint_url: Option<Endpoint>,
     /// What stays in it after a job. Default: what was used in the last 30 days.
-    pub(super) keep: Option<At<Keep>>,
+    pub(super) keep: Option<Keep>,
 }
 
 /// The JSON schema of `larder.yaml`, made of what reads the file.
@@ -109,26 +109,20 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(FileSchema)
 }
 
-impl MirrorSchema {
-    pub(super) fn access(&self) -> AccessKeys<'_> {
-        AccessKeys {
-            insecure: &self.insecure,
-            pair: &self.access_pair,
-            token_variable: &self.access_token_variable,
-            profile: &self.profile,
-            endpoint_url: &self.endpoint_url,
+/// Both kinds of entries have the keys about access. (Flattened by serde, their values would lose their places.)
+macro_rules! entries_with_access {
+    ($($schema:ty),*) => {$(
+        impl $schema {
+            pub(super) fn access(&self) -> AccessKeys<'_> {
+                AccessKeys {
+                    insecure: self.insecure,
+                    pair: self.access_pair.as_ref(),
+                    token_variable: self.access_token_variable.as_ref(),
+                    profile: self.profile.as_ref(),
+                    endpoint_url: self.endpoint_url.as_ref(),
+                }
+            }
         }
-    }
+    )*};
 }
-
-impl CacheSchema {
-    pub(super) fn access(&self) -> AccessKeys<'_> {
-        AccessKeys {
-            insecure: &self.insecure,
-            pair: &self.access_pair,
-            token_variable: &self.access_token_variable,
-            profile: &self.profile,
-            endpoint_url: &self.endpoint_url,
-        }
-    }
-}
+entries_with_access!(MirrorSchema, CacheSchema);

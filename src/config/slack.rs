@@ -2,9 +2,8 @@
 
 use std::str::FromStr;
 
-use super::text::from_text;
-use crate::types::shorten;
-use crate::yaml::Problem;
+use super::text::{from_text, not};
+use crate::yaml::{Problem, Result};
 
 /// A share of a cache's bytes, in hundredths of a percent so that two of them can be compared exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,20 +26,17 @@ impl FromStr for Slack {
     type Err = Problem;
 
     /// `20%`, `12.5%`, `0.2`.
-    fn from_str(text: &str) -> Result<Self, Problem> {
-        let invalid = || {
-            let share = "expected a percentage from `0%` to `100%`, or a number from 0 to 1";
-            Problem::new(format!("`{}` is not a share: {share}", shorten(text)))
-        };
+    fn from_str(text: &str) -> Result<Self> {
+        let expected = "a share: expected a percentage from `0%` to `100%`, or a number from 0 to 1";
         let (number, scale) = match text.strip_suffix('%') {
             Some(number) => (number.trim_end(), f64::from(WHOLE) / 100.0),
             None => (text, f64::from(WHOLE)),
         };
         let plain = number.starts_with(|c: char| c.is_ascii_digit())
             && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        let share = number.parse::<f64>().ok().filter(|_| plain).ok_or_else(invalid)? * scale;
+        let share = number.parse::<f64>().ok().filter(|_| plain).ok_or_else(|| not(text, expected))? * scale;
         if !(0.0..=f64::from(WHOLE)).contains(&share) {
-            return Err(invalid());
+            return Err(not(text, expected));
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 10,000")]
         Ok(Self(share.round() as u16))

@@ -12,11 +12,11 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::types::{MaxAge, normalise, shorten};
-use crate::yaml::Problem;
+use crate::yaml::{Problem, Result};
 
 /// Types that wrap what a function makes of a text.
 macro_rules! text_types {
-    ($($(#[$doc:meta])* $name:ident($value:ty) = $parse:path => $json:tt),* $(,)?) => {$(
+    ($($(#[$doc:meta])* $name:ident($value:ty) = $parse:expr => $json:tt),* $(,)?) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name(pub $value);
@@ -25,7 +25,7 @@ macro_rules! text_types {
             type Err = Problem;
 
             fn from_str(text: &str) -> Result<Self, Problem> {
-                $parse(text).map(Self)
+                ($parse)(text).map(Self)
             }
         }
 
@@ -36,22 +36,16 @@ pub(super) use text_types;
 
 /// Lets serde read a type with `FromStr`, and says which types of JSON the schema allows for it.
 macro_rules! from_text {
-    ($($type:ty => $json:tt),* $(,)?) => {$(
-        impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-
+    ($type:ty => $json:tt) => {
+        $crate::types::deserialize_as_text!($type);
         $crate::config::text::schema_of_text!($type => $json);
-    )*};
+    };
 }
 pub(super) use from_text;
 
 /// The schema alone, for a type that serde reads already.
 macro_rules! schema_of_text {
-    ($($type:ty => $json:tt),* $(,)?) => {$(
+    ($type:ty => $json:tt) => {
         impl schemars::JsonSchema for $type {
             fn inline_schema() -> bool {
                 true
@@ -65,7 +59,7 @@ macro_rules! schema_of_text {
                 schemars::json_schema!({ "type": $json })
             }
         }
-    )*};
+    };
 }
 pub(super) use schema_of_text;
 
@@ -114,14 +108,24 @@ impl<T> OneOrMany<T> {
             Self::Other(list) => list,
         }
     }
+
+    /// The list, or the problem that it is empty.
+    pub(super) fn some(self, problem: Problem) -> Result<Vec<T>> {
+        Some(self.into_vec()).filter(|list| !list.is_empty()).ok_or(problem)
+    }
 }
 
-fn flag(text: &str) -> Result<bool, Problem> {
+/// The problem of a text that is not what its key asks for.
+pub(super) fn not(text: &str, what: &str) -> Problem {
+    Problem::new(format!("`{}` is not {what}", shorten(text)))
+}
+
+fn flag(text: &str) -> Result<bool> {
     text.parse().map_err(|_| Problem::new(format!("`{}` is neither `true` nor `false`", shorten(text))))
 }
 
 /// Not empty, and on one line.
-pub(super) fn line(text: &str) -> Result<String, Problem> {
+pub(super) fn line(text: &str) -> Result<String> {
     if text.trim().is_empty() {
         Err(Problem::new("the text is empty"))
     } else if text.contains(char::is_control) {
@@ -131,7 +135,7 @@ pub(super) fn line(text: &str) -> Result<String, Problem> {
     }
 }
 
-fn path(text: &str) -> Result<String, Problem> {
+fn path(text: &str) -> Result<String> {
     if text == "~" || text.starts_with("~/") {
         return Err(Problem::new(format!("`~` is not expanded in `{}`", shorten(text))).help("write `${HOME}`"));
     }
@@ -145,11 +149,15 @@ impl PathText {
     }
 }
 
+/// Whether this can be the name of an environment variable.
+pub(super) fn is_variable_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 /// Read as it is written: with variables expanded in it, a secret would be taken for a name, and names are printed.
-fn variable_name(name: &str) -> Result<String, Problem> {
-    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_name {
+fn variable_name(name: &str) -> Result<String> {
+    if is_variable_name(name) {
         return Ok(name.to_owned());
     }
     // Not shown: it may be the secret itself.
@@ -158,15 +166,15 @@ fn variable_name(name: &str) -> Result<String, Problem> {
 }
 
 /// The key goes onto a command line, where one that begins with a dash would be an option.
-fn key_id(text: &str) -> Result<String, Problem> {
+fn key_id(text: &str) -> Result<String> {
     if text.starts_with('-') {
-        return Err(Problem::new(format!("`{}` is not the ID of a key", shorten(text)))
-            .help("`gpg --list-secret-keys` lists them; a fingerprint or an e-mail address will do"));
+        let help = "`gpg --list-secret-keys` lists them; a fingerprint or an e-mail address will do";
+        return Err(not(text, "the ID of a key").help(help));
     }
     line(text)
 }
 
-fn endpoint(text: &str) -> Result<Url, Problem> {
+fn endpoint(text: &str) -> Result<Url> {
     let is_plain =
         |url: &Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
     Url::parse(&line(text)?).ok().filter(is_plain).ok_or_else(|| {
@@ -175,21 +183,17 @@ fn endpoint(text: &str) -> Result<Url, Problem> {
     })
 }
 
-fn size(text: &str) -> Result<ByteSize, Problem> {
-    text.parse().map_err(|_| {
-        Problem::new(format!("`{}` is not a size", shorten(text)))
-            .help("expected a number with a unit, such as `20GiB`, `500MB` or `1.5TiB`")
-    })
+fn size(text: &str) -> Result<ByteSize> {
+    let help = "expected a number with a unit, such as `20GiB`, `500MB` or `1.5TiB`";
+    text.parse().map_err(|_| not(text, "a size").help(help))
 }
 
-fn delay(text: &str) -> Result<Duration, Problem> {
-    text.parse().map(MaxAge::as_duration).map_err(|_| {
-        Problem::new(format!("`{}` is not a length of time", shorten(text)))
-            .help("expected a number with a unit, such as `500ms`, `30s` or `1h`")
-    })
+fn delay(text: &str) -> Result<Duration> {
+    let help = "expected a number with a unit, such as `500ms`, `30s` or `1h`";
+    text.parse().map(MaxAge::as_duration).map_err(|_| not(text, "a length of time").help(help))
 }
 
-fn timeout(text: &str) -> Result<Duration, Problem> {
+fn timeout(text: &str) -> Result<Duration> {
     let time = delay(text)?;
     if time.is_zero() {
         return Err(Problem::new("a timeout of zero lets nothing succeed")
@@ -199,24 +203,21 @@ fn timeout(text: &str) -> Result<Duration, Problem> {
 }
 
 /// With or without the `/s` that is meant.
-fn bandwidth(text: &str) -> Result<u64, Problem> {
+fn bandwidth(text: &str) -> Result<u64> {
     let size = text.trim_end().trim_end_matches("/s").trim_end().parse::<ByteSize>();
-    size.ok().map(|size| size.as_u64()).filter(|rate| *rate > 0).ok_or_else(|| {
-        Problem::new(format!("`{}` is not a bandwidth", shorten(text)))
-            .help("expected bytes a second, such as `50MB/s` or `800KiB/s`")
-    })
+    let rate = size.ok().map(|size| size.as_u64()).filter(|rate| *rate > 0);
+    let help = "expected bytes a second, such as `50MB/s` or `800KiB/s`";
+    rate.ok_or_else(|| not(text, "a bandwidth").help(help))
 }
 
 /// A glob whose `*` crosses every character.
-pub(super) fn glob(text: &str) -> Result<Glob, Problem> {
+pub(super) fn glob(text: &str) -> Result<Glob> {
     // Written to the log, and compiled to a program whose size grows with it.
     if text.is_empty() || text.len() > 1024 {
         return Err(Problem::new("a pattern has 1 to 1024 bytes"));
     }
-    Glob::new(text).map_err(|error| {
-        Problem::new(format!("`{}` is not a glob: {}", shorten(text), error.kind()))
-            .help("a literal `*`, `?`, `[` or `{` is written in brackets, such as `[[]`")
-    })
+    let help = "a literal `*`, `?`, `[` or `{` is written in brackets, such as `[[]`";
+    Glob::new(text).map_err(|error| not(text, &format!("a glob: {}", error.kind())).help(help))
 }
 
 #[cfg(test)]

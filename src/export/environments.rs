@@ -57,7 +57,7 @@ fn name_of(path: &Path, taken: &[String]) -> String {
         real.file_stem().map(PathBuf::from)
     };
     let name = named.map_or_else(|| "environment".to_owned(), |name| name.to_string_lossy().into_owned());
-    let name = path_part(&name).as_str().to_owned();
+    let name = path_part(&name);
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     std::iter::once(name.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(name)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::{ExportError, ExportRecord};
-use crate::fs::{Exclusion, Folder, Lock, Obstacle};
+use crate::fs::{Exclusion, Folder, Lock, Obstacle, without_links};
 use crate::store::StoredBlob;
 use crate::types::MirrorPath;
 use crate::verified::{BlobError, Expected, receive_blob, verify_reader};
@@ -31,12 +31,8 @@ impl ExportFolder {
     /// nothing.
     pub fn check(root: &Path, own: impl Iterator<Item = PathBuf>) -> Result<(), ExportError> {
         Self::look_into(root)?;
-        let real = |path: &Path| {
-            let known = path.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
-            let (above, real) = known.unwrap_or((path, path.to_owned()));
-            path.strip_prefix(above).map_or(real.clone(), |below| real.join(below))
-        };
-        match own.into_iter().find(|inside| real(root).starts_with(real(inside))) {
+        let root_itself = without_links(root);
+        match own.into_iter().find(|inside| root_itself.starts_with(without_links(inside))) {
             Some(inside) => Err(ExportError::InsideOwn { path: root.to_owned(), inside }),
             None => Ok(()),
         }

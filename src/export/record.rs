@@ -47,7 +47,7 @@ impl ExportRecord {
         // Names of folders, below which files are written: the mark came with the folder, from wherever it was.
         let folders = record.mirrors.iter().map(|mirror| &mirror.folder).chain(&record.environments);
         for name in folders {
-            if crate::types::path_part(name).as_str() != name {
+            if crate::types::path_part(name) != *name {
                 return Err(format!("`{}` is not the name of a folder", crate::types::shorten(name)));
             }
         }

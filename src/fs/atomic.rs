@@ -1,14 +1,14 @@
 //! Files that appear whole or not at all: a temporary file, then its name.
 
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt};
 use std::path::Path;
 
-use super::kind::remove;
+use super::kind::{named, remove};
 use fs_err as fs;
 
 /// The mode of every file that larder publishes, whatever a temporary file's was: other users of a shared runner, and the
 /// archiver, must be able to read it.
-#[cfg(unix)]
 pub(crate) const PUBLISHED_MODE: u32 = 0o644;
 
 /// How the names of temporary files begin.
@@ -18,33 +18,28 @@ pub(crate) const TEMPORARY_PREFIX: &str = "partial-";
 pub(crate) fn temporary_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY_PREFIX);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(PUBLISHED_MODE));
-    builder.tempfile_in(folder).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
+    builder.permissions(PermissionsExt::from_mode(PUBLISHED_MODE));
+    builder.tempfile_in(folder).map_err(named(folder))
 }
 
 /// Write a whole file under its name, or nothing. `staging` is a folder on the same file system, often not the file's own,
 /// where a leftover would count as part of a cache.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8], staging: &Path) -> io::Result<()> {
     let mut file = temporary_file(staging)?;
-    file.write_all(bytes)
-        .and_then(|()| file.flush())
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    file.write_all(bytes).and_then(|()| file.flush()).map_err(named(path))?;
     publish(file.into_temp_path(), path)
 }
 
 /// Give a finished temporary file its name.
 pub(crate) fn publish(file: tempfile::TempPath, path: &Path) -> io::Result<()> {
-    file.persist(path)
-        .map_err(|failed| io::Error::new(failed.error.kind(), format!("{}: {}", path.display(), failed.error)))
+    file.persist(path).map_err(|failed| named(path)(failed.error))
 }
 
 /// Open or make a file that only this program writes, for reading and writing. What is not a regular file with a single name is
 /// replaced: through a link, symbolic or hard, any file could be overwritten.
 pub(crate) fn open_own_file(path: &Path) -> io::Result<std::fs::File> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let is_own = match fs::symlink_metadata(path) {
-        Ok(meta) => meta.is_file() && has_one_name(&meta),
+        Ok(meta) => meta.is_file() && meta.nlink() == 1,
         Err(error) if error.kind() == io::ErrorKind::NotFound => true,
         Err(error) => return Err(error),
     };
@@ -53,23 +48,8 @@ pub(crate) fn open_own_file(path: &Path) -> io::Result<std::fs::File> {
     }
     let mut options = std::fs::File::options();
     options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-        options.mode(PUBLISHED_MODE);
-    }
-    options.open(path).map_err(named)
-}
-
-#[cfg(unix)]
-fn has_one_name(meta: &std::fs::Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::nlink(meta) == 1
-}
-
-#[cfg(not(unix))]
-fn has_one_name(_: &std::fs::Metadata) -> bool {
-    true
+    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).mode(PUBLISHED_MODE);
+    options.open(path).map_err(named(path))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::kind::{Kind, kind, read_capped, remove};
+use super::kind::{Kind, kind, named, read_capped, remove};
 use crate::types::MirrorPath;
 
 /// A folder that may not exist yet. Below it, paths are [`MirrorPath`]s, which can't lead out of it.
@@ -56,30 +56,27 @@ impl Folder {
 
     /// What lies at a path. Behind a link in place of a folder there is nothing.
     pub(crate) fn kind_of(&self, path: &MirrorPath) -> io::Result<Kind> {
-        let mut at = self.root.clone();
-        let mut found = Kind::Folder;
-        for part in path.parts() {
-            if found != Kind::Folder {
-                return Ok(Kind::Missing);
-            }
-            at.push(part);
-            found = kind(&at)?;
-        }
-        Ok(found)
+        let (at, found) = self.walk(path)?;
+        Ok(if at == self.path_of(path) { found } else { Kind::Missing })
     }
 
     /// The link (or file) that stands where a folder above a path should be.
     pub(crate) fn link_above(&self, path: &MirrorPath) -> io::Result<Option<PathBuf>> {
-        let mut at = self.root.clone();
-        for part in path.parts().take(path.parts().count() - 1) {
+        let (at, found) = self.walk(path)?;
+        Ok(Some(at).filter(|at| *at != self.path_of(path) && found != Kind::Missing))
+    }
+
+    /// As far down a path as there are folders, and one step more: what is there.
+    fn walk(&self, path: &MirrorPath) -> io::Result<(PathBuf, Kind)> {
+        let (mut at, mut found) = (self.root.clone(), Kind::Folder);
+        for part in path.parts() {
             at.push(part);
-            match kind(&at)? {
-                Kind::Folder => {}
-                Kind::Missing => return Ok(None),
-                Kind::File(_) | Kind::Other => return Ok(Some(at)),
+            found = kind(&at)?;
+            if found != Kind::Folder {
+                break;
             }
         }
-        Ok(None)
+        Ok((at, found))
     }
 
     /// The size of the regular file at a path, unread.
@@ -108,8 +105,7 @@ impl Folder {
         while let Some(part) = parts.next() {
             at.push(part);
             let is_folder = parts.peek().is_some();
-            let found = kind(&at)?;
-            match (found, is_folder) {
+            match (kind(&at)?, is_folder) {
                 (Kind::Folder, true) | (Kind::Missing | Kind::File(_), false) => continue,
                 (Kind::Missing, true) => {}
                 // A file or a link is replaced in one step by the renaming: another job may be using it.
@@ -118,11 +114,8 @@ impl Folder {
                 _ => return Err(io::Error::new(io::ErrorKind::NotADirectory, at.display().to_string())),
             }
             if is_folder {
-                match fs::create_dir(&at) {
-                    // Another job, or another thread, was faster.
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    made => made?,
-                }
+                // Does not mind if another job, or another thread, was faster.
+                fs::create_dir_all(&at)?;
             }
         }
         Ok(at)
@@ -131,27 +124,20 @@ impl Folder {
     /// Give a finished temporary file its name here.
     pub(crate) fn publish(
         &self,
-        mut file: tempfile::TempPath,
+        file: tempfile::TempPath,
         path: &MirrorPath,
         obstacle: Obstacle,
     ) -> io::Result<PathBuf> {
         let mut attempts = 3;
         loop {
-            let failed = match self.make_place(path, obstacle) {
-                Ok(place) => match file.persist(&place) {
-                    Ok(()) => return Ok(place),
-                    Err(failed) => {
-                        file = failed.path;
-                        io::Error::new(failed.error.kind(), format!("{}: {}", place.display(), failed.error))
-                    }
-                },
-                Err(failed) => failed,
-            };
-            // Another job removed a folder, which was empty until now.
-            if failed.kind() != io::ErrorKind::NotFound || attempts == 0 {
-                return Err(failed);
+            let place = self.make_place(path, obstacle);
+            let renamed = place.and_then(|place| std::fs::rename(&file, &place).map_err(named(&place)).map(|()| place));
+            match renamed {
+                // Another job removed a folder, which was empty until now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && attempts > 0 => attempts -= 1,
+                Err(error) => return Err(error),
+                Ok(place) => return file.keep().map(|_| place).map_err(|failed| failed.error),
             }
-            attempts -= 1;
         }
     }
 

@@ -31,11 +31,19 @@ pub(crate) fn kind(path: &Path) -> io::Result<Kind> {
         Ok(meta) if meta.is_dir() => Ok(Kind::Folder),
         Ok(meta) if meta.is_file() => Ok(Kind::File(meta.len())),
         Ok(_) => Ok(Kind::Other),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(Kind::Missing)
-        }
+        Err(error) if is_missing(&error) => Ok(Kind::Missing),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a path leads to nothing.
+pub(crate) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Puts the path into an error of the system, which does not name it.
+pub(crate) fn named(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Remove whatever is at a path, without following a link.
@@ -77,11 +85,21 @@ pub(crate) fn read_capped(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>
     }
 }
 
+/// A path with the links of its existing part resolved. Nothing at its end has to exist.
+pub(crate) fn without_links(path: &Path) -> PathBuf {
+    let existing = path.ancestors().find_map(|part| Some((part, fs::canonicalize(part).ok()?)));
+    let (part, real) = existing.unwrap_or((path, path.to_owned()));
+    match path.strip_prefix(part) {
+        Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
+        _ => real,
+    }
+}
+
 /// Read a file of the user's, which may be a link to another place. Otherwise like [`read_capped`].
 pub(crate) fn read_linked(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     match fs::canonicalize(path) {
         Ok(real) => read_capped(&real, limit),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -2,8 +2,11 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
+
+use super::kind::named;
 
 /// How often a lock that another process holds is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -82,9 +85,8 @@ pub(crate) fn patiently(on_wait: impl FnOnce()) -> impl FnMut() -> bool {
 pub(crate) fn open_lock_file(path: &Path) -> io::Result<std::fs::File> {
     let mut options = std::fs::File::options();
     options.read(true).append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    options.open(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    options.open(path).map_err(named(path))
 }
 
 fn is_read_only(error: &io::Error) -> bool {

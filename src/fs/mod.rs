@@ -12,9 +12,7 @@ mod folder;
 mod kind;
 mod lock;
 
-#[cfg(unix)]
-pub(crate) use atomic::PUBLISHED_MODE;
-pub(crate) use atomic::{TEMPORARY_PREFIX, open_own_file, publish, temporary_file, write_atomically};
+pub(crate) use atomic::{PUBLISHED_MODE, TEMPORARY_PREFIX, open_own_file, publish, temporary_file, write_atomically};
 pub(crate) use folder::{Folder, Obstacle};
-pub(crate) use kind::{Kind, entries, kind, read_capped, read_linked, remove};
+pub(crate) use kind::{Kind, entries, is_missing, kind, named, read_capped, read_linked, remove, without_links};
 pub(crate) use lock::{Exclusion, Lock, open_lock_file, patiently};

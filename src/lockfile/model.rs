@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::types::{DagHash, PackageName, SpecId};
+use serde::Deserialize;
+
+use super::dependency::Dependency;
+use crate::types::{DagHash, SpecId};
 
 /// A lockfile: parsed, complete, without cycles.
 #[derive(Clone, Debug)]
@@ -14,11 +17,12 @@ pub struct Lockfile {
 }
 
 /// What the environment asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Root {
     /// The spec that answers it.
     pub hash: DagHash,
     /// The request as `spack.yaml` has it, such as `app@3: +shared`.
+    #[serde(default, rename = "spec")]
     pub request: String,
 }
 
@@ -44,28 +48,6 @@ pub enum Origin {
     Development,
     /// Installed outside of Spack, which only points to it.
     External,
-}
-
-/// An edge of the graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dependency {
-    /// Its name, for messages.
-    pub name: PackageName,
-    /// The spec depended on.
-    pub hash: DagHash,
-    /// What for.
-    pub types: DependencyTypes,
-    /// The virtual packages it provides on this edge, such as `c` or `mpi`.
-    pub virtuals: Vec<String>,
-}
-
-/// What a dependency is for. Test dependencies are not kept: `spack install` asks for them only with `--test`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DependencyTypes {
-    /// Needed to build, not to use.
-    pub build: bool,
-    /// Needed to use: linked or run.
-    pub link_or_run: bool,
 }
 
 impl Lockfile {

@@ -2,50 +2,30 @@
 
 use serde::Deserialize;
 
-use super::model::{ConcreteSpec, Dependency, DependencyTypes, Origin};
+use super::dependency::Dependency;
+use super::model::{ConcreteSpec, Origin};
 use crate::types::{Arch, Compiler, DagHash, PackageName, SpecId, VersionText};
 
-/// A node as the file has it; `E` is the shape of its edges.
+/// A node as the file has it.
 #[derive(Deserialize)]
-pub(super) struct RawNode<E> {
+pub(super) struct RawNode {
     name: PackageName,
     version: VersionText,
-    arch: RawArch,
+    arch: Arch,
     hash: Option<DagHash>,
     #[serde(default)]
     parameters: RawParameters,
-    compiler: Option<RawCompiler>,
+    compiler: Option<Compiler>,
     external: Option<serde::de::IgnoredAny>,
     build_spec: Option<RawBuildSpec>,
     annotations: Option<RawAnnotations>,
-    #[serde(default = "Vec::new")]
-    dependencies: Vec<E>,
-}
-
-#[derive(Deserialize)]
-struct RawArch {
-    platform: PackageName,
-    platform_os: PackageName,
-    target: RawTarget,
-}
-
-/// `"x86_64_v3"`, or an object that describes the micro-architecture.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawTarget {
-    Name(PackageName),
-    Object { name: PackageName },
+    #[serde(default)]
+    dependencies: Vec<Dependency>,
 }
 
 #[derive(Default, Deserialize)]
 struct RawParameters {
     dev_path: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct RawCompiler {
-    name: PackageName,
-    version: VersionText,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +39,7 @@ struct RawAnnotations {
     compiler: Option<String>,
 }
 
-impl<E: Into<Dependency>> RawNode<E> {
+impl RawNode {
     /// The node under the key it has in the file; the reason where the two contradict each other.
     pub(super) fn into_spec(self, key: DagHash) -> Result<ConcreteSpec, String> {
         if let Some(hash) = self.hash
@@ -68,7 +48,7 @@ impl<E: Into<Dependency>> RawNode<E> {
             return Err(format!("the spec under {key} says that its hash is {hash}"));
         }
         let compiler = match (self.compiler, self.annotations.and_then(|annotations| annotations.compiler)) {
-            (Some(RawCompiler { name, version }), _) => Some(Compiler { name, version }),
+            (Some(compiler), _) => Some(compiler),
             (None, Some(text)) => Some(parse_compiler(&text).ok_or_else(|| {
                 format!("the compiler `{}` of {key} is not of the form `gcc@=12.2.0`", text.escape_debug())
             })?),
@@ -81,14 +61,11 @@ impl<E: Into<Dependency>> RawNode<E> {
         } else {
             Origin::Package
         };
-        let (RawTarget::Name(target) | RawTarget::Object { name: target }) = self.arch.target;
-        let RawArch { platform, platform_os, .. } = self.arch;
-        let arch = Arch { platform, platform_os, target };
         Ok(ConcreteSpec {
-            id: SpecId { name: self.name, version: self.version, hash: key, arch, compiler },
+            id: SpecId { name: self.name, version: self.version, hash: key, arch: self.arch, compiler },
             origin,
             build_spec: self.build_spec.map(|build_spec| build_spec.hash).filter(|hash| *hash != key),
-            dependencies: self.dependencies.into_iter().map(Into::into).collect(),
+            dependencies: self.dependencies,
         })
     }
 }
@@ -98,17 +75,4 @@ fn parse_compiler(text: &str) -> Option<Compiler> {
     let (name, version) = text.split_once('@')?;
     let version = version.strip_prefix('=').unwrap_or(version);
     Some(Compiler { name: name.parse().ok()?, version: version.parse().ok()? })
-}
-
-/// Types by their names. Ones that larder does not know, and `test`, are needed by no install.
-pub(super) fn dependency_types<'a>(names: impl IntoIterator<Item = &'a str>) -> DependencyTypes {
-    let mut types = DependencyTypes::default();
-    for name in names {
-        match name {
-            "build" => types.build = true,
-            "link" | "run" => types.link_or_run = true,
-            _ => {}
-        }
-    }
-    types
 }

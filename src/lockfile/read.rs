@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::error::{LockfileError, NEWEST_FORMAT};
-use super::model::{ConcreteSpec, Dependency, Lockfile, Root};
+use super::graph;
+use super::model::{ConcreteSpec, Lockfile, Root};
 use super::node::RawNode;
-use super::{format4, format5, graph};
 use crate::types::{Compiler, DagHash};
 
 /// The most bytes a lockfile may have. The largest real ones, of environments with thousands of specs, have some ten
@@ -32,20 +31,12 @@ struct Meta {
 
 /// An environment, the outermost or an included one.
 #[derive(Deserialize)]
-#[serde(bound = "E: DeserializeOwned")]
-struct RawEnvironment<E> {
+struct RawEnvironment {
     #[serde(default)]
-    roots: Vec<RawRoot>,
-    concrete_specs: BTreeMap<DagHash, RawNode<E>>,
-    #[serde(default = "BTreeMap::new")]
-    include_concrete: BTreeMap<String, RawEnvironment<E>>,
-}
-
-#[derive(Deserialize)]
-struct RawRoot {
-    hash: DagHash,
+    roots: Vec<Root>,
+    concrete_specs: BTreeMap<DagHash, RawNode>,
     #[serde(default)]
-    spec: String,
+    include_concrete: BTreeMap<String, RawEnvironment>,
 }
 
 impl Lockfile {
@@ -70,15 +61,11 @@ fn parse(path: &Path, text: &[u8]) -> Result<Lockfile, LockfileError> {
         None => return Err(other("its `_meta` has no `file-type`")),
     }
     match meta.lockfile_version.ok_or_else(|| other("its `_meta` has no `lockfile-version`"))? {
-        4 => build::<format4::Edge>(path, text),
-        5..=NEWEST_FORMAT => build::<format5::Edge>(path, text),
-        found => Err(LockfileError::Format { path: path.to_owned(), found }),
+        4..=NEWEST_FORMAT => {}
+        found => return Err(LockfileError::Format { path: path.to_owned(), found }),
     }
-}
-
-fn build<E: DeserializeOwned + Into<Dependency>>(path: &Path, text: &[u8]) -> Result<Lockfile, LockfileError> {
     let mut lockfile = Lockfile { path: path.to_owned(), roots: Vec::new(), specs: BTreeMap::new() };
-    merge(&mut lockfile, json::<RawEnvironment<E>>(path, text)?)
+    merge(&mut lockfile, json::<RawEnvironment>(path, text)?)
         .map_err(|reason| LockfileError::Malformed { path: path.to_owned(), reason })?;
     graph::check(&lockfile)?;
     name_compilers(&mut lockfile.specs);
@@ -91,10 +78,10 @@ fn json<'a, T: Deserialize<'a>>(path: &Path, text: &'a [u8]) -> Result<T, Lockfi
 }
 
 /// Add an environment and those that it includes. A spec that several hold is the same in each: its hash says so.
-fn merge<E: Into<Dependency>>(lockfile: &mut Lockfile, raw: RawEnvironment<E>) -> Result<(), String> {
+fn merge(lockfile: &mut Lockfile, raw: RawEnvironment) -> Result<(), String> {
     for root in raw.roots {
-        if !lockfile.roots.iter().any(|known| known.hash == root.hash && known.request == root.spec) {
-            lockfile.roots.push(Root { hash: root.hash, request: root.spec });
+        if !lockfile.roots.contains(&root) {
+            lockfile.roots.push(root);
         }
     }
     for (hash, node) in raw.concrete_specs {
@@ -108,20 +95,15 @@ fn merge<E: Into<Dependency>>(lockfile: &mut Lockfile, raw: RawEnvironment<E>) -
 fn name_compilers(specs: &mut BTreeMap<DagHash, ConcreteSpec>) {
     let provider = |spec: &ConcreteSpec, language: &str| {
         let edge = spec.dependencies.iter().find(|edge| edge.virtuals.iter().any(|name| name == language))?;
-        let compiler = specs.get(&edge.hash)?;
-        Some(Compiler { name: compiler.id.name.clone(), version: compiler.id.version.clone() })
+        let compiler = &specs.get(&edge.hash)?.id;
+        Some(Compiler { name: compiler.name.clone(), version: compiler.version.clone() })
     };
-    let found: Vec<_> = specs
-        .values()
-        .filter(|spec| spec.id.compiler.is_none())
-        .filter_map(|spec| {
-            let compiler = ["c", "cxx", "fortran"].iter().find_map(|language| provider(spec, language))?;
-            Some((spec.id.hash, compiler))
-        })
-        .collect();
+    let compiler = |spec: &ConcreteSpec| ["c", "cxx", "fortran"].iter().find_map(|language| provider(spec, language));
+    let nameless = specs.values().filter(|spec| spec.id.compiler.is_none());
+    let found: Vec<_> = nameless.map(|spec| (spec.id.hash, compiler(spec))).collect();
     for (hash, compiler) in found {
         if let Some(spec) = specs.get_mut(&hash) {
-            spec.id.compiler = Some(compiler);
+            spec.id.compiler = compiler;
         }
     }
 }

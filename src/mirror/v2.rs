@@ -63,7 +63,7 @@ impl Names {
         };
         let package = format!("{name}-{version}");
         // Spack applies its rule for file names to the whole stem, then appends the extension.
-        let stem = path_part(&format!("{arch}-{compiler}-{package}-{hash}")).as_str().to_owned();
+        let stem = path_part(&format!("{arch}-{compiler}-{package}-{hash}"));
         Self { stem, arch, compiler, package }
     }
 

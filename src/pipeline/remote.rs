@@ -136,7 +136,7 @@ impl<'a> RemoteCaches<'a> {
         let ask = async |need: &&BlobNeed| {
             let expected = need.blob.expected;
             for (cache, remote) in self.caches.iter().enumerate() {
-                if remote.cache.entry.matches(&need.mirror.url)
+                if remote.cache.entry.prefixes.matches(&need.mirror.url)
                     && let Some(Some(object)) = self.stat(remote, expected.digest, "it is left out").await
                     && expected.size.allows(object.bytes)
                 {
@@ -163,7 +163,7 @@ impl<'a> RemoteCaches<'a> {
     /// What each cache is to know of this job, by its name.
     pub fn note(&self, needs: &[BlobNeed], obtained: &Obtained) -> BTreeMap<String, ForRemote> {
         let note = |remote: &Remote<'_>| {
-            let needs = needs.iter().filter(|need| remote.cache.entry.matches(&need.mirror.url));
+            let needs = needs.iter().filter(|need| remote.cache.entry.prefixes.matches(&need.mirror.url));
             let held = needs.filter_map(|need| obtained.blobs.get(&need.blob.expected.digest));
             let lacking = held.clone().filter(|held| held.fetched).map(|held| held.blob.digest()).collect();
             let note = ForRemote { used: held.map(|held| held.blob.digest()).collect(), lacking };
@@ -290,7 +290,7 @@ impl<'a> RemoteCaches<'a> {
 
 impl Remote<'_> {
     fn is_asked_for(&self, need: &BlobNeed) -> bool {
-        !self.is_off.load(Ordering::Relaxed) && self.cache.entry.matches(&need.mirror.url)
+        !self.is_off.load(Ordering::Relaxed) && self.cache.entry.prefixes.matches(&need.mirror.url)
     }
 
     fn count(&self, change: impl FnOnce(&mut CacheReport)) {

@@ -1,7 +1,7 @@
 //! Why Spack's configuration could not be read.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use miette::Diagnostic;
 use thiserror::Error;
@@ -47,9 +47,12 @@ pub enum SpackConfigError {
     NowhereToStart { path: PathBuf, source: io::Error },
 }
 
-impl SpackConfigError {
-    pub(super) fn malformed(path: &Path, problem: Problem) -> Self {
-        let place = problem.place.map(|at| format!(", line {}, column {}", at.line, at.column)).unwrap_or_default();
-        Self::Malformed { path: path.to_owned(), place, source: problem.into() }
+impl From<Problem> for SpackConfigError {
+    fn from(problem: Problem) -> Self {
+        let (path, place) = match &problem.place {
+            Some(at) => (at.file.to_path_buf(), format!(", line {}, column {}", at.line, at.column)),
+            None => (PathBuf::new(), String::new()),
+        };
+        Self::Malformed { path, place, source: problem.into() }
     }
 }

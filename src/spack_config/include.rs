@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::condition;
-use super::document::{Node, Value};
-use super::error::{Result, SpackConfigError};
+use super::error::SpackConfigError;
 use super::scope::{Form, Generation, Scope};
 use super::substitute::{Substitution, Target, lies_below};
 use crate::types::{PublicUrl, normalise};
+use crate::yaml::{Node, Result, Value};
 
 /// One entry of `include:`.
 pub(super) struct Include<'a> {
@@ -69,7 +69,11 @@ pub(super) struct Includer<'a> {
 
 impl Includer<'_> {
     /// The scope of an entry, `None` where it is not to be read.
-    pub(super) fn locate(&mut self, include: &Include<'_>, parent: &Scope) -> Result<Option<Scope>> {
+    pub(super) fn locate(
+        &mut self,
+        include: &Include<'_>,
+        parent: &Scope,
+    ) -> std::result::Result<Option<Scope>, SpackConfigError> {
         let file = parent.file_of("include");
         let base = self.base(include, &file);
         let mut note = |text: String| self.notes.push(format!("`{}` includes {text}", file.display()));
@@ -92,10 +96,8 @@ impl Includer<'_> {
             }
             return Ok(None);
         }
-        let (target, unknown) = self.substitution.resolve(written, &base);
-        for name in unknown {
-            note(format!("`{written}`: larder does not know `${name}`"));
-        }
+        let unknown = |name: &str| note(format!("`{written}`: larder does not know `${name}`"));
+        let target = self.substitution.resolve(written, &base, unknown);
         let path = match target {
             // Spack 0.23 resolves links of a relative path, so the paths in a linked file count from where it really is.
             Target::Local(path) if self.generation == Generation::Plain && !self.substitution.is_absolute(written) => {

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::document::{Entry, Node, Value};
-use super::error::Result;
 use super::substitute::{Substitution, Target};
+use crate::yaml::{Entry, Node, Result, Value};
 
 /// The longest path of a system (`getconf PATH_MAX /`), without what Spack leaves for the part below the padded root.
 const LONGEST_ROOT: usize = if cfg!(target_os = "linux") { 4096 } else { 1024 } - 300;
@@ -19,48 +18,46 @@ pub(super) fn modernise(config: &mut Node) {
         && let Some(entry) = config.iter_mut().find(|entry| entry.key == "install_tree")
         && entry.value.as_text().is_some()
     {
-        let root = entry.value.clone();
-        entry.value.value = Value::Map(vec![Entry { key: "root".to_owned(), replaces: false, value: root }]);
+        let root = Entry { key: "root".to_owned(), replaces: false, ..entry.clone() };
+        entry.value.value = Value::Map(vec![root]);
     }
 }
 
-/// Spack's own tree, as `config:` has it, and what is to be told. `None` where nothing says where Spack is.
-pub(super) fn own(config: &Node, substitution: &Substitution) -> Result<(Option<PathBuf>, Vec<String>)> {
-    let mut notes = Vec::new();
+/// Spack's own tree, as `config:` has it. `None` where nothing says where Spack is.
+pub(super) fn own(config: &Node, substitution: &Substitution, notes: &mut Vec<String>) -> Result<Option<PathBuf>> {
     config.section("a map with settings")?;
     let tree = config.get("install_tree");
     if let Some(tree) = tree {
         tree.entries("a map with `root:`")?;
     }
     let setting = |key| tree.and_then(|tree| tree.get(key));
-    let named = setting("root").map(|root| resolve(root, substitution, &mut notes)).transpose()?.flatten();
+    let named = setting("root").map(|root| resolve(root, substitution, notes)).transpose()?.flatten();
     let root = named.or_else(|| substitution.spack.as_ref().map(|spack| spack.join("opt/spack")));
     let length = setting("padded_length").map_or(Ok(0), padded_length)?;
-    Ok((root.map(|root| pad(root, length)), notes))
+    Ok(root.map(|root| pad(root, length)))
 }
 
-/// The trees of `upstreams:`, and what is to be told.
-pub(super) fn upstream(upstreams: &Node, substitution: &Substitution) -> Result<(Vec<PathBuf>, Vec<String>)> {
-    let (mut trees, mut notes) = (Vec::new(), Vec::new());
+/// The trees of `upstreams:`.
+pub(super) fn upstream(upstreams: &Node, substitution: &Substitution, notes: &mut Vec<String>) -> Result<Vec<PathBuf>> {
+    let mut trees = Vec::new();
     for entry in upstreams.section("names of Spack instances")? {
         entry.value.entries("a map with `install_tree:`")?;
         if let Some(tree) = entry.value.get("install_tree") {
-            trees.extend(resolve(tree, substitution, &mut notes)?);
+            trees.extend(resolve(tree, substitution, notes)?);
         }
     }
-    Ok((trees, notes))
+    Ok(trees)
 }
 
 fn resolve(node: &Node, substitution: &Substitution, notes: &mut Vec<String>) -> Result<Option<PathBuf>> {
-    let text = node.text()?;
-    let (target, unknown) = substitution.resolve_in(text, &node.file);
-    notes.extend(unknown.iter().map(|name| {
-        format!("`{}` names the install tree `{text}`: larder does not know `${name}`", node.file.display())
-    }));
-    Ok(match target {
-        Target::Local(path) => Some(path),
-        Target::Remote(_) => None,
-    })
+    let (text, file) = (node.text()?, &node.place.file);
+    let unknown = |name: &str| {
+        notes.push(format!("`{}` names the install tree `{text}`: larder does not know `${name}`", file.display()));
+    };
+    match substitution.resolve_in(text, file, unknown) {
+        Target::Local(path) => Ok(Some(path)),
+        Target::Remote(_) => Ok(None),
+    }
 }
 
 fn padded_length(node: &Node) -> Result<usize> {

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::document::{Node, Value};
+use crate::yaml::{Node, Value};
 
 /// Lay `above` over `below`: its entries come first, and where both have a map, the maps are merged in turn.
 pub(super) fn merge(below: Node, above: &mut Node) {
@@ -21,7 +21,7 @@ pub(super) fn merge(below: Node, above: &mut Node) {
             }
         }
         (Value::List(below), Value::List(above)) => {
-            let rest: Vec<_> = below.into_iter().filter(|item| !above.contains(item)).collect();
+            let rest: Vec<_> = below.into_iter().filter(|item| !above.iter().any(|other| other.says(item))).collect();
             above.extend(rest);
         }
         _ => {}
@@ -38,7 +38,7 @@ mod tests {
 
     fn layered(scopes: &[&str]) -> String {
         let node = scopes.iter().fold(Node::empty(), |below, text| {
-            let mut above = parse(text, &Path::new("/x.yaml").into(), Form::File).unwrap();
+            let mut above = parse(text, Path::new("/x.yaml"), Form::File).unwrap();
             merge(below, &mut above);
             above
         });

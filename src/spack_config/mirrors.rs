@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use super::document::{Node, Value};
-use super::error::Result;
 use super::substitute::{Substitution, Target, lies_below, scheme};
 use crate::types::{Access, AccessPair, Secret, Variables};
+use crate::yaml::{Node, Result, Value};
 
 /// The schemes that Spack takes for a URL. Everything else is a path to it.
 const SCHEMES: [&str; 9] = ["file", "http", "https", "sftp", "ftp", "s3", "gs", "oci", "oci+http"];
@@ -28,14 +27,14 @@ pub struct SpackMirror {
     pub declared_in: PathBuf,
 }
 
-/// The binary mirrors of a section, in its order, and what is to be told about them.
+/// The binary mirrors of a section, in its order.
 pub(super) fn binary_mirrors(
     section: &Node,
     substitution: &Substitution,
     job_folder: &Path,
-) -> Result<(Vec<SpackMirror>, Vec<String>)> {
+    notes: &mut Vec<String>,
+) -> Result<Vec<SpackMirror>> {
     let mut mirrors = Vec::new();
-    let mut notes = Vec::new();
     for entry in section.section("names of mirrors, each with a URL")? {
         let (name, data) = (&entry.key, &entry.value);
         let flag = |key| data.get(key).map_or(Ok(true), Node::flag);
@@ -44,22 +43,21 @@ pub(super) fn binary_mirrors(
         if !is_binary {
             continue;
         }
+        let mut note = |what: &str| notes.push(format!("Spack's mirror `{name}`{what}"));
         let Some((written, file)) = written else {
-            notes.push(format!("Spack's mirror `{name}` has no URL to fetch from: left out"));
+            note(" has no URL to fetch from: left out");
             continue;
         };
-        let (url, unknown) = resolve(written, file, substitution);
-        notes.extend(
-            unknown.iter().map(|variable| format!("Spack's mirror `{name}`: larder does not know `${variable}`")),
-        );
+        let unknown = |variable: &str| note(&format!(": larder does not know `${variable}`"));
+        let url = resolve(written, file, substitution, unknown);
         if !is_below(&url, job_folder) {
             if access.endpoint.is_none() && setting(data, "endpoint_url")?.is_some() {
-                notes.push(format!("Spack's mirror `{name}` has an `endpoint_url` that is no URL"));
+                note(" has an `endpoint_url` that is no URL");
             }
             mirrors.push(SpackMirror { name: name.clone(), url, signed, access, declared_in: file.to_owned() });
         }
     }
-    Ok((mirrors, notes))
+    Ok(mirrors)
 }
 
 /// The URL to fetch from, with its file: the one of `fetch:`, else the mirror's own. An empty one in a map is none; as the
@@ -78,7 +76,7 @@ fn url_of(node: &Node) -> Result<Option<(&str, &Path)>> {
         node.entries("a URL, or a map with `url:`")?;
         node.get("url")
     };
-    url.map(|url| Ok((url.text()?, &*url.file))).transpose()
+    url.map(|url| Ok((url.text()?, &*url.place.file))).transpose()
 }
 
 /// The value that counts for fetching: below `fetch:` if the key is there, else the entry's own. Source: `_get_value` of
@@ -131,26 +129,21 @@ fn access_pair(pair: &Node, access: &mut Access, variables: &Variables) -> Resul
     Ok(id.zip(secret).map(|(id, secret)| AccessPair { id, secret: Secret::new(secret) }))
 }
 
-fn resolve(written: &str, file: &Path, substitution: &Substitution) -> (String, Vec<String>) {
+fn resolve(written: &str, file: &Path, substitution: &Substitution, unknown: impl FnMut(&str)) -> String {
     if scheme(written).is_some_and(|scheme| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str())) {
-        return (written.to_owned(), Vec::new());
+        return written.to_owned();
     }
-    let (target, unknown) = substitution.resolve_in(written, file);
-    let url = match target {
+    match substitution.resolve_in(written, file, unknown) {
         Target::Local(path) => path.to_string_lossy().into_owned(),
         Target::Remote(url) => url,
-    };
-    (url, unknown)
+    }
 }
 
 /// Whether a mirror is in larder's own folder: the job mirror of an earlier step, which must not be its own source.
 fn is_below(url: &str, job_folder: &Path) -> bool {
     let path = match scheme(url) {
-        None => PathBuf::from(url),
-        Some(_) => match url::Url::parse(url).ok().and_then(|url| url.to_file_path().ok()) {
-            Some(path) => path,
-            None => return false,
-        },
+        None => Some(PathBuf::from(url)),
+        Some(_) => Url::parse(url).ok().and_then(|url| url.to_file_path().ok()),
     };
-    lies_below(&path, job_folder)
+    path.is_some_and(|path| lies_below(&path, job_folder))
 }

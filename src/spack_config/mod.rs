@@ -25,12 +25,13 @@ mod substitute;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 pub use error::SpackConfigError;
 pub use mirrors::SpackMirror;
 
-use self::document::Node;
 use self::error::Result;
 use self::include::Includer;
 use self::instance::Instance;
@@ -38,6 +39,7 @@ use self::scope::{Form, Generation, Scope};
 use self::stack::Stack;
 use self::substitute::Substitution;
 use crate::types::{Variables, normalise};
+use crate::yaml::{self, Node};
 
 /// What Spack's configuration says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +68,6 @@ pub fn discover(
     let job_folder = absolute(job_folder)?;
     let instance = Instance::find(vars);
     let generation = instance.as_ref().map_or(Generation::Unknown, |instance| instance.generation);
-    let is_found = instance.is_some();
     let (root, short_version) = instance.map(|instance| (instance.root, instance.short_version)).unzip();
     let (home, short_version) = (home.map(Path::to_owned), short_version.flatten());
     let outside = Substitution { variables: vars.clone(), home, spack: root, short_version, environment: None };
@@ -82,38 +83,39 @@ pub fn discover(
         stack.push(Scope { name, path, form: Form::Manifest, permanent: false }, 0)?;
     }
 
-    let (mirrors, mirror_notes) =
-        merged(&mut stack, "mirrors", |section| mirrors::binary_mirrors(section, &substitution, &job_folder))?;
-    let (own, own_notes) = merged(&mut stack, "config", |section| install_trees::own(section, &substitution))?;
-    let (upstream, upstream_notes) =
-        merged(&mut stack, "upstreams", |section| install_trees::upstream(section, &substitution))?;
+    let of_includes = stack.includer.notes.len();
+    let mirrors = merged(&mut stack, "mirrors", |section, notes| {
+        mirrors::binary_mirrors(section, &substitution, &job_folder, notes)
+    })?;
+    let own = merged(&mut stack, "config", |section, notes| install_trees::own(section, &substitution, notes))?;
+    let upstream =
+        merged(&mut stack, "upstreams", |section, notes| install_trees::upstream(section, &substitution, notes))?;
     let install_trees = own.into_iter().chain(upstream).collect();
-    let mut all = std::mem::take(&mut stack.includer.notes);
+    let mut notes = mem::take(&mut stack.includer.notes);
     // Where some scope names mirrors, a site's own could only add to them. Without any, this is likely why.
-    if !is_found && mirrors.is_empty() {
-        all.push(
-            "no Spack was found through `SPACK_ROOT` or `PATH`: the scopes in its own folder are not known".into(),
-        );
+    if substitution.spack.is_none() && mirrors.is_empty() {
+        let note = "no Spack was found through `SPACK_ROOT` or `PATH`: the scopes in its own folder are not known";
+        notes.insert(of_includes, note.into());
     }
-    let mut notes: Vec<String> = Vec::new();
-    for note in [all, mirror_notes, own_notes, upstream_notes].concat() {
-        if !notes.contains(&note) {
-            notes.push(note);
-        }
-    }
+    let mut told = HashSet::new();
+    notes.retain(|note| told.insert(note.clone()));
     Ok(SpackConfig { mirrors, install_trees, files: stack.files(), notes })
 }
 
 /// What one section says, merged over all scopes. Each file's part is read on its own as well: one that Spack would refuse is
 /// refused even where another file hides it.
-fn merged<T>(stack: &mut Stack<'_>, section: &str, read: impl Fn(&Node) -> Result<T>) -> Result<T> {
+fn merged<T>(
+    stack: &mut Stack<'_>,
+    section: &str,
+    read: impl Fn(&Node, &mut Vec<String>) -> yaml::Result<T>,
+) -> Result<T> {
     let mut merged = Node::empty();
     for scope in stack.scopes.clone() {
         let Some(mut above) = stack.section(&scope, section)? else { continue };
         if section == "config" {
             install_trees::modernise(&mut above.value);
         }
-        read(&above.value)?;
+        read(&above.value, &mut Vec::new())?;
         if above.replaces {
             merged = above.value;
         } else if !above.value.is_null() {
@@ -121,7 +123,7 @@ fn merged<T>(stack: &mut Stack<'_>, section: &str, read: impl Fn(&Node) -> Resul
             merged = above.value;
         }
     }
-    read(&merged)
+    Ok(read(&merged, &mut stack.includer.notes)?)
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {

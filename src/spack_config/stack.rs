@@ -7,10 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::document::{self, Entry, Node};
+use super::document;
 use super::error::{Result, SpackConfigError};
 use super::include::{Include, Includer};
 use super::scope::{Form, Generation, SECTIONS, Scope};
+use crate::yaml::{Entry, Node};
 
 /// The most bytes of one file. Real ones have some kilobytes.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
@@ -88,7 +89,7 @@ impl<'a> Stack<'a> {
     pub(super) fn section(&mut self, scope: &Scope, section: &str) -> Result<Option<Entry>> {
         let path = scope.file_of(section);
         if !self.files.contains_key(&path) {
-            let sections = read(&path)?.map(|text| document::parse(&text, &path.as_path().into(), scope.form));
+            let sections = read(&path)?.map(|text| document::parse(&text, &path, scope.form));
             self.files.insert(path.clone(), sections.transpose()?);
         }
         Ok(self.files[&path].as_ref().and_then(|sections| sections.entry(section).cloned()))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use crate::fs::without_links;
 use crate::types::{Variables, normalise};
 
 /// What paths may refer to.
@@ -32,37 +33,34 @@ pub(super) enum Target {
 impl Substitution {
     /// Expand all variables and `~`. Also tells the variables that Spack would expand and larder can't: it would have to know
     /// what Spack knows of the processor.
-    pub(super) fn expand(&self, text: &str) -> (String, Vec<String>) {
-        let mut unknown = Vec::new();
+    pub(super) fn expand(&self, text: &str, mut unknown: impl FnMut(&str)) -> String {
         let text = replace_variables(text, |name| self.spack_variable(name, &mut unknown));
         let text = replace_variables(&text, |name| self.variables.get(name).map(str::to_owned));
-        (self.expand_home(&text), unknown)
+        self.expand_home(&text)
     }
 
-    /// Where a path leads, and the variables in it that larder does not know. Relative ones count from `base`, the folder of
-    /// the file that they are written in.
-    pub(super) fn resolve(&self, text: &str, base: &Path) -> (Target, Vec<String>) {
-        let (text, unknown) = self.expand(text);
-        let target = match scheme(&text) {
+    /// Where a path leads. Relative ones count from `base`, the folder of the file that they are written in.
+    pub(super) fn resolve(&self, text: &str, base: &Path, unknown: impl FnMut(&str)) -> Target {
+        let text = self.expand(text, unknown);
+        match scheme(&text) {
             None => Target::Local(normalise(&base.join(&text))),
             Some("file") => Target::Local(normalise(&base.join(path_of_file_url(&text)))),
             Some(_) => Target::Remote(text),
-        };
-        (target, unknown)
+        }
     }
 
     /// Like [`Self::resolve`], from the folder of a file.
-    pub(super) fn resolve_in(&self, text: &str, file: &Path) -> (Target, Vec<String>) {
-        self.resolve(text, file.parent().unwrap_or(Path::new("/")))
+    pub(super) fn resolve_in(&self, text: &str, file: &Path, unknown: impl FnMut(&str)) -> Target {
+        self.resolve(text, file.parent().unwrap_or(Path::new("/")), unknown)
     }
 
     /// Whether a path says all by itself where it leads.
     pub(super) fn is_absolute(&self, text: &str) -> bool {
-        let text = self.expand(text).0;
+        let text = self.expand(text, |_| ());
         scheme(&text).is_some() || text.starts_with('/')
     }
 
-    fn spack_variable(&self, name: &str, unknown: &mut Vec<String>) -> Option<String> {
+    fn spack_variable(&self, name: &str, unknown: &mut impl FnMut(&str)) -> Option<String> {
         let name = name.to_lowercase();
         let path = |path: &Path| path.to_string_lossy().into_owned();
         match name.as_str() {
@@ -81,7 +79,7 @@ impl Substitution {
             _ => return None,
         }
         .or_else(|| {
-            unknown.push(name);
+            unknown(&name);
             None
         })
     }
@@ -152,18 +150,6 @@ pub(super) fn lies_below(path: &Path, folder: &Path) -> bool {
     path.starts_with(folder) || without_links(path).starts_with(without_links(folder))
 }
 
-/// A path with the links of its existing part resolved.
-fn without_links(path: &Path) -> PathBuf {
-    let existing = path.ancestors().find_map(|part| Some((part, fs_err::canonicalize(part).ok()?)));
-    existing.map_or_else(
-        || path.to_owned(),
-        |(part, real)| match path.strip_prefix(part) {
-            Ok(rest) if !rest.as_os_str().is_empty() => real.join(rest),
-            _ => real,
-        },
-    )
-}
-
 /// Spack's name for this kind of system.
 pub(super) fn platform() -> &'static str {
     match std::env::consts::OS {
@@ -197,7 +183,7 @@ mod tests {
     }
 
     fn expand(text: &str) -> String {
-        substitution().expand(text).0
+        substitution().expand(text, |_| ())
     }
 
     #[test]
@@ -222,14 +208,15 @@ mod tests {
 
     #[test]
     fn what_larder_cannot_know_is_told_and_left_as_it_is() {
-        let (text, unknown) = substitution().expand("/x/$arch/${TARGET}");
+        let mut unknown = Vec::new();
+        let text = substitution().expand("/x/$arch/${TARGET}", |name| unknown.push(name.to_owned()));
         assert_eq!(text, "/x/$arch/${TARGET}");
         assert_eq!(unknown, ["arch", "target"]);
     }
 
     #[test]
     fn a_path_counts_from_its_base_and_a_url_stays() {
-        let resolve = |text| substitution().resolve(text, Path::new("/etc/spack")).0;
+        let resolve = |text| substitution().resolve(text, Path::new("/etc/spack"), |_| ());
         assert_eq!(resolve("../x/./y"), Target::Local("/etc/x/y".into()));
         assert_eq!(resolve("~/x"), Target::Local("/home/me/x".into()));
         assert_eq!(resolve("file:///a%20b/../c"), Target::Local("/c".into()));

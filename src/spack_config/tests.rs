@@ -382,6 +382,19 @@ fn a_broken_file_is_an_error_with_file_and_line() {
     }
 }
 
+#[test]
+fn what_larder_does_not_need_may_hold_anything() {
+    for section in
+        ["packages: {[a, b]: c}", "? {a: b}\n    : c", "x: !tag y", "x: {a: 1, a: 2}", "packages: 1\n  packages: 2"]
+    {
+        let text = format!("spack:\n  mirrors: {{x: a}}\n  view:\n    {section}\n");
+        assert_eq!(Machine::with_spack("1.1.0").file("env/spack.yaml", &text).mirrors(), ["x={}/env/a"], "{section}");
+    }
+    let needed = Machine::with_spack("1.1.0").file("env/spack.yaml", "spack:\n  mirrors: {[a]: b}\n");
+    let said = refusal(&needed);
+    assert!(said.contains("line 2, column 13") && said.contains("a key must be a text"), "{said}");
+}
+
 /// What an error and its causes say.
 fn refusal(machine: &Machine) -> String {
     let error = machine.discover().unwrap_err();
@@ -435,13 +448,13 @@ fn spack_is_found_on_the_path_through_links() {
 proptest! {
     #[test]
     fn no_text_panics(text in r#"(\PC|[ \n\-:{}\[\],&*!|>'"%<]|\n  |mirrors|include|config|url: |spack:|<<: |- ){0,60}"#) {
-        let file: std::rc::Rc<Path> = Path::new("/x/spack.yaml").into();
+        let file = Path::new("/x/spack.yaml");
         for form in [Form::Manifest, Form::File] {
-            if let Ok(below) = document::parse(&text, &file, form) {
+            if let Ok(below) = document::parse(&text, file, form) {
                 let mut node = below.clone();
                 merge::merge(below, &mut node);
                 if let Some(section) = node.get("mirrors") {
-                    let _ = mirrors::binary_mirrors(section, &Substitution::default(), Path::new("/job"));
+                    let _ = mirrors::binary_mirrors(section, &Substitution::default(), Path::new("/job"), &mut Vec::new());
                 }
             }
         }

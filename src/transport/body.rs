@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use url::Url;
 
-use super::error::TransportError;
+use super::error::{Result, TransportError};
 use super::limits::NetworkSettings;
 use crate::verified::{Expected, Size};
 
@@ -23,29 +23,30 @@ pub(super) struct Body {
     /// The media type that the server announces.
     pub content_type: Option<String>,
     /// The bytes. Errors name the URL.
-    pub pieces: BoxStream<'static, Result<Bytes, TransportError>>,
+    pub pieces: BoxStream<'static, Result<Bytes>>,
 }
 
 /// Which bytes of a file a body is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
     /// All of them: so many, where the server says so.
-    Whole {
-        /// How many.
-        length: Option<u64>,
-    },
-    /// Some of them, as asked for.
-    Part {
-        /// Which.
-        range: Range<u64>,
-        /// How many the file has.
-        whole: u64,
-    },
+    Whole { length: Option<u64> },
+    /// Some of them, as asked for, of a file with so many.
+    Part { range: Range<u64>, whole: u64 },
 }
 
 /// A strong entity tag: two answers with the same one are parts of the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tag(pub String);
+
+/// What a body is for: it decides which connection brings it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A document: many small ones, which may share connections.
+    Document,
+    /// A blob: each has a connection of its own, since a limit on one connection must not be one on all.
+    Blob,
+}
 
 /// Some bytes of a file, to be asked for.
 #[derive(Clone, Debug)]
@@ -81,31 +82,18 @@ impl Body {
 }
 
 /// Give up on a server that says nothing for `idle`.
-pub(super) async fn within_idle<T>(
-    settings: &NetworkSettings,
-    url: &Url,
-    work: impl Future<Output = T>,
-) -> Result<T, TransportError> {
+pub(super) async fn within_idle<T>(settings: &NetworkSettings, url: &Url, work: impl Future<Output = T>) -> Result<T> {
     let idle = settings.idle_timeout;
     tokio::time::timeout(idle, work).await.map_err(|_| TransportError::Stalled { url: url.into(), idle })
 }
 
 /// Give up on a file that is not there after `total`.
-pub(super) async fn within_total<T>(
-    total: Duration,
-    url: &Url,
-    work: impl Future<Output = Result<T, TransportError>>,
-) -> Result<T, TransportError> {
+pub(super) async fn within_total<T>(total: Duration, url: &Url, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(total, work).await.unwrap_or_else(|_| Err(TransportError::TooSlow { url: url.into(), total }))
 }
 
 /// All of a body, at most `limit` bytes.
-pub(super) async fn collect(
-    settings: &NetworkSettings,
-    url: &Url,
-    mut body: Body,
-    limit: u64,
-) -> Result<Vec<u8>, TransportError> {
+pub(super) async fn collect(settings: &NetworkSettings, url: &Url, mut body: Body, limit: u64) -> Result<Vec<u8>> {
     if body.length().is_some_and(|length| length > limit) {
         return Err(TransportError::DocumentTooLong { url: url.into(), limit });
     }

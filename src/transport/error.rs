@@ -11,10 +11,14 @@ use reqwest::StatusCode;
 use thiserror::Error;
 use url::Url;
 
-use super::certificate::is_certificate_trouble;
-use super::objects::error::ObjectError;
+use super::causes::is_certificate_trouble;
+use super::objects::error::Cause;
+use super::objects::refusal::{Refusal, may_pass};
 use crate::types::PublicUrl;
 use crate::verified::{BlobError, Mismatch};
+
+/// What comes of a request.
+pub(super) type Result<T, E = TransportError> = std::result::Result<T, E>;
 
 /// A failed request.
 #[derive(Debug, Error, Diagnostic)]
@@ -25,61 +29,30 @@ pub enum TransportError {
         "check `SSL_CERT_FILE` and `SSL_CERT_DIR`, the certificate authorities of this system (Debian: `apt-get install \
          ca-certificates`), and the proxy variables"
     ))]
-    Setup {
-        /// The client's error.
-        #[source]
-        source: reqwest::Error,
-    },
+    Setup { source: reqwest::Error },
     /// No connection, or one that broke.
     #[error("can't get `{url}`")]
     #[diagnostic(help(
         "is the server up, its name right, its certificate authority known here (`SSL_CERT_FILE`), and a proxy needed \
          (`HTTPS_PROXY`)? A mirror that can't be reached is not taken for one without binaries"
     ))]
-    Connection {
-        url: PublicUrl,
-        /// The client's error, without the URL.
-        #[source]
-        source: reqwest::Error,
-    },
+    Connection { url: PublicUrl, source: reqwest::Error },
     /// The server went silent.
     #[error("`{url}` sent nothing for {} s", idle.as_secs_f64())]
     #[diagnostic(help("`network: idle-timeout` in larder.yaml sets how long larder waits"))]
-    Stalled {
-        url: PublicUrl,
-        /// How long it was silent.
-        idle: Duration,
-    },
+    Stalled { url: PublicUrl, idle: Duration },
     /// The server is too slow.
     #[error("`{url}` was not done after {} s", total.as_secs_f64())]
     #[diagnostic(help("`network: total-timeout` in larder.yaml sets how long one file may take"))]
-    TooSlow {
-        url: PublicUrl,
-        /// How long it took.
-        total: Duration,
-    },
+    TooSlow { url: PublicUrl, total: Duration },
     /// An HTTP status that is neither success nor a clear "there is none".
     #[error("`{url}` answered {status}")]
     #[diagnostic(help("{}", hint_for(*status)))]
-    Status {
-        url: PublicUrl,
-        /// The status.
-        status: StatusCode,
-        /// What `Retry-After` said.
-        retry_after: Option<Duration>,
-    },
+    Status { url: PublicUrl, status: StatusCode, retry_after: Option<Duration> },
     /// The server wants other credentials than it got, or any at all.
     #[error("`{url}` answered {status}: {tried}")]
     #[diagnostic(help("{hint}"))]
-    Denied {
-        url: PublicUrl,
-        /// The status: 401 or 403.
-        status: StatusCode,
-        /// Which credentials were sent, by where they were found.
-        tried: String,
-        /// What to do.
-        hint: String,
-    },
+    Denied { url: PublicUrl, status: StatusCode, tried: String, hint: String },
     /// A token that can't be sent.
     #[error("the token for `{url}` holds characters that can't be sent")]
     #[diagnostic(help("is the variable's value the token alone, without a line break in it?"))]
@@ -87,13 +60,7 @@ pub enum TransportError {
     /// A registry whose way to log in can't be followed.
     #[error("can't log in to the registry at `{url}`: {reason}")]
     #[diagnostic(help("{hint}"))]
-    Login {
-        url: PublicUrl,
-        /// What is wrong.
-        reason: String,
-        /// What to do.
-        hint: &'static str,
-    },
+    Login { url: PublicUrl, reason: String, hint: &'static str },
     /// Metadata promises a blob that the mirror does not have.
     #[error("`{url}` does not exist, although the mirror's metadata promises it")]
     #[diagnostic(help(
@@ -105,23 +72,11 @@ pub enum TransportError {
     #[diagnostic(help(
         "nothing of it was kept. If it happens again, the binary on the mirror is damaged or was replaced: push it again"
     ))]
-    Mismatch {
-        url: PublicUrl,
-        /// What differs.
-        mismatch: Mismatch,
-    },
+    Mismatch { url: PublicUrl, mismatch: Mismatch },
     /// A body of another size than metadata or server announced.
     #[error("`{url}` announces {announced} bytes; {expected}")]
     #[diagnostic(help("{hint}"))]
-    WrongSize {
-        url: PublicUrl,
-        /// What `Content-Length` says.
-        announced: u64,
-        /// What was expected.
-        expected: String,
-        /// What may be the cause.
-        hint: &'static str,
-    },
+    WrongSize { url: PublicUrl, announced: u64, expected: String, hint: &'static str },
     /// A file that was replaced while parts of it were fetched.
     #[error("`{url}` was replaced while it was downloaded")]
     #[diagnostic(help("try again: something was pushed to the mirror just now"))]
@@ -133,22 +88,14 @@ pub enum TransportError {
     /// A document that does not end.
     #[error("`{url}` is longer than the {limit} bytes that metadata may have")]
     #[diagnostic(help("is this the URL of a Spack mirror?"))]
-    DocumentTooLong {
-        url: PublicUrl,
-        /// The most bytes allowed.
-        limit: u64,
-    },
+    DocumentTooLong { url: PublicUrl, limit: u64 },
     /// A redirect to a place where bytes can be changed on the way.
     #[error("`{url}` redirects to `{target}`, which is not protected by TLS")]
     #[diagnostic(help(
         "correct the server's redirect; where you trust the network, `insecure: true` in the mirror's entry in larder.yaml \
          allows it"
     ))]
-    InsecureRedirect {
-        url: PublicUrl,
-        /// Where it leads.
-        target: PublicUrl,
-    },
+    InsecureRedirect { url: PublicUrl, target: PublicUrl },
     /// Too many redirects, or one to nowhere.
     #[error("`{url}` redirects without end")]
     RedirectLoop { url: PublicUrl },
@@ -161,28 +108,45 @@ pub enum TransportError {
     /// A file of a `file://` mirror can't be read.
     #[error("can't read `{}`", path.display())]
     #[diagnostic(help("is the mirror's file system mounted, and readable for this user?"))]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// An object store.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Object(Box<ObjectError>),
+    Unreadable { path: PathBuf, source: io::Error },
+    /// There is no such bucket.
+    #[error("there is no bucket `{bucket}` at `{url}`")]
+    #[diagnostic(help(
+        "check its name, the account, and the endpoint (`AWS_ENDPOINT_URL`, `endpoint-url`); a bucket that is not public looks \
+         the same without credentials. A missing bucket is not taken for a mirror without binaries"
+    ))]
+    NoBucket { url: PublicUrl, bucket: String },
+    /// An object store said no.
+    #[error("`{url}` was refused: {refusal}")]
+    #[diagnostic(help("{}", refusal.hint()))]
+    Refused { url: PublicUrl, refusal: Refusal },
+    /// The service that gives credentials for an object store said no.
+    #[error("can't get credentials for `{url}`: {refusal}")]
+    #[diagnostic(help("{}", refusal.hint()))]
+    NoCredentials { url: PublicUrl, refusal: Refusal },
+    /// No connection to an object store, or one that broke.
+    #[error("can't reach the object store for `{url}`")]
+    #[diagnostic(help(
+        "is the endpoint right (`AWS_ENDPOINT_URL`, `AWS_REGION`, `endpoint-url`), its certificate authority known here \
+         (`SSL_CERT_FILE`), and a proxy needed (`HTTPS_PROXY`)? A store that can't be reached is not taken for one without \
+         binaries"
+    ))]
+    Unreachable { url: PublicUrl, source: Cause },
+    /// An object store without TLS.
+    #[error("the endpoint `{endpoint}` of `{url}` is not protected by TLS")]
+    #[diagnostic(help(
+        "anybody on the way could replace binaries and digests alike. Use `https://`; where you trust the network, list the \
+         mirror in larder.yaml with `insecure: true`"
+    ))]
+    InsecureEndpoint { url: PublicUrl, endpoint: String },
+    /// Settings or credentials that can't be used.
+    #[error("can't use the object store of `{url}`: {reason}")]
+    #[diagnostic(help("{hint}"))]
+    UnusableStore { url: PublicUrl, reason: String, hint: String },
     /// The bytes could not be kept here.
     #[error("can't keep what `{url}` sends in `{}`", staging.display())]
     #[diagnostic(help("{}", hint_for_disk(source)))]
-    Disk {
-        url: PublicUrl,
-        /// The folder for unfinished files.
-        staging: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    Disk { url: PublicUrl, staging: PathBuf, source: io::Error },
 }
 
 impl TransportError {
@@ -194,6 +158,11 @@ impl TransportError {
         }
     }
 
+    /// A registry whose way to log in can't be followed.
+    pub(super) fn login(url: &Url, reason: impl Into<String>, hint: &'static str) -> Self {
+        Self::Login { url: url.into(), reason: reason.into(), hint }
+    }
+
     /// Whether trying again may help.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -201,11 +170,9 @@ impl TransportError {
             // A body can break on its way. Wrong bytes are another thing: a mirror that sends them is not asked again.
             Self::Stalled { .. } | Self::TooSlow { .. } => true,
             Self::Mismatch { mismatch, .. } => matches!(mismatch, Mismatch::TooShort { .. }),
-            Self::Status { status, .. } => {
-                status.is_server_error()
-                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
-            }
-            Self::Object(error) => error.is_transient(),
+            Self::Status { status, .. } => may_pass(*status),
+            Self::Unreachable { source, .. } => source.client().is_some_and(|error| !is_certificate_trouble(error)),
+            Self::Refused { refusal, .. } | Self::NoCredentials { refusal, .. } => refusal.is_transient(),
             _ => false,
         }
     }
@@ -220,15 +187,17 @@ impl TransportError {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
-            Self::Object(error) => error.retry_after(),
+            Self::Refused { refusal, .. } | Self::NoCredentials { refusal, .. } => refusal.retry_after,
             _ => None,
         }
     }
-}
 
-impl From<ObjectError> for TransportError {
-    fn from(error: ObjectError) -> Self {
-        Self::Object(Box::new(error))
+    /// What an object store answered instead of what it was asked for.
+    pub(super) fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(refusal),
+            _ => None,
+        }
     }
 }
 

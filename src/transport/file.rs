@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use url::Url;
 
-use super::error::TransportError;
+use super::error::{Result, TransportError};
+use crate::fs::is_missing;
 use crate::verified::{Expected, VerifiedBlob, receive_blob};
 
 /// A file, or `None` where there is none. A mirror whose own folder is missing is checked by the caller, once.
-pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {
+pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>> {
     let path = path_of(url)?;
     // Reading a small file blocks for less time than handing it to another thread would take.
     match open(&path) {
@@ -21,18 +22,13 @@ pub(super) fn document(url: &Url, limit: u64) -> Result<Option<Vec<u8>>, Transpo
             let read = io::Read::read_to_end(&mut io::Read::take(&mut file, limit), &mut bytes);
             read.map(|_| Some(bytes)).map_err(|source| TransportError::Unreadable { path, source })
         }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(source) => Err(TransportError::Unreadable { path, source }),
     }
 }
 
 /// Copy a file and verify it on the way. Blocks.
-pub(super) fn blob(
-    url: &Url,
-    expected: Expected,
-    staging: &Path,
-    advance: &dyn Fn(usize),
-) -> Result<VerifiedBlob, TransportError> {
+pub(super) fn blob(url: &Url, expected: Expected, staging: &Path, advance: &dyn Fn(usize)) -> Result<VerifiedBlob> {
     let path = path_of(url)?;
     let (file, _) = open(&path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => TransportError::BlobMissing { url: url.into() },
@@ -47,7 +43,7 @@ fn open(path: &Path) -> io::Result<(fs::File, u64)> {
     if meta.is_file() { Ok((fs::File::open(path)?, meta.len())) } else { Err(io::Error::other("not a regular file")) }
 }
 
-fn path_of(url: &Url) -> Result<PathBuf, TransportError> {
+fn path_of(url: &Url) -> Result<PathBuf> {
     url.to_file_path().map_err(|()| TransportError::Unreadable {
         path: PathBuf::from(url.path()),
         source: io::Error::other("not a path on this machine"),

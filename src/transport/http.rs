@@ -1,20 +1,19 @@
 //! `https://` and `http://` mirrors.
 
-use std::sync::OnceLock;
-
 use futures::{StreamExt as _, TryStreamExt as _};
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RANGE, RETRY_AFTER};
+use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, RANGE};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
+use tokio::sync::OnceCell;
 use url::Url;
 
-use super::body::{Body, Extent, Part, Tag, within_idle};
-use super::credentials::Credentials;
-use super::error::TransportError;
+use super::body::{Body, Extent, Part, Purpose, Tag, within_idle};
+use super::causes::find;
+use super::credentials::{Credential, Credentials};
+use super::error::{Result, TransportError};
 use super::limits::{MAX_REDIRECTS, NetworkSettings};
 use super::location::Location;
-use super::purpose::Purpose;
-use super::retry::retry_after;
+use super::retry::asked_pause;
 use crate::types::{PlainHttp, PublicUrl, without_user};
 
 /// Connection pools, made when first needed: loading certificate authorities takes longer than a whole run over a
@@ -24,7 +23,7 @@ pub(super) struct Http {
     pub settings: NetworkSettings,
     pub credentials: Credentials,
     /// By what is allowed, and by what for.
-    clients: [[OnceLock<Client>; 2]; 2],
+    clients: [[OnceCell<Client>; 2]; 2],
 }
 
 impl Http {
@@ -32,77 +31,79 @@ impl Http {
         Self { settings: settings.clone(), credentials, clients: Default::default() }
     }
 
-    fn client(&self, policy: PlainHttp, purpose: Purpose) -> Result<&Client, TransportError> {
-        let pool = &self.clients[policy as usize][purpose as usize];
-        if let Some(client) = pool.get() {
-            return Ok(client);
-        }
-        // An error only says that another thread installed it first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut client = Client::builder();
-        if purpose == Purpose::Blob {
-            // HTTP/2 would put all downloads on one connection.
-            client = client.http1_only();
-        }
-        let client = client
-            .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.settings.connect_timeout)
-            .redirect(redirects(policy))
+    async fn client(&self, policy: PlainHttp, purpose: Purpose) -> Result<&Client> {
+        let build = async || {
+            let client =
+                client_builder(purpose).connect_timeout(self.settings.connect_timeout).redirect(redirects(policy));
             // What follows a redirect need not know where it came from.
-            .referer(false)
-            .build()
-            .map_err(|source| TransportError::Setup { source })?;
-        Ok(pool.get_or_init(|| client))
+            client.referer(false).build().map_err(|source| TransportError::Setup { source })
+        };
+        self.clients[policy as usize][purpose as usize].get_or_try_init(build).await
     }
 
     /// The response to a GET, or `None` where the server says that there is no such file. A server may answer with the whole
     /// file where a part was asked for.
-    pub(super) async fn open(
-        &self,
-        at: &Location,
-        part: Option<&Part>,
-        purpose: Purpose,
-    ) -> Result<Option<Body>, TransportError> {
-        let mut request = asking_for(part, self.request(Method::GET, &at.url, at.plain_http, purpose)?);
+    pub(super) async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>> {
+        let request = asking_for(part, self.request(Method::GET, &at.url, at.plain_http, purpose).await?);
         let sent = self.credentials.for_web(at);
-        if let Some(sent) = &sent {
-            request = sent.credential.apply(request, &at.url)?;
+        let response = self.send(&at.url, request, sent.as_ref().map(|sent| &sent.credential)).await?;
+        // Object stores answer so for a missing key where the reader may not list the bucket.
+        if response.status() == StatusCode::FORBIDDEN && is_object_store(response.headers()) {
+            return Ok(None);
         }
-        let response = self.send(&at.url, request).await?;
-        match response.status() {
-            // Object stores answer so for a missing key where the reader may not list the bucket.
-            StatusCode::FORBIDDEN if is_object_store(response.headers()) => Ok(None),
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if is_same_server(response.url(), &at.url) => {
-                let source = sent.as_ref().map(|sent| &sent.source);
-                Err(self.credentials.denied(response.url(), status, &at.access, source))
-            }
-            _ => read(&at.url, response, part),
-        }
+        read(&at.url, self.accept(at, &at.url, response, sent.as_ref().map(|sent| &*sent.source))?, part)
     }
 
     /// A request that goes nowhere without TLS unless `policy` allows it. User name and password of the URL are left out: what
     /// is sent as a credential is the caller's business.
-    pub(super) fn request(
+    pub(super) async fn request(
         &self,
         method: Method,
         url: &Url,
         policy: PlainHttp,
         purpose: Purpose,
-    ) -> Result<RequestBuilder, TransportError> {
+    ) -> Result<RequestBuilder> {
         if !policy.allows(url) {
             return Err(TransportError::Insecure { url: url.into() });
         }
-        Ok(self.client(policy, purpose)?.request(method, without_user(url)))
+        Ok(self.client(policy, purpose).await?.request(method, without_user(url)))
     }
 
     /// The response to a request, whatever its status.
-    pub(super) async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, TransportError> {
-        let response = within_idle(&self.settings, url, request.send())
-            .await?
-            .map_err(|source| redirect_error(url, &source).unwrap_or_else(|| connection(url, source)))?;
+    pub(super) async fn send(
+        &self,
+        url: &Url,
+        mut request: RequestBuilder,
+        credential: Option<&Credential>,
+    ) -> Result<Response> {
+        if let Some(credential) = credential {
+            request = credential.apply(request, url)?;
+        }
+        let sent = within_idle(&self.settings, url, request.send()).await?;
+        let response = sent.map_err(|source| failure(url, source))?;
         tracing::debug!("{} {}", response.status(), PublicUrl::from(response.url()));
         Ok(response)
     }
+
+    /// A response that is not about credentials, or the error. What another server says, to which a redirect led, is not: it was
+    /// sent none.
+    pub(super) fn accept(&self, at: &Location, url: &Url, response: Response, sent: Option<&str>) -> Result<Response> {
+        let (status, answered_by) = (response.status(), response.url());
+        let is_denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        if is_denied && is_same_server(answered_by, url) {
+            return Err(self.credentials.denied(answered_by, status, &at.access, sent));
+        }
+        Ok(response)
+    }
+}
+
+/// What all clients have in common.
+pub(super) fn client_builder(purpose: Purpose) -> ClientBuilder {
+    // An error only says that another thread installed it first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")));
+    // HTTP/2 would put all downloads on one connection.
+    if purpose == Purpose::Blob { client.http1_only() } else { client }
 }
 
 /// Ask for a part of the file, where that is wanted.
@@ -116,7 +117,7 @@ pub(super) fn asking_for(part: Option<&Part>, request: RequestBuilder) -> Reques
 }
 
 /// What a response to a GET holds, by its status. Answers that are about credentials are the caller's.
-pub(super) fn read(url: &Url, response: Response, part: Option<&Part>) -> Result<Option<Body>, TransportError> {
+pub(super) fn read(url: &Url, response: Response, part: Option<&Part>) -> Result<Option<Body>> {
     match (response.status(), part) {
         (StatusCode::OK, _) => {
             let length = response.content_length();
@@ -138,15 +139,13 @@ pub(super) fn refusal(response: &Response) -> TransportError {
     TransportError::Status {
         url: response.url().into(),
         status: response.status(),
-        retry_after: response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?)),
+        retry_after: asked_pause(response.headers()),
     }
 }
 
 /// Whether a credential for one is for the other: the same host, port and scheme.
 pub(super) fn is_same_server(one: &Url, other: &Url) -> bool {
-    one.scheme() == other.scheme()
-        && one.host_str() == other.host_str()
-        && one.port_or_known_default() == other.port_or_known_default()
+    one.origin() == other.origin()
 }
 
 fn body(url: &Url, response: Response, extent: Extent) -> Body {
@@ -155,7 +154,7 @@ fn body(url: &Url, response: Response, extent: Extent) -> Body {
     let tag = text(ETAG).filter(|tag| tag.starts_with('"')).map(Tag);
     let content_type = text(CONTENT_TYPE);
     let url = url.clone();
-    let pieces = response.bytes_stream().map_err(move |source| connection(&url, source)).boxed();
+    let pieces = response.bytes_stream().map_err(move |source| failure(&url, source)).boxed();
     Body { extent, tag, content_type, pieces }
 }
 
@@ -196,22 +195,14 @@ enum RefusedRedirect {
     Loop,
 }
 
-fn redirect_error(url: &Url, error: &reqwest::Error) -> Option<TransportError> {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        match error.downcast_ref() {
-            Some(RefusedRedirect::Insecure(target)) => {
-                return Some(TransportError::InsecureRedirect { url: url.into(), target: target.clone() });
-            }
-            Some(RefusedRedirect::Loop) => return Some(TransportError::RedirectLoop { url: url.into() }),
-            None => cause = error.source(),
-        }
+/// The error for a request that broke, or for a redirect that was not followed.
+fn failure(url: &Url, error: reqwest::Error) -> TransportError {
+    let url = PublicUrl::from(url);
+    match find(&error) {
+        Some(RefusedRedirect::Insecure(target)) => TransportError::InsecureRedirect { url, target: target.clone() },
+        Some(RefusedRedirect::Loop) => TransportError::RedirectLoop { url },
+        None => TransportError::Connection { url, source: error.without_url() },
     }
-    None
-}
-
-fn connection(url: &Url, error: reqwest::Error) -> TransportError {
-    TransportError::Connection { url: url.into(), source: error.without_url() }
 }
 
 /// Whether a header gives the server away as an object store (S3 and its imitations, Google's, Azure's).

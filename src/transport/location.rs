@@ -7,7 +7,7 @@ use url::{Position, Url};
 use crate::types::{Access, PlainHttp, PublicUrl, without_user};
 
 /// A URL, and what its mirror allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Location {
     /// Where the bytes are.
     pub url: Url,
@@ -21,6 +21,13 @@ impl Location {
     /// Its URL, for messages.
     pub(crate) fn public(&self) -> PublicUrl {
         PublicUrl::from(&self.url)
+    }
+
+    /// The same server and the same access, with another path.
+    pub(super) fn with_path(&self, path: &str) -> Self {
+        let mut at = self.clone();
+        at.url.set_path(path);
+        at
     }
 
     /// What connections are counted by: the server, or the bucket.

@@ -9,7 +9,7 @@
 //! `objects`, the kinds of servers, which `servers` puts behind one function; `download` on top.
 
 mod body;
-mod certificate;
+mod causes;
 mod counters;
 mod credentials;
 mod download;
@@ -19,7 +19,6 @@ mod http;
 mod limits;
 mod location;
 mod objects;
-mod purpose;
 mod registry;
 mod retry;
 mod servers;
@@ -31,9 +30,10 @@ pub use self::download::{FetchRequest, Partial, Permit};
 pub use self::error::TransportError;
 pub use self::limits::{Limits, NetworkSettings};
 pub use self::location::Location;
-pub use self::objects::{Listed, ObjectError, Refusal, UploadError, Written};
+pub use self::objects::{Cause, Listed, Refusal, UploadError, Written};
 
 use self::download::Downloads;
+use self::error::Result;
 use self::servers::Servers;
 use crate::types::Variables;
 use crate::verified::{Expected, VerifiedBlob};
@@ -67,7 +67,7 @@ impl Transport {
     }
 
     /// A small document, or `None` where the server says that there is none. Never `None` for any other trouble.
-    pub async fn document(&self, at: &Location) -> Result<Option<Vec<u8>>, TransportError> {
+    pub async fn document(&self, at: &Location) -> Result<Option<Vec<u8>>> {
         self.servers.document(at, self.limits.document_bytes).await
     }
 
@@ -87,7 +87,7 @@ impl Transport {
         permit: Permit,
         request: FetchRequest,
         progress: &(dyn Fn(i64) + Sync),
-    ) -> Result<VerifiedBlob, TransportError> {
+    ) -> Result<VerifiedBlob> {
         self.downloads.blob(permit, request, progress).await
     }
 
@@ -103,22 +103,22 @@ impl Transport {
     }
 
     /// Write a small object, unless there is one of this name.
-    pub async fn put(&self, at: &Location, bytes: Vec<u8>) -> Result<Written, TransportError> {
+    pub async fn put(&self, at: &Location, bytes: Vec<u8>) -> Result<Written> {
         self.objects().put(at, bytes.into()).await
     }
 
     /// Every object below a place of an object store.
-    pub async fn list(&self, at: &Location) -> Result<Vec<Listed>, TransportError> {
+    pub async fn list(&self, at: &Location) -> Result<Vec<Listed>> {
         self.objects().list(at).await
     }
 
     /// What an object store says of an object, or `None` where there is none.
-    pub async fn stat(&self, at: &Location) -> Result<Option<Listed>, TransportError> {
+    pub async fn stat(&self, at: &Location) -> Result<Option<Listed>> {
         self.objects().stat(at).await
     }
 
     /// Remove an object. One that is gone already is as good as removed.
-    pub async fn delete(&self, at: &Location) -> Result<(), TransportError> {
+    pub async fn delete(&self, at: &Location) -> Result<()> {
         self.objects().delete(at).await
     }
 

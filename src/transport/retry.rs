@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-use super::error::TransportError;
+use super::error::{Result, TransportError};
 use super::limits::{MAX_RETRY_AFTER, NetworkSettings};
 
 /// Run `attempt` until it succeeds, fails for good, or the retries are used up.
-pub(super) async fn retry<T, F: Future<Output = Result<T, TransportError>>>(
+pub(super) async fn retry<T, F: Future<Output = Result<T>>>(
     settings: &NetworkSettings,
     attempt: impl FnMut() -> F,
-) -> Result<T, TransportError> {
+) -> Result<T> {
     attempt
         .retry(backoff(settings))
         .when(TransportError::is_transient)
@@ -38,8 +39,13 @@ pub(super) fn pause_after(error: &TransportError, pause: Option<Duration>) -> Op
     }
 }
 
-/// What a header `Retry-After` says: seconds, or a date.
-pub(super) fn retry_after(value: &str) -> Option<Duration> {
+/// What the header `Retry-After` says, if it is there.
+pub(super) fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
+    retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?)
+}
+
+/// Seconds, or a date.
+fn retry_after(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use super::body::{Body, Part, collect, within_total};
+use super::body::{Body, Part, Purpose, collect, within_total};
 use super::counters::Counters;
 use super::credentials::Credentials;
-use super::error::TransportError;
+use super::error::Result;
 use super::file;
 use super::http::Http;
 use super::limits::NetworkSettings;
 use super::location::Location;
 use super::objects::Objects;
-use super::purpose::Purpose;
 use super::registry::Registry;
 use super::retry::retry;
 use crate::types::{Variables, is_object_store};
@@ -34,12 +33,7 @@ impl Servers {
     }
 
     /// Begin to receive a file, or a part of it, from whatever kind of server has it. `None` where there is none.
-    pub(super) async fn open(
-        &self,
-        at: &Location,
-        part: Option<&Part>,
-        purpose: Purpose,
-    ) -> Result<Option<Body>, TransportError> {
+    pub(super) async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>> {
         self.counters.request();
         match at.url.scheme() {
             "oci" | "oci+http" => self.registry.open(at, part, purpose).await,
@@ -49,7 +43,7 @@ impl Servers {
     }
 
     /// All of a small file, at most `limit` bytes. `None` where there is none.
-    pub(super) async fn document(&self, at: &Location, limit: u64) -> Result<Option<Vec<u8>>, TransportError> {
+    pub(super) async fn document(&self, at: &Location, limit: u64) -> Result<Option<Vec<u8>>> {
         let settings = &self.settings;
         let found = retry(settings, || async {
             if at.is_file() {

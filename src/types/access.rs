@@ -10,11 +10,11 @@ use url::Url;
 use super::Variables;
 
 /// A text that is never printed: a password, a token, a key.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 /// How a mirror or an object store is reached, beyond its URL. Empty for most.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Access {
     /// `access_pair`: a user name and a password, or the two parts of an access key.
     pub pair: Option<AccessPair>,
@@ -29,7 +29,7 @@ pub struct Access {
 }
 
 /// A user name and a password, or the two parts of an access key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AccessPair {
     /// The public part.
     pub id: String,

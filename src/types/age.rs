@@ -49,7 +49,7 @@ impl fmt::Display for MaxAge {
     }
 }
 
-super::serde_as_text::serde_as_text!(MaxAge);
+super::text_type::serde_as_text!(MaxAge);
 
 #[cfg(test)]
 mod tests {

@@ -1,23 +1,23 @@
-//! Spack's name for one concrete spec.
+//! Spack's name for one concrete spec, and its beginning, by which people name it.
 
-use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::digest::shorten;
+use super::text_type::{InvalidText, printed_as_str};
 
 /// A DAG hash: 32 characters of Spack's lowercase base32 alphabet (`a`–`z`, `2`–`7`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DagHash([u8; 32]);
 
-/// A text that is not a DAG hash.
+/// The beginning of a DAG hash, or a whole one, without the `/` that Spack writes before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashPrefix(String);
+
+/// A text that no DAG hash begins with.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{found}` is not a DAG hash: expected 32 characters out of a-z and 2-7")]
-pub struct InvalidDagHash {
-    /// What was found, cut to a length that fits a message.
-    pub found: String,
-}
+#[error("a DAG hash has up to 32 characters out of a-z and 2-7")]
+pub struct InvalidHashPrefix;
 
 impl DagHash {
     /// The hash as text.
@@ -32,29 +32,43 @@ impl DagHash {
 }
 
 impl FromStr for DagHash {
-    type Err = InvalidDagHash;
+    type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match <[u8; 32]>::try_from(text.as_bytes()) {
-            Ok(bytes) if bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7')) => Ok(Self(bytes)),
-            _ => Err(InvalidDagHash { found: shorten(text) }),
-        }
+        let bytes = text.as_bytes().try_into().ok().filter(|_| text.bytes().all(is_base32));
+        bytes.map(Self).ok_or_else(|| InvalidText::new("DAG hash", text, "32 characters out of a-z and 2-7"))
     }
 }
 
-impl fmt::Display for DagHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+impl HashPrefix {
+    /// The characters, without `/`.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
-impl fmt::Debug for DagHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+impl FromStr for HashPrefix {
+    type Err = InvalidHashPrefix;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.strip_prefix('/').unwrap_or(text);
+        let is_prefix = text.bytes().all(is_base32) && (1..=32).contains(&text.len());
+        if is_prefix { Ok(Self(text.to_owned())) } else { Err(InvalidHashPrefix) }
     }
 }
 
-super::serde_as_text::serde_as_text!(DagHash);
+impl From<DagHash> for HashPrefix {
+    fn from(hash: DagHash) -> Self {
+        Self(hash.to_string())
+    }
+}
+
+/// Whether Spack's hashes may have this character.
+fn is_base32(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'2'..=b'7')
+}
+
+printed_as_str!(DagHash);
 
 #[cfg(test)]
 mod tests {
@@ -75,6 +89,15 @@ mod tests {
         assert_eq!("htwdxxsuw2el2xq772xifvrsdng4li3u".parse::<DagHash>().unwrap().short(), "htwdxxs");
         for bad in ["", "htwdxxs", "htwdxxsuw2el2xq772xifvrsdng4li3/", "HTWDXXSUW2EL2XQ772XIFVRSDNG4LI3U", "é"] {
             assert!(bad.parse::<DagHash>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_hash_may_be_short_and_have_a_slash() {
+        assert_eq!("/abc".parse::<HashPrefix>().unwrap().as_str(), "abc");
+        assert!("htwdxxsuw2el2xq772xifvrsdng4li3u".parse::<HashPrefix>().is_ok());
+        for bad in ["", "/", "//a", "ABC", "a1", "htwdxxsuw2el2xq772xifvrsdng4li3ua"] {
+            assert_eq!(bad.parse::<HashPrefix>(), Err(InvalidHashPrefix), "{bad}");
         }
     }
 }

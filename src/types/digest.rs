@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
-use thiserror::Error;
+
+use super::text_type::{InvalidText, serde_as_text};
 
 /// A sha256 digest.
 ///
@@ -12,14 +13,6 @@ use thiserror::Error;
 /// spellings of one digest, and the job mirror, which repeats metadata byte for byte, would lack one of the two names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256Digest([u8; 32]);
-
-/// A text that is not a sha256 digest.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{found}` is not a sha256 digest: expected 64 lowercase hex digits")]
-pub struct InvalidDigest {
-    /// What was found, cut to a length that fits a message.
-    pub found: String,
-}
 
 impl Sha256Digest {
     /// The digest that `sha256` computed.
@@ -39,37 +32,20 @@ impl Sha256Digest {
 }
 
 impl FromStr for Sha256Digest {
-    type Err = InvalidDigest;
+    type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidDigest { found: shorten(text) };
-        if text.len() != 64 {
+        let invalid = || InvalidText::new("sha256 digest", text, "64 lowercase hex digits");
+        // `from_str_radix` would take uppercase digits and signs, too.
+        if text.len() != 64 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(invalid());
         }
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let (high, low) = (hex_digit(pair[0]), hex_digit(pair[1]));
-            *byte = high.zip(low).map(|(high, low)| high << 4 | low).ok_or_else(invalid)?;
+        for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| invalid())?;
         }
         Ok(Self(bytes))
     }
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    }
-}
-
-/// Hostile text in an error message: one line, and short.
-pub(crate) fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(80).flat_map(char::escape_debug).collect();
-    if text.chars().nth(80).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 impl fmt::Display for Sha256Digest {
@@ -84,7 +60,7 @@ impl fmt::Debug for Sha256Digest {
     }
 }
 
-super::serde_as_text::serde_as_text!(Sha256Digest);
+serde_as_text!(Sha256Digest);
 
 #[cfg(test)]
 mod tests {

@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Sha256Digest;
-use super::names::{PathPart, path_part};
+use super::names::path_part;
 
 /// A relative path that can't leave the folder it is applied to: its parts were made by [`path_part`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MirrorPath(Vec<PathPart>);
+pub struct MirrorPath(Vec<String>);
 
 impl MirrorPath {
     /// A path of these parts, each cleaned by Spack's rule for file names.
@@ -36,15 +36,12 @@ impl MirrorPath {
 
     /// The parts as text.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(PathPart::as_str)
+        self.0.iter().map(String::as_str)
     }
 }
 
 impl fmt::Display for MirrorPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, part) in self.parts().enumerate() {
-            write!(f, "{}{part}", if index == 0 { "" } else { "/" })?;
-        }
-        Ok(())
+        f.write_str(&self.0.join("/"))
     }
 }

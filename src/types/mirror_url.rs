@@ -23,7 +23,7 @@ pub struct MirrorUrl(Url);
 ///
 /// On a plain connection metadata can be replaced on the way and binaries alike, and the digest comes from the
 /// metadata; only a signature that Spack checks would notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PlainHttp {
     /// Only to this very machine (`localhost`, `127.0.0.0/8`, `::1`): the default.
     LoopbackOnly,
@@ -40,31 +40,19 @@ impl PlainHttp {
 
 /// A text that can't be the address of a mirror.
 #[derive(Debug, Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what a field of an error is, its message says")]
 pub enum InvalidMirrorUrl {
     /// Not a URL and not a path.
     #[error("`{text}` is not the URL of a mirror: {reason}")]
-    Malformed {
-        /// The text.
-        text: PublicUrl,
-        /// What the URL parser said.
-        reason: String,
-    },
+    Malformed { text: PublicUrl, reason: String },
     /// A scheme that larder can't read.
     #[error(
         "`{scheme}://` mirrors can't be read: expected `file://`, `https://`, `http://`, `oci://`, `s3://`, `gs://` or `az://` in `{text}`"
     )]
-    Scheme {
-        /// The text.
-        text: PublicUrl,
-        /// The scheme found.
-        scheme: String,
-    },
+    Scheme { text: PublicUrl, scheme: String },
     /// A relative path where none is possible.
     #[error("`{text}` is neither a URL nor an absolute path")]
-    Relative {
-        /// The text.
-        text: PublicUrl,
-    },
+    Relative { text: PublicUrl },
 }
 
 impl MirrorUrl {
@@ -75,21 +63,20 @@ impl MirrorUrl {
             let url = Url::from_file_path(&path);
             return url.map(Self).map_err(|()| InvalidMirrorUrl::Relative { text: PublicUrl::of_text(text) });
         }
-        let malformed = |reason: String| InvalidMirrorUrl::Malformed { text: PublicUrl::of_text(text), reason };
-        let url = Url::parse(text).map_err(|error| malformed(error.to_string()))?;
+        let malformed =
+            |reason: &str| InvalidMirrorUrl::Malformed { text: PublicUrl::of_text(text), reason: reason.to_owned() };
+        let url = Url::parse(text).map_err(|error| malformed(&error.to_string()))?;
         match url.scheme() {
-            "file" if url.to_file_path().is_err() => return Err(malformed("its path is not absolute".to_owned())),
+            "file" if url.to_file_path().is_err() => return Err(malformed("its path is not absolute")),
             "file" | "http" | "https" => {}
-            scheme if registry_url::is_registry(scheme) => {
-                registry_url::check(&url).map_err(|reason| malformed(reason.to_owned()))?;
-            }
-            scheme if is_object_store(scheme) => check_bucket(&url).map_err(|reason| malformed(reason.to_owned()))?,
+            scheme if registry_url::is_registry(scheme) => registry_url::check(&url).map_err(malformed)?,
+            scheme if is_object_store(scheme) => check_bucket(&url).map_err(malformed)?,
             scheme => {
                 return Err(InvalidMirrorUrl::Scheme { text: PublicUrl::of_text(text), scheme: scheme.to_owned() });
             }
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(malformed("a mirror's URL has neither `?` nor `#`".to_owned()));
+            return Err(malformed("a mirror's URL has neither `?` nor `#`"));
         }
         Ok(Self(url))
     }
@@ -128,10 +115,9 @@ impl MirrorUrl {
         matches!(self.0.scheme(), "http" | "oci+http") && !policy.allows(&self.0)
     }
 
-    /// The text without credentials, as it is compared with the prefixes of `caches:` and as it is shown.
-    pub fn public_text(&self) -> String {
-        let text = String::from(PublicUrl::from(&self.0));
-        text.strip_suffix('/').map_or(text.clone(), str::to_owned)
+    /// Whether it is a place in an object store.
+    pub fn is_object_store(&self) -> bool {
+        is_object_store(self.0.scheme())
     }
 }
 
@@ -179,13 +165,9 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 /// Spack takes everything without a scheme for a path.
 fn looks_like_path(text: &str) -> bool {
-    match text.split_once(':') {
-        Some((scheme, _)) => {
-            !scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-        }
-        None => true,
-    }
+    let Some((scheme, _)) = text.split_once(':') else { return true };
+    !scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
 impl FromStr for MirrorUrl {
@@ -196,15 +178,17 @@ impl FromStr for MirrorUrl {
     }
 }
 
+/// Without credentials: as it is shown, and as it is compared with the prefixes of `caches:`.
 impl fmt::Display for MirrorUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.public_text())
+        let text = PublicUrl::from(&self.0).to_string();
+        f.write_str(text.strip_suffix('/').unwrap_or(&text))
     }
 }
 
 impl fmt::Debug for MirrorUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.public_text())
+        fmt::Display::fmt(self, f)
     }
 }
 

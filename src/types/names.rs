@@ -1,11 +1,8 @@
 //! Package names and versions, and how Spack makes a file name of them.
 
-use std::fmt;
 use std::str::FromStr;
 
-use thiserror::Error;
-
-use super::digest::shorten;
+use super::text_type::{InvalidText, text_like};
 
 /// The name of a package, platform, operating system, target or compiler: what Spack may use as a whole path part.
 ///
@@ -21,24 +18,11 @@ pub struct PackageName(String);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionText(String);
 
-/// One part of a path below a mirror: not empty, no separator, neither `.` nor `..`. Made by [`path_part`] only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathPart(String);
-
-/// A text that can't be a name or a version.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[error("`{found}` is not a {what}: expected {expected}")]
-pub struct InvalidName {
-    what: &'static str,
-    found: String,
-    expected: &'static str,
-}
-
-/// Spack's rule for file names: each character outside `[A-Za-z0-9_+.-]` becomes `_`.
+/// One part of a path below a mirror, by Spack's rule for file names: each character outside `[A-Za-z0-9_+.-]` becomes `_`.
 ///
 /// Source: `Spec.format_path` of Spack 0.19 to 1.1. A text that would come out as `.` or `..`, or empty, gets a leading
 /// `_`, so that no lockfile can make larder read or write outside the folder it is in.
-pub fn path_part(formatted: &str) -> PathPart {
+pub fn path_part(formatted: &str) -> String {
     let mut part: String = formatted
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '+' | '.' | '-') { c } else { '_' })
@@ -46,32 +30,11 @@ pub fn path_part(formatted: &str) -> PathPart {
     if matches!(part.as_str(), "" | "." | "..") {
         part.insert(0, '_');
     }
-    PathPart(part)
-}
-
-impl PathPart {
-    /// The part as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl PackageName {
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl VersionText {
-    /// The version as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+    part
 }
 
 impl FromStr for PackageName {
-    type Err = InvalidName;
+    type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
@@ -80,57 +43,25 @@ impl FromStr for PackageName {
         if starts_well && goes_on_well && text.len() <= 128 {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidName {
-                what: "name",
-                found: shorten(text),
-                expected: "letters, digits, `_`, `.`, `+` and `-`, at most 128 of them",
-            })
+            Err(InvalidText::new("name", text, "letters, digits, `_`, `.`, `+` and `-`, at most 128 of them"))
         }
     }
 }
 
 impl FromStr for VersionText {
-    type Err = InvalidName;
+    type Err = InvalidText;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if !text.is_empty() && text.len() <= 256 && !text.contains(|c: char| c.is_control() || c.is_whitespace()) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidName {
-                what: "version",
-                found: shorten(text),
-                expected: "at most 256 printable characters without spaces",
-            })
+            Err(InvalidText::new("version", text, "at most 256 printable characters without spaces"))
         }
     }
-}
-
-macro_rules! text_like {
-    ($type:ty) => {
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        super::serde_as_text::serde_as_text!($type);
-    };
 }
 
 text_like!(PackageName);
 text_like!(VersionText);
-
-impl fmt::Display for PathPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 #[cfg(test)]
 mod tests {

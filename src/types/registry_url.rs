@@ -76,14 +76,11 @@ fn below(mirror: &Url, what: &str) -> Url {
 fn host_and_repository(url: &Url) -> (String, String) {
     let host = url.host_str().unwrap_or_default();
     let path = url.path().trim_matches('/').to_ascii_lowercase();
-    let is_host = host.contains(['.', ':']) || url.port().is_some() || host == "localhost" || has_capitals(host);
+    let has_capitals = host.contains(|c: char| c.is_ascii_uppercase());
+    let is_host = host.contains(['.', ':']) || url.port().is_some() || host == "localhost" || has_capitals;
     match (is_host, path.is_empty()) {
         (true, _) => (host.to_owned(), path),
         (false, true) => (DOCKER.to_owned(), format!("library/{host}")),
         (false, false) => (DOCKER.to_owned(), format!("{host}/{path}")),
     }
-}
-
-fn has_capitals(host: &str) -> bool {
-    host.bytes().any(|byte| byte.is_ascii_uppercase())
 }

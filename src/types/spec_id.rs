@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer};
+
 use super::{BlobRole, DagHash, PackageName, Request, VersionText};
 
 /// A concrete spec's identity.
@@ -20,18 +22,19 @@ pub struct SpecId {
 }
 
 /// Platform, operating system and target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Arch {
     /// Such as `linux`.
     pub platform: PackageName,
     /// Such as `debian12`.
     pub platform_os: PackageName,
-    /// Such as `x86_64_v3`.
+    /// Such as `x86_64_v3`. In a lockfile it may be an object that describes the micro-architecture.
+    #[serde(deserialize_with = "target")]
     pub target: PackageName,
 }
 
 /// Name and version of a compiler.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Compiler {
     /// Such as `gcc`.
     pub name: PackageName,
@@ -44,6 +47,17 @@ impl SpecId {
     pub(crate) fn request(&self, mirror: String, role: BlobRole) -> Request {
         Request { name: self.name.clone(), version: self.version.clone(), hash: self.hash, mirror, role }
     }
+}
+
+fn target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PackageName, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Target {
+        Name(PackageName),
+        Object { name: PackageName },
+    }
+    let (Target::Name(name) | Target::Object { name }) = Target::deserialize(deserializer)?;
+    Ok(name)
 }
 
 /// As people name a spec: `app@3.1.4/htwdxxs`.

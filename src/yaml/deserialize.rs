@@ -2,61 +2,18 @@
 //!
 //! An error is at the value that is being read, or at the key if that is unknown or repeated.
 
-use std::borrow::Cow;
+use std::collections::HashSet;
 use std::iter;
 use std::marker::PhantomData;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer, StrDeserializer};
+use serde::de::value::{MapAccessDeserializer, MapDeserializer, StrDeserializer};
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
-use super::place::Place;
 use super::problem::Problem;
 use super::tree::{Entry, Node, Value};
-
-/// A value together with its place, for what can only be checked once other values are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename = "At")]
-pub(crate) struct At<T>(pub(crate) Place, pub(crate) T);
-
-impl<T> At<T> {
-    /// Where the value begins.
-    pub(crate) fn place(&self) -> Place {
-        self.0
-    }
-
-    /// The value without its place.
-    pub(crate) fn into_inner(self) -> T {
-        self.1
-    }
-
-    /// Make something else of it, or a problem at its place.
-    pub(crate) fn parse<U>(&self, parse: impl FnOnce(&T) -> Result<U, Problem>) -> Result<U, Problem> {
-        parse(&self.1).map_err(|problem| problem.at(self.0))
-    }
-}
-
-/// The schema of the value: the place is none of the file's.
-impl<T: JsonSchema> JsonSchema for At<T> {
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn schema_id() -> Cow<'static, str> {
-        T::schema_id()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
-}
 
 impl Node {
     /// What a type makes of the value.
@@ -66,11 +23,7 @@ impl Node {
 
     /// The same for what is no type. Whatever is wrong inside and has no place is wrong here.
     fn seed<'de, T: DeserializeSeed<'de>>(&'de self, seed: T) -> Result<T::Value, Problem> {
-        seed.deserialize(self).map_err(|problem| problem.at(self.place))
-    }
-
-    fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+        seed.deserialize(self).map_err(|problem| problem.at(&self.place))
     }
 }
 
@@ -83,15 +36,14 @@ impl<'de> Deserializer<'de> for &'de Node {
             Value::Scalar(scalar) => visitor.visit_borrowed_str(&scalar.text),
             Value::List(items) => visitor.visit_seq(Items(items.iter())),
             Value::Map(entries) => {
-                let mut entries = Entries { rest: entries.iter(), current: None };
+                let mut entries = Entries { rest: entries.iter(), current: None, seen: HashSet::new() };
                 // What is wrong with a key is said while that key is the current one.
                 visitor.visit_map(&mut entries).map_err(|problem| match entries.current {
-                    Some(entry) => problem.at(entry.key_place),
+                    Some(entry) => problem.at(&entry.key_place),
                     None => problem,
                 })
             }
-            Value::Tagged => Err(Problem::new("a tag (`!name`) has no meaning here")
-                .help("put the text in quotes if it begins with `!`; `!reference` is understood by GitLab only")),
+            Value::Unreadable(problem) => Err(Problem::clone(problem)),
         }
     }
 
@@ -105,14 +57,9 @@ impl<'de> Deserializer<'de> for &'de Node {
 
     /// One of a text (a number is none where something else may stand) or something else: an enum whose variants are `Text` and `Other`.
     fn deserialize_enum<V: Visitor<'de>>(self, _: &str, _: &[&str], visitor: V) -> Result<V::Value, Problem> {
-        let is_text = matches!(&self.value, Value::Scalar(scalar) if !scalar.is_null() && scalar.kind() == "a text");
+        let is_text = matches!(&self.value, Value::Scalar(scalar) if scalar.is_text());
         let variant = if is_text { "Text" } else { "Other" };
         visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(iter::once((variant, self)))))
-    }
-
-    /// Only [`At`] is one.
-    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &str, _: usize, visitor: V) -> Result<V::Value, Problem> {
-        visitor.visit_seq(PlaceAndValue(self, 0))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -133,7 +80,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple map
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple tuple_struct map
         identifier ignored_any
     }
 }
@@ -153,6 +100,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
 struct Entries<'de> {
     rest: std::slice::Iter<'de, Entry>,
     current: Option<&'de Entry>,
+    seen: HashSet<&'de str>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'de> {
@@ -160,29 +108,17 @@ impl<'de> MapAccess<'de> for Entries<'de> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
         self.current = self.rest.next();
-        self.current.map(|entry| seed.deserialize(StrDeserializer::new(&entry.key))).transpose()
+        let Some(entry) = self.current else { return Ok(None) };
+        // YAML forbids a key twice, and many parsers let the last one win in silence.
+        if !self.seen.insert(&entry.key) {
+            return Err(Problem::duplicate(&entry.key));
+        }
+        seed.deserialize(StrDeserializer::new(&entry.key)).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
         let entry = self.current.ok_or_else(|| Problem::new("a value without a key"))?;
         entry.value.seed(seed)
-    }
-}
-
-/// What an [`At`] is read from.
-struct PlaceAndValue<'de>(&'de Node, u8);
-
-impl<'de> SeqAccess<'de> for PlaceAndValue<'de> {
-    type Error = Problem;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Problem> {
-        let Self(node, step) = self;
-        *step += 1;
-        if *step == 1 {
-            let place = [node.place.line, node.place.column];
-            return seed.deserialize(SeqDeserializer::new(place.into_iter())).map(Some);
-        }
-        node.seed(seed).map(Some)
     }
 }
 
@@ -196,29 +132,24 @@ impl<'de> IntoDeserializer<'de, Problem> for &'de Node {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::tree::parse;
     use super::*;
 
     #[derive(Debug, serde::Deserialize, PartialEq)]
     #[serde(deny_unknown_fields, expecting = "a map with `name`")]
     struct Item {
-        name: Option<At<String>>,
-        flag: Option<At<String>>,
+        name: Option<String>,
+        flag: Option<String>,
         list: Option<Vec<String>>,
     }
 
     fn read(yaml: &str) -> Result<Vec<Item>, String> {
-        parse(yaml).unwrap().read().map_err(|problem: Problem| {
-            let place = problem.place.unwrap();
+        parse(yaml, Path::new("x.yaml")).unwrap().read().map_err(|problem: Problem| {
+            let place = problem.place.as_ref().unwrap();
             format!("{}:{} {problem:#}", place.line, place.column)
         })
-    }
-
-    #[test]
-    fn a_place_is_handed_on() {
-        let items = read("- { name: 007, flag: true }\n- {}\n").unwrap();
-        assert_eq!(items[0].name, Some(At(Place { line: 1, column: 11 }, "007".to_owned())));
-        assert_eq!(items[1], Item { name: None, flag: None, list: None });
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! [`parse`] makes a tree of a text in which each value knows its line and column, and bounds what a text can cost. A
 //! [`Node`] can be walked, or be the deserializer of derived structs ([`Node::read`]): their errors then are [`Problem`]s
-//! with the place, a plain message and, for an unknown key, the nearest known one. [`At`] hands a place on to a struct.
+//! with the place, a plain message and, for an unknown key, the nearest known one. What can only be checked once several
+//! values are known finds their places in the tree again ([`Node::place_of`]).
 //!
 //! Every scalar is its spelling, so that `2024.10` stays a name where one belongs. What it means is up to the type that
 //! reads it.
@@ -13,8 +14,7 @@ mod place;
 mod problem;
 mod tree;
 
-pub(crate) use deserialize::At;
 pub(crate) use nearest::hint;
 pub(crate) use place::Place;
-pub(crate) use problem::Problem;
+pub(crate) use problem::{Problem, Result};
 pub(crate) use tree::{Entry, Node, Scalar, Value, parse};

@@ -2,10 +2,11 @@
 
 /// A hint where `found` stands and one of `known` belongs: the nearest of them, or all.
 pub(crate) fn hint(found: &str, known: &[&str]) -> String {
-    match nearest(found, known) {
-        Some(word) => format!("did you mean `{word}`?"),
-        None => format!("expected one of {}", list(known)),
+    if let Some(word) = nearest(found, known) {
+        return format!("did you mean `{word}`?");
     }
+    let all: Vec<_> = known.iter().map(|word| format!("`{word}`")).collect();
+    format!("expected one of {}", all.join(", "))
 }
 
 /// The word that was probably meant, if one is near enough.
@@ -21,10 +22,6 @@ fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, word)| *distance <= word.len().div_ceil(3))
         .map(|(_, word)| word)
-}
-
-fn list(words: &[&str]) -> String {
-    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -1,19 +1,14 @@
-//! Where something stands in a text.
+//! Where something stands in a file.
 
-use saphyr_parser::Marker;
-use serde::Deserialize;
+use std::path::Path;
+use std::sync::Arc;
 
-/// Where something begins in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// Where something begins in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
+    pub(crate) file: Arc<Path>,
     /// The line, counted from 1.
     pub(crate) line: usize,
     /// The column in characters, counted from 1.
     pub(crate) column: usize,
-}
-
-impl From<Marker> for Place {
-    fn from(marker: Marker) -> Self {
-        Self { line: marker.line(), column: marker.col() + 1 }
-    }
 }

@@ -1,12 +1,15 @@
 //! What is wrong with a YAML text, and where.
 
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{self, Display};
 
 use serde::de::{self, Expected, Unexpected};
 
 use super::nearest;
 use super::place::Place;
 use crate::types::shorten;
+
+/// What was read, or why it could not be.
+pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
 /// A sentence about what is wrong, often one about what to do, and the place once it is known.
 ///
@@ -34,8 +37,9 @@ impl Problem {
     }
 
     /// The same with a place, unless it has one: the innermost counts.
-    pub(crate) fn at(self, place: Place) -> Self {
-        Self { place: self.place.or(Some(place)), ..self }
+    pub(crate) fn at(mut self, place: &Place) -> Self {
+        self.place.get_or_insert_with(|| place.clone());
+        self
     }
 }
 
@@ -53,9 +57,7 @@ impl std::error::Error for Problem {}
 
 impl de::Error for Problem {
     fn custom<T: Display>(error: T) -> Self {
-        let mut text = String::new();
-        // Writing to a string can't fail.
-        let _ = write!(text, "{error:#}");
+        let text = format!("{error:#}");
         match text.split_once('\n') {
             Some((message, help)) => Self::new(message).help(help),
             None => Self::new(text),
@@ -82,15 +84,6 @@ impl de::Error for Problem {
 
     fn unknown_field(found: &str, known: &'static [&'static str]) -> Self {
         Self::new(format!("unknown key `{}`", shorten(found))).help(nearest::hint(found, known))
-    }
-
-    fn missing_field(key: &'static str) -> Self {
-        Self::new(format!("the key `{key}` is missing"))
-    }
-
-    /// YAML forbids a key twice, and many parsers let the last one win in silence.
-    fn duplicate_field(key: &'static str) -> Self {
-        Self::duplicate(key)
     }
 }
 

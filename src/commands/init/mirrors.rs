@@ -24,10 +24,12 @@ impl FoundMirror {
         let parsed = url.parse::<MirrorUrl>().ok();
         let shown = parsed
             .as_ref()
-            .map_or_else(|| PublicUrl::bare_text(url).trim_end_matches('/').to_owned(), MirrorUrl::public_text);
+            .map_or_else(|| PublicUrl::bare_text(url).trim_end_matches('/').to_owned(), MirrorUrl::to_string);
         let temporary_prefix = temporary_prefix(name, &shown).map(str::to_owned);
+        // The braces of a variable, which a URL escapes, as they were written.
+        let url = if shown.contains("$%7B") { shown.replace("$%7B", "${").replace("%7D", "}") } else { shown };
         let is_readable = parsed.is_some_and(|url| !url.is_refused_by(PlainHttp::LoopbackOnly));
-        Self { name: name.to_owned(), url: shown, signed, is_readable, temporary_prefix }
+        Self { name: name.to_owned(), url, signed, is_readable, temporary_prefix }
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) fn configuration(root: &Path, environments: &[PathBuf], mirrors: &[Fo
         (Source::CommandLine, mirrors) => {
             out.push_str("mirrors:\n");
             for mirror in mirrors {
-                let _ = writeln!(out, "  - {{ url: {}, signed: {} }}", value(&mirror.url), mirror.signed);
+                // A variable in it is meant to be one in the file.
+                let _ = writeln!(out, "  - {{ url: {}, signed: {} }}", json(&mirror.url), mirror.signed);
             }
         }
         (Source::Spack, []) => out.push_str("# mirrors: [\"https://binaries.example.org/develop\"]\n"),

@@ -7,7 +7,7 @@ mod docker;
 mod host;
 mod netrc;
 
-use std::fmt;
+use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 use reqwest::header::HeaderValue;
@@ -19,7 +19,7 @@ pub(super) use self::docker::Login;
 use self::docker::DockerFiles;
 use self::host::host_and_port;
 use self::netrc::Netrc;
-use super::error::TransportError;
+use super::error::{Result, TransportError};
 use super::location::Location;
 use crate::types::{Access, AccessPair, Secret, Variables};
 
@@ -37,26 +37,12 @@ pub(super) enum Credential {
 pub(super) struct Sourced<T> {
     /// The credential.
     pub credential: T,
-    /// Where it was found.
-    pub source: Source,
+    /// Where it was found: all that messages say of it.
+    pub source: Cow<'static, str>,
 }
 
-/// Where a credential was found: all that messages say of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// `access-token-variable` of the mirror's entry.
-    EntryToken,
-    /// `access-pair` of the mirror's entry.
-    EntryPair,
-    /// The mirror's URL.
-    Url,
-    /// A netrc file.
-    Netrc,
-    /// Variables that GitLab sets in every job.
-    Variables(&'static str),
-    /// A file of Docker's or Podman's, or a variable with the text of one.
-    Docker(String),
-}
+/// The source of `access-pair` of a mirror's entry.
+const ENTRY_PAIR: &str = "the access pair of the mirror's entry";
 
 /// The places of this machine where credentials are. Files are read when a server is first asked, once.
 #[derive(Debug)]
@@ -74,77 +60,68 @@ impl Credentials {
 
     /// What is sent to a web server: what the mirror's entry says, else what its URL says, else what a netrc file says.
     pub(super) fn for_web(&self, at: &Location) -> Option<Sourced<Credential>> {
-        let Access { token, pair, .. } = &*at.access;
-        let (credential, source) = if let Some(token) = token {
-            (Credential::Token(token.clone()), Source::EntryToken)
-        } else if let Some(pair) = pair {
-            (Credential::Pair(pair.clone()), Source::EntryPair)
+        if let Some(token) = entry_token(&at.access) {
+            return Some(token);
+        }
+        let (pair, source) = if let Some(pair) = &at.access.pair {
+            (pair.clone(), ENTRY_PAIR)
         } else if !at.url.username().is_empty() || at.url.password().is_some() {
             let text = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
             let secret = Secret::new(text(at.url.password().unwrap_or_default()));
-            (Credential::Pair(AccessPair { id: text(at.url.username()), secret }), Source::Url)
+            (AccessPair { id: text(at.url.username()), secret }, "the user name and password in the URL")
         } else {
-            (Credential::Pair(self.netrc.get(&at.url)?), Source::Netrc)
+            (self.netrc.get(&at.url)?, "what the netrc file has for this host")
         };
-        Some(Sourced { credential, source })
+        Some(Sourced { credential: Credential::Pair(pair), source: source.into() })
     }
 
     /// How to log in to a registry: what the mirror's entry says, else what GitLab gives its jobs for its own registry, else
     /// what `docker login` left here. May start a program, Docker's credential helper, and so may block.
     pub(super) fn for_registry(&self, registry: &Url, access: &Access) -> Option<Sourced<Login>> {
         if let Some(pair) = &access.pair {
-            return Some(Sourced { credential: Login::Pair(pair.clone()), source: Source::EntryPair });
+            return Some(Sourced { credential: Login::Pair(pair.clone()), source: ENTRY_PAIR.into() });
         }
         let host = host_and_port(registry);
         if let Some((_, login)) = self.gitlab.as_ref().filter(|(gitlab, _)| *gitlab == host) {
             return Some(login.clone());
         }
         let (credential, place) = self.docker.look_up(&host)?;
-        Some(Sourced { credential, source: Source::Docker(place) })
+        Some(Sourced { credential, source: format!("what {place} has for this registry").into() })
     }
 
     /// The error for an answer that is about credentials.
-    pub(super) fn denied(
-        &self,
-        url: &Url,
-        status: StatusCode,
-        access: &Access,
-        sent: Option<&Source>,
-    ) -> TransportError {
-        let tried = match sent {
-            Some(source) => format!("it does not accept {source}"),
-            None => "no credentials were sent".to_owned(),
-        };
-        let mut hints = Vec::new();
-        if !access.unset_variables.is_empty() {
+    pub(super) fn denied(&self, url: &Url, status: StatusCode, access: &Access, sent: Option<&str>) -> TransportError {
+        let tried =
+            sent.map_or_else(|| "no credentials were sent".to_owned(), |source| format!("it does not accept {source}"));
+        let mut hint = if !access.unset_variables.is_empty() {
             let names: Vec<_> = access.unset_variables.iter().map(|name| format!("`{name}`")).collect();
-            hints.push(format!(
+            format!(
                 "{}, which the mirror's entry names, {} not set here; GitLab sets protected variables only on protected \
                  branches and tags",
                 names.join(" and "),
                 if names.len() == 1 { "is" } else { "are" }
-            ));
+            )
         } else if sent.is_none() {
             let question = if status == StatusCode::FORBIDDEN { "the right to read this" } else { "credentials" };
-            hints.push(format!(
+            format!(
                 "does this job have {question}? `access-pair` or `access-token-variable` in the mirror's entry names the \
                  variables that hold credentials"
-            ));
+            )
         } else if status == StatusCode::FORBIDDEN {
-            hints.push("they are known to the server: do they have the right to read this?".to_owned());
+            "they are known to the server: do they have the right to read this?".to_owned()
         } else {
-            hints.push("are they right, and have they not expired?".to_owned());
-        }
+            "are they right, and have they not expired?".to_owned()
+        };
         if let Some(path) = self.netrc.broken() {
-            hints.push(format!("`{}` can't be understood and was not used", path.display()));
+            hint = format!("{hint}. `{}` can't be understood and was not used", path.display());
         }
-        TransportError::Denied { url: url.into(), status, tried, hint: hints.join(". ") }
+        TransportError::Denied { url: url.into(), status, tried, hint }
     }
 }
 
 impl Credential {
     /// Add it to a request to `url`, from which redirects to other servers take it away.
-    pub(super) fn apply(&self, request: RequestBuilder, url: &Url) -> Result<RequestBuilder, TransportError> {
+    pub(super) fn apply(&self, request: RequestBuilder, url: &Url) -> Result<RequestBuilder> {
         match self {
             Self::Pair(pair) => Ok(request.basic_auth(&pair.id, Some(pair.secret.expose()))),
             Self::Token(token) if HeaderValue::from_str(token.expose()).is_err() => {
@@ -155,6 +132,12 @@ impl Credential {
     }
 }
 
+/// `access-token-variable` of a mirror's entry: all there is to send to its server, whatever kind that is.
+pub(super) fn entry_token(access: &Access) -> Option<Sourced<Credential>> {
+    let credential = Credential::Token(access.token.clone()?);
+    Some(Sourced { credential, source: "the token of the mirror's entry".into() })
+}
+
 fn gitlab_registry(variables: &Variables) -> Option<(String, Sourced<Login>)> {
     let variable = |name| variables.set(name);
     let host = host_and_port(&Url::parse(&format!("https://{}", variable("CI_REGISTRY")?)).ok()?);
@@ -163,20 +146,7 @@ fn gitlab_registry(variables: &Variables) -> Option<(String, Sourced<Login>)> {
         None => ("gitlab-ci-token", variable("CI_JOB_TOKEN")?, "`CI_JOB_TOKEN`"),
     };
     let credential = Login::Pair(AccessPair { id: id.to_owned(), secret: Secret::new(secret) });
-    Some((host, Sourced { credential, source: Source::Variables(names) }))
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::EntryToken => f.write_str("the token of the mirror's entry"),
-            Self::EntryPair => f.write_str("the access pair of the mirror's entry"),
-            Self::Url => f.write_str("the user name and password in the URL"),
-            Self::Netrc => f.write_str("what the netrc file has for this host"),
-            Self::Variables(names) => f.write_str(names),
-            Self::Docker(place) => write!(f, "what {place} has for this registry"),
-        }
-    }
+    Some((host, Sourced { credential, source: names.into() }))
 }
 
 #[cfg(test)]

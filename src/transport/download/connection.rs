@@ -12,10 +12,9 @@ use super::attempt::Attempt;
 use super::permits::Permit;
 use super::ranges::StretchId;
 use super::writer::Portion;
-use crate::transport::body::{Body, Extent, Part, Tag, within_idle, within_total};
+use crate::transport::body::{Body, Extent, Part, Purpose, Tag, within_idle, within_total};
 use crate::transport::error::TransportError;
 use crate::transport::location::Location;
-use crate::transport::purpose::Purpose;
 use crate::transport::retry::{backoff, pause_after};
 use crate::verified::Mismatch;
 

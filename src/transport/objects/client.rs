@@ -12,14 +12,15 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use reqwest::Client;
-use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
 use url::{Host, Origin, Url};
 
 use super::error::{Asking, WithoutTls};
 use super::refusal::Refusal;
+use crate::transport::body::Purpose;
+use crate::transport::http::client_builder;
 use crate::transport::limits::NetworkSettings;
-use crate::transport::retry::retry_after;
+use crate::transport::retry::asked_pause;
 use crate::types::{PlainHttp, Variables, is_loopback};
 
 /// Where a stand-in for a metadata service may be named, such as the agent of a pod.
@@ -45,20 +46,14 @@ pub(super) struct Connection {
 
 impl Connection {
     pub fn new(settings: &NetworkSettings, variables: &Variables) -> Result<Self, reqwest::Error> {
-        // An error only says that another thread installed it first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // HTTP/2 would put all downloads on one connection.
-        let builder = || {
-            Client::builder()
-                .http1_only()
-                .user_agent(concat!("larder/", env!("CARGO_PKG_VERSION")))
-                .redirect(Policy::none())
-        };
+        let builder = || client_builder(Purpose::Blob).redirect(Policy::none());
+        let named = LOCAL_METADATA.into_iter().filter_map(|name| Url::parse(variables.get(name)?.trim()).ok());
+        let local_metadata = named.filter(is_loopback);
         Ok(Self {
             outward: builder().connect_timeout(settings.connect_timeout).build()?,
             // A proxy would ask the metadata service of its own machine, whose rights are not this machine's.
             metadata: builder().no_proxy().connect_timeout(METADATA_PATIENCE).build()?,
-            local_metadata: LOCAL_METADATA.into_iter().filter_map(|name| local_origin(variables.get(name)?)).collect(),
+            local_metadata: local_metadata.map(|url| url.origin()).collect(),
             idle_timeout: settings.idle_timeout,
             plain_http: PlainHttp::LoopbackOnly,
         })
@@ -87,10 +82,9 @@ impl HttpService for Connection {
         }
         let method = request.method().clone();
         let client = if is_metadata { &self.metadata } else { &self.outward };
-        let response = match HttpService::call(client, request).await {
-            Ok(response) => response,
-            Err(source) => return Err(HttpError::new(source.kind(), Asking { origin, source })),
-        };
+        let response = HttpService::call(client, request).await;
+        let response =
+            response.map_err(|source| HttpError::new(source.kind(), Asking { origin: origin.clone(), source }))?;
         // Without its query: that of some requests is a credential.
         tracing::debug!("{} {method} {origin}{}", response.status(), url.path());
         if response.status().is_success() {
@@ -114,13 +108,8 @@ impl Connection {
             }
         };
         let _ = tokio::time::timeout(self.idle_timeout, read).await;
-        let pause = parts.headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
-        Refusal::new(parts.status, &parts.headers, &text, pause)
+        Refusal::new(parts.status, &parts.headers, &text, asked_pause(&parts.headers))
     }
-}
-
-fn local_origin(text: &str) -> Option<Origin> {
-    Url::parse(text.trim()).ok().filter(is_loopback).map(|url| url.origin())
 }
 
 /// Whether it is the place where a cloud tells its own machines who they are: link-local addresses, which no router

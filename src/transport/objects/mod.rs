@@ -13,13 +13,13 @@ pub(super) mod error;
 mod google;
 mod profile;
 mod read;
-mod refusal;
+pub(super) mod refusal;
 mod s3;
 mod settings;
 mod store;
 mod write;
 
-pub use error::ObjectError;
+pub use error::Cause;
 pub use refusal::Refusal;
 pub(super) use store::Objects;
 pub use write::{Listed, UploadError, Written};

@@ -28,9 +28,24 @@ pub(super) enum ProfileCredentials {
     WebIdentity { role: String, token_file: String, session: Option<String> },
 }
 
+impl ProfileCredentials {
+    /// A whole key, else a role, by the names that profiles have for them.
+    pub(super) fn find<'a>(value: impl Fn(&str) -> Option<&'a str>) -> Option<Self> {
+        if let (Some(id), Some(secret)) = (value("aws_access_key_id"), value("aws_secret_access_key")) {
+            let pair = AccessPair { id: id.to_owned(), secret: Secret::new(secret) };
+            return Some(Self::Key { pair, token: value("aws_session_token").map(Secret::new) });
+        }
+        Some(Self::WebIdentity {
+            role: value("role_arn")?.to_owned(),
+            token_file: value("web_identity_token_file")?.to_owned(),
+            session: value("role_session_name").map(str::to_owned),
+        })
+    }
+}
+
 /// The profile that was asked for by name, or the default one where there is any. `Ok(None)`: none was asked for, and there is none.
 pub(super) fn read(asked: Option<&str>, variables: &Variables) -> Result<Option<Profile>, Problem> {
-    let asked = asked.or_else(|| variables.get("AWS_PROFILE").filter(|name| !name.is_empty()));
+    let asked = asked.or_else(|| variables.set("AWS_PROFILE"));
     let name = asked.unwrap_or("default");
     let credentials = path(variables, "AWS_SHARED_CREDENTIALS_FILE", "credentials");
     let config = path(variables, "AWS_CONFIG_FILE", "config");
@@ -48,22 +63,13 @@ pub(super) fn read(asked: Option<&str>, variables: &Variables) -> Result<Option<
     let value = |key: &str| {
         sections.iter().flatten().find_map(|section| section.get(key)).map(str::trim).filter(|text| !text.is_empty())
     };
-    let owned = |key: &str| value(key).map(str::to_owned);
-    let credentials = match (value("aws_access_key_id"), value("aws_secret_access_key")) {
-        (Some(id), Some(secret)) => Some(ProfileCredentials::Key {
-            pair: AccessPair { id: id.to_owned(), secret: Secret::new(secret) },
-            token: value("aws_session_token").map(Secret::new),
-        }),
-        (None, None) => owned("role_arn").zip(owned("web_identity_token_file")).map(|(role, token_file)| {
-            ProfileCredentials::WebIdentity { role, token_file, session: owned("role_session_name") }
-        }),
-        _ => {
-            return Err(Problem::new(
-                format!("the AWS profile `{name}` has one half of an access key"),
-                "it takes `aws_access_key_id` and `aws_secret_access_key`",
-            ));
-        }
-    };
+    if value("aws_access_key_id").is_some() != value("aws_secret_access_key").is_some() {
+        return Err(Problem::new(
+            format!("the AWS profile `{name}` has one half of an access key"),
+            "it takes `aws_access_key_id` and `aws_secret_access_key`",
+        ));
+    }
+    let credentials = ProfileCredentials::find(value);
     let needs_more =
         ["sso_session", "sso_start_url", "credential_process", "source_profile", "credential_source", "login_session"];
     if credentials.is_none()
@@ -77,12 +83,13 @@ pub(super) fn read(asked: Option<&str>, variables: &Variables) -> Result<Option<
             ),
         ));
     }
+    let owned = |key: &str| value(key).map(str::to_owned);
     Ok(Some(Profile { credentials, region: owned("region"), endpoint: owned("endpoint_url") }))
 }
 
 /// A file that a variable names, or the one in the home folder.
 fn path(variables: &Variables, variable: &str, name: &str) -> Option<PathBuf> {
-    let set = |name: &str| variables.get(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let set = |name: &str| variables.set(name).map(PathBuf::from);
     set(variable).or_else(|| Some(set("HOME")?.join(".aws").join(name)))
 }
 

@@ -6,18 +6,14 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectStore};
 
 use super::refusal::Meaning;
-use super::store::{Objects, refusal, trouble};
+use super::store::{Objects, trouble};
 use crate::transport::body::{Body, Extent, Part, Tag};
-use crate::transport::error::TransportError;
+use crate::transport::error::{Result, TransportError};
 use crate::transport::location::Location;
 
 impl Objects {
     /// An object, or `None` where the store says that there is no such object.
-    pub(in crate::transport) async fn open(
-        &self,
-        at: &Location,
-        part: Option<&Part>,
-    ) -> Result<Option<Body>, TransportError> {
+    pub(in crate::transport) async fn open(&self, at: &Location, part: Option<&Part>) -> Result<Option<Body>> {
         let options = GetOptions {
             range: part.map(|part| GetRange::Bounded(part.range.clone())),
             if_match: part.and_then(|part| part.tag.as_ref()).map(|Tag(tag)| tag.clone()),
@@ -25,24 +21,24 @@ impl Objects {
         };
         let url = at.public();
         // An answer that is neither an error nor the part that was asked for.
-        let nonsense = |error| match &error {
-            TransportError::Object(object) if part.is_some() && object.is_nonsense() => {
-                TransportError::WrongPart { url: url.clone() }
+        let nonsense = |error| match error {
+            TransportError::Unreachable { source, url } if part.is_some() && source.client().is_none() => {
+                TransportError::WrongPart { url }
             }
-            _ => error,
+            error => error,
         };
-        let get = |store: Arc<dyn ObjectStore>, path| {
-            let options = options.clone();
-            async move { self.answer(at, store.get_opts(&path, options)).await.map_err(nonsense) }
+        let options = &options;
+        let get = |store: Arc<dyn ObjectStore>, path| async move {
+            self.answer(at, store.get_opts(&path, options.clone())).await.map_err(nonsense)
         };
         let error = match self.ask(at, get).await {
             Ok(answer) => return Ok(Some(body(at, answer, part.is_some()))),
             Err(error) => error,
         };
-        match refusal(&error).map(|refusal| (refusal.meaning(), refusal.status.as_u16())) {
+        match error.refusal().map(|refusal| (refusal.meaning(), refusal.status.as_u16())) {
             Some((Meaning::Missing, status)) => {
                 if status == 403 {
-                    self.bucket(at).warn_of_denial(&at.url);
+                    self.bucket(at).warn_of_denial(at);
                 }
                 Ok(None)
             }

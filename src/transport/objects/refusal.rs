@@ -86,25 +86,22 @@ impl Refusal {
     }
 
     /// Whether trying again may help.
-    pub(super) fn is_transient(&self) -> bool {
-        self.status.is_server_error()
-            || matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+    pub(in crate::transport) fn is_transient(&self) -> bool {
+        may_pass(self.status)
             || matches!(
-                self.code.as_deref(),
-                Some(
-                    "SlowDown"
-                        | "RequestTimeout"
-                        | "InternalError"
-                        | "OperationAborted"
-                        | "ServerBusy"
-                        | "Throttling"
-                        | "ConditionalRequestConflict"
-                )
+                self.code.as_deref().unwrap_or_default(),
+                "SlowDown"
+                    | "RequestTimeout"
+                    | "InternalError"
+                    | "OperationAborted"
+                    | "ServerBusy"
+                    | "Throttling"
+                    | "ConditionalRequestConflict"
             )
     }
 
     /// What can be done about it.
-    pub(super) fn hint(&self) -> &'static str {
+    pub(in crate::transport) fn hint(&self) -> &'static str {
         match (self.code.as_deref().unwrap_or_default(), self.status.as_u16()) {
             ("InvalidAccessKeyId" | "NotSignedUp" | "InvalidClientId", _) => {
                 "the store does not know this access key: is `AWS_ACCESS_KEY_ID` (or the profile) the one of this store, and \
@@ -156,6 +153,11 @@ impl Refusal {
             _ => "does the store speak the protocol of its kind (`s3://`, `gs://`, `az://`) at this endpoint?",
         }
     }
+}
+
+/// Whether a server that answers so may answer otherwise when it is asked again.
+pub(in crate::transport) fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }
 
 impl fmt::Display for Refusal {

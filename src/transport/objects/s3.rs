@@ -5,13 +5,12 @@ use url::Url;
 
 use super::profile::{self, Profile, ProfileCredentials};
 use super::settings::{Identity, Problem, Settings, Target, is_true};
-use crate::types::{AccessPair, Secret};
 
 /// In the order in which Amazon's own tools look, with what the mirror's entry says before all else. `region` is where the
 /// store said that the bucket is.
 pub(super) fn settings(target: &Target<'_>, region: Option<&str>) -> Result<Settings<AmazonS3Builder>, Problem> {
     let access = target.access;
-    let variable = |name| target.variable(name);
+    let variable = |name: &str| target.variable(name);
     let has_key = variable("AWS_ACCESS_KEY_ID").is_some();
     if has_key != variable("AWS_SECRET_ACCESS_KEY").is_some() {
         return Err(Problem::new(
@@ -31,11 +30,15 @@ pub(super) fn settings(target: &Target<'_>, region: Option<&str>) -> Result<Sett
             profile => profile?.unwrap_or_default(),
         }
     };
+    let in_variables = ProfileCredentials::find(|name| {
+        // `AWS_ACCESS_KEY_ID` for `aws_access_key_id`, `AWS_ROLE_ARN` for `role_arn`.
+        variable(&format!("AWS_{}", name.trim_start_matches("aws_").to_ascii_uppercase()))
+    });
     let credentials = match &access.pair {
         Some(pair) => Some(ProfileCredentials::Key { pair: pair.clone(), token: None }),
         None if is_anonymous => None,
-        None if asked.is_some() => profile.credentials.or_else(|| in_variables(target)),
-        None => in_variables(target).or(profile.credentials),
+        None if asked.is_some() => profile.credentials.or(in_variables),
+        None => in_variables.or(profile.credentials),
     };
     let endpoint =
         target.endpoint(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "S3_ENDPOINT_URL"]).or(profile.endpoint);
@@ -46,12 +49,12 @@ pub(super) fn settings(target: &Target<'_>, region: Option<&str>) -> Result<Sett
     let is_instance_ruled_out = variable("AWS_EC2_METADATA_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"))
         // The rights of an instance of Amazon's mean nothing to a store that is not Amazon's.
         || !endpoint.as_deref().is_none_or(is_amazon);
-    let identity = match (&credentials, is_anonymous) {
-        (Some(_), _) => Identity::Named,
-        (None, true) => Identity::Anonymous,
-        (None, false) if has_container => Identity::Named,
-        (None, false) if is_instance_ruled_out => Identity::Anonymous,
-        (None, false) => Identity::Instance,
+    let identity = if credentials.is_some() || (has_container && !is_anonymous) {
+        Identity::Named
+    } else if is_anonymous || is_instance_ruled_out {
+        Identity::Anonymous
+    } else {
+        Identity::Instance
     };
 
     // Other S3 servers mostly have one host name and no wildcard certificate; Amazon wants the bucket in the host name, where
@@ -95,19 +98,6 @@ pub(super) fn settings(target: &Target<'_>, region: Option<&str>) -> Result<Sett
     let values = values.into_iter().filter_map(|(key, value)| Some((key, value?)));
     let builder = values.fold(builder, |builder, (key, value)| builder.with_config(key, value));
     Ok(Settings { builder, endpoint, identity })
-}
-
-fn in_variables(target: &Target<'_>) -> Option<ProfileCredentials> {
-    let variable = |name| target.variable(name);
-    if let (Some(id), Some(secret)) = (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
-        let pair = AccessPair { id: id.to_owned(), secret: Secret::new(secret) };
-        return Some(ProfileCredentials::Key { pair, token: variable("AWS_SESSION_TOKEN").map(Secret::new) });
-    }
-    Some(ProfileCredentials::WebIdentity {
-        role: variable("AWS_ROLE_ARN")?.to_owned(),
-        token_file: variable("AWS_WEB_IDENTITY_TOKEN_FILE")?.to_owned(),
-        session: variable("AWS_ROLE_SESSION_NAME").map(str::to_owned),
-    })
 }
 
 fn is_amazon(endpoint: &str) -> bool {

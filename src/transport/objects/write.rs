@@ -13,11 +13,10 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
 use super::refusal::Meaning;
-use super::store::{Objects, refusal};
-use crate::transport::error::TransportError;
+use super::store::Objects;
+use crate::transport::error::{Result, TransportError};
 use crate::transport::limits::PART_BYTES;
 use crate::transport::location::Location;
-use crate::transport::retry::retry;
 use crate::verified::{BlobError, Expected, Verifier};
 
 /// An object of a listing.
@@ -76,9 +75,8 @@ impl Objects {
         if self.stat(at).await?.is_some() {
             return Ok(Written::Existed);
         }
-        let begin =
-            move |store: Arc<dyn ObjectStore>, path| async move { self.transfer(at, store.put_multipart(&path)).await };
-        let mut upload = self.ask(at, begin).await?;
+        let mut upload =
+            self.ask(at, |store, path| async move { self.transfer(at, store.put_multipart(&path)).await }).await?;
         let sent = async {
             let mut part = first;
             while !part.is_empty() {
@@ -104,21 +102,19 @@ impl Objects {
     }
 
     /// Write a small object, unless there is one of this name.
-    pub(in crate::transport) async fn put(&self, at: &Location, bytes: Bytes) -> Result<Written, TransportError> {
-        let put = |store: Arc<dyn ObjectStore>, path| {
-            let payload = PutPayload::from(bytes.clone());
-            async move {
-                let put = |mode: PutMode| self.transfer(at, store.put_opts(&path, payload.clone(), mode.into()));
-                match put(PutMode::Create).await {
-                    // Older S3-compatible servers know no conditions: all that is written under this name is the same bytes.
-                    Err(error) if has_status(&error, 501) => put(PutMode::Overwrite).await,
-                    result => result,
-                }
+    pub(in crate::transport) async fn put(&self, at: &Location, bytes: Bytes) -> Result<Written> {
+        let bytes = &bytes;
+        let put = |store: Arc<dyn ObjectStore>, path| async move {
+            let put = |mode: PutMode| self.transfer(at, store.put_opts(&path, bytes.clone().into(), mode.into()));
+            match put(PutMode::Create).await {
+                // Older S3-compatible servers know no conditions: all that is written under this name is the same bytes.
+                Err(error) if has_status(&error, 501) => put(PutMode::Overwrite).await,
+                result => result,
             }
         };
-        match retry(&self.settings, || self.ask(at, put)).await {
+        match self.retried(at, put).await {
             Ok(_) => Ok(Written::New),
-            Err(error) if refusal(&error).is_some_and(|refusal| refusal.meaning() == Meaning::Changed) => {
+            Err(error) if error.refusal().is_some_and(|refusal| refusal.meaning() == Meaning::Changed) => {
                 Ok(Written::Existed)
             }
             Err(error) => Err(error),
@@ -126,9 +122,8 @@ impl Objects {
     }
 
     /// What a store says of an object without sending it, or `None` where there is none.
-    pub(in crate::transport) async fn stat(&self, at: &Location) -> Result<Option<Listed>, TransportError> {
-        let head = move |store: Arc<dyn ObjectStore>, path| async move { self.answer(at, store.head(&path)).await };
-        match retry(&self.settings, || self.ask(at, head)).await {
+    pub(in crate::transport) async fn stat(&self, at: &Location) -> Result<Option<Listed>> {
+        match self.retried(at, |store, path| async move { self.answer(at, store.head(&path)).await }).await {
             Ok(meta) => Ok(Some(listed(&meta))),
             // An answer without a body has no code: whether it is the bucket that is missing shows with the next request.
             Err(error) if has_status(&error, 404) => Ok(None),
@@ -137,8 +132,8 @@ impl Objects {
     }
 
     /// Every object below a place.
-    pub(in crate::transport) async fn list(&self, at: &Location) -> Result<Vec<Listed>, TransportError> {
-        let list = move |store: Arc<dyn ObjectStore>, prefix: Path| async move {
+    pub(in crate::transport) async fn list(&self, at: &Location) -> Result<Vec<Listed>> {
+        let list = |store: Arc<dyn ObjectStore>, prefix: Path| async move {
             let below = if prefix.as_ref().is_empty() { String::new() } else { format!("{prefix}/") };
             let mut objects = store.list(Some(&prefix));
             let mut found = Vec::new();
@@ -147,14 +142,12 @@ impl Objects {
             }
             Ok(found)
         };
-        retry(&self.settings, || self.ask(at, list)).await
+        self.retried(at, list).await
     }
 
     /// Remove objects. What is gone already is as good as removed.
-    pub(in crate::transport) async fn delete(&self, at: &Location) -> Result<(), TransportError> {
-        let delete =
-            move |store: Arc<dyn ObjectStore>, path| async move { self.transfer(at, store.delete(&path)).await };
-        match retry(&self.settings, || self.ask(at, delete)).await {
+    pub(in crate::transport) async fn delete(&self, at: &Location) -> Result<()> {
+        match self.retried(at, |store, path| async move { self.transfer(at, store.delete(&path)).await }).await {
             Err(error) if !has_status(&error, 404) => Err(error),
             _ => Ok(()),
         }
@@ -162,7 +155,7 @@ impl Objects {
 }
 
 fn has_status(error: &TransportError, status: u16) -> bool {
-    refusal(error).is_some_and(|refusal| refusal.status.as_u16() == status)
+    error.refusal().is_some_and(|refusal| refusal.status.as_u16() == status)
 }
 
 /// Read as much as one part takes, and hash it. The last one is shorter, or empty.

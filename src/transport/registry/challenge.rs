@@ -9,15 +9,8 @@ use reqwest::header::WWW_AUTHENTICATE;
 pub(super) enum Challenge {
     /// User name and password with each request.
     Basic,
-    /// A token from `realm`.
-    Bearer {
-        /// The address that hands out tokens.
-        realm: String,
-        /// Whom the token is for.
-        service: Option<String>,
-        /// What the token is to open.
-        scope: Option<String>,
-    },
+    /// A token from the address `realm`, for `service`, that opens `scope`.
+    Bearer { realm: String, service: Option<String>, scope: Option<String> },
 }
 
 impl Challenge {

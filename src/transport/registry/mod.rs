@@ -10,23 +10,23 @@
 mod challenge;
 mod tokens;
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt as _;
 use reqwest::header::ACCEPT;
 use reqwest::{Method, Response, StatusCode};
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use self::challenge::Challenge;
 use self::tokens::TokenServer;
-use super::body::{Body, Extent, Part, collect};
-use super::credentials::{Credential, Login, Source, Sourced};
-use super::error::TransportError;
+use super::body::{Body, Extent, Part, Purpose, collect};
+use super::credentials::{Credential, Login, Sourced, entry_token};
+use super::error::{Result, TransportError};
 use super::http::{Http, asking_for, is_same_server, read, refusal};
 use super::location::Location;
-use super::purpose::Purpose;
-use crate::types::{Access, PublicUrl, Sha256Digest};
+use crate::types::{Access, Sha256Digest};
 use crate::verified::Mismatch;
 
 /// What Spack accepts under a spec's tag: an image manifest, in the words of OCI or of Docker.
@@ -40,29 +40,20 @@ const MAX_MANIFEST: u64 = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Registry {
     http: Arc<Http>,
-    grants: Mutex<Vec<(Repository, SharedGrant)>>,
-}
-
-/// A repository of a registry, asked with these credentials: mirrors with others don't share what was granted.
-#[derive(Debug, PartialEq, Eq)]
-struct Repository {
-    origin: url::Origin,
-    path: String,
-    access: Arc<Access>,
+    /// By repository and access: mirrors with other credentials don't share what was granted.
+    grants: Mutex<HashMap<Location, SharedGrant>>,
 }
 
 /// What a repository granted. Locked while a request finds that out, so that many requests at once log in once.
-type SharedGrant = Arc<tokio::sync::Mutex<Option<Grant>>>;
+type SharedGrant = Arc<tokio::sync::Mutex<Option<Arc<Grant>>>>;
 
-/// How requests to a repository are answered.
-#[derive(Clone, Debug)]
+/// How requests to a repository are answered. Its address tells one that was refused from one that has come since.
+#[derive(Debug)]
 struct Grant {
     /// What is sent with them, if anything.
     credential: Option<Credential>,
     /// Where the login that it came from was found.
-    source: Option<Source>,
-    /// Counts the logins, to tell a grant that was refused from one that has come since.
-    number: u64,
+    source: Option<Cow<'static, str>>,
 }
 
 /// A manifest or a blob to be asked for.
@@ -80,12 +71,7 @@ impl Registry {
     }
 
     /// A manifest or a blob, or `None` where the registry says that there is none.
-    pub(super) async fn open(
-        &self,
-        at: &Location,
-        part: Option<&Part>,
-        purpose: Purpose,
-    ) -> Result<Option<Body>, TransportError> {
+    pub(super) async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>> {
         let url = over_http(&at.url)?;
         let asked = Asked { at, repository: repository(&at.url), part, purpose, url };
         let response = self.ask(&asked).await?;
@@ -96,9 +82,9 @@ impl Registry {
     }
 
     /// All of a manifest. A registry states its digest, which tells a document that was cut short or mixed up on the way.
-    async fn manifest(&self, url: &Url, body: Body, promised: Option<Sha256Digest>) -> Result<Body, TransportError> {
+    async fn manifest(&self, url: &Url, body: Body, promised: Option<Sha256Digest>) -> Result<Body> {
         let bytes = collect(&self.http.settings, url, body, MAX_MANIFEST).await?;
-        let found = Sha256Digest::from_bytes(Sha256::digest(&bytes).into());
+        let found = Sha256Digest::of(&bytes);
         if let Some(expected) = promised.filter(|promised| *promised != found) {
             let mismatch = Mismatch::WrongDigest { expected, found };
             return Err(TransportError::Mismatch { url: url.into(), mismatch });
@@ -109,12 +95,12 @@ impl Registry {
     }
 
     /// The answer to a request, after a login where the registry wants one. A token expires; then there is one more login.
-    async fn ask(&self, asked: &Asked<'_>) -> Result<Response, TransportError> {
+    async fn ask(&self, asked: &Asked<'_>) -> Result<Response> {
         let shared = self.shared_grant(asked);
         let mut known = shared.lock().await;
         // The first request finds out what the registry wants, while all others wait for the answer.
         let is_first = known.is_none();
-        let grant = known.get_or_insert_with(|| Grant::first(&asked.at.access)).clone();
+        let grant = Arc::clone(known.get_or_insert_with(|| Arc::new(Grant::first(&asked.at.access))));
         let waited_for = is_first.then_some(known);
         let response = self.send(asked, &grant).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
@@ -126,51 +112,44 @@ impl Registry {
         };
         let grant = match &*known {
             // Another request has logged in anew meanwhile.
-            Some(newer) if newer.number != grant.number => newer.clone(),
-            _ => known.insert(self.log_in(asked, &response, &grant).await?).clone(),
+            Some(newer) if !Arc::ptr_eq(newer, &grant) => Arc::clone(newer),
+            _ => Arc::clone(known.insert(Arc::new(self.log_in(asked, &response, &grant).await?))),
         };
         drop(known);
         let response = self.send(asked, &grant).await?;
         self.accept(asked, response, &grant)
     }
 
-    async fn send(&self, asked: &Asked<'_>, grant: &Grant) -> Result<Response, TransportError> {
-        let request = self.http.request(Method::GET, &asked.url, asked.at.plain_http, asked.purpose)?;
+    async fn send(&self, asked: &Asked<'_>, grant: &Grant) -> Result<Response> {
+        let request = self.http.request(Method::GET, &asked.url, asked.at.plain_http, asked.purpose).await?;
         let mut request = asking_for(asked.part, request);
         if asked.is_manifest() {
             request = request.header(ACCEPT, MANIFESTS);
         }
-        if let Some(credential) = &grant.credential {
-            request = credential.apply(request, &asked.url)?;
-        }
-        self.http.send(&asked.url, request).await
+        self.http.send(&asked.url, request, grant.credential.as_ref()).await
     }
 
     /// A response that is no longer about the login, or the error.
-    fn accept(&self, asked: &Asked<'_>, response: Response, grant: &Grant) -> Result<Response, TransportError> {
-        let is_denied = matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        if is_denied && is_same_server(response.url(), &asked.url) {
-            let (url, status) = (response.url(), response.status());
-            return Err(self.http.credentials.denied(url, status, &asked.at.access, grant.source.as_ref()));
-        }
-        Ok(response)
+    fn accept(&self, asked: &Asked<'_>, response: Response, grant: &Grant) -> Result<Response> {
+        self.http.accept(asked.at, &asked.url, response, grant.source.as_deref())
     }
 
     /// Do what a challenge asks for.
-    async fn log_in(&self, asked: &Asked<'_>, response: &Response, before: &Grant) -> Result<Grant, TransportError> {
-        let denied = |sent| self.http.credentials.denied(&asked.url, response.status(), &asked.at.access, sent);
+    async fn log_in(&self, asked: &Asked<'_>, response: &Response, before: &Grant) -> Result<Grant> {
         // A server that a redirect led to must not choose where credentials go.
         if !is_same_server(response.url(), &asked.url) {
             return Err(refusal(response));
         }
+        let denied = |sent: Option<&str>| {
+            Err(self.http.credentials.denied(&asked.url, response.status(), &asked.at.access, sent))
+        };
         // A token of the mirror's entry is all there is: it can't be exchanged for another.
-        if before.source == Some(Source::EntryToken) {
-            return Err(denied(before.source.as_ref()));
+        if asked.at.access.token.is_some() {
+            return denied(before.source.as_deref());
         }
-        let challenge = Challenge::of(response).ok_or_else(|| TransportError::Login {
-            url: PublicUrl::from(&asked.url),
-            reason: "it asks for none of the logins that there are for registries".to_owned(),
-            hint: "is this the address of a container registry?",
+        let challenge = Challenge::of(response).ok_or_else(|| {
+            let reason = "it asks for none of the logins that there are for registries";
+            TransportError::login(&asked.url, reason, "is this the address of a container registry?")
         })?;
         let login = self.login(asked).await;
         let source = login.as_ref().map(|login| login.source.clone());
@@ -180,15 +159,13 @@ impl Registry {
                 let server = TokenServer { realm: &realm, service: service.as_deref(), scope: &scope };
                 server.token(&self.http, &asked.url, asked.at, login).await?
             }
-            Challenge::Basic => match login {
+            Challenge::Basic => match login.map(|login| login.credential) {
                 // The same pair again would be refused again.
-                Some(Sourced { credential: Login::Pair(pair), .. }) if before.credential.is_none() => {
-                    Credential::Pair(pair)
-                }
-                _ => return Err(denied(source.as_ref())),
+                Some(Login::Pair(pair)) if before.credential.is_none() => Credential::Pair(pair),
+                _ => return denied(source.as_deref()),
             },
         };
-        Ok(Grant { credential: Some(credential), source, number: before.number + 1 })
+        Ok(Grant { credential: Some(credential), source })
     }
 
     /// Find a login, on a thread that may block: a credential helper is a program of its own.
@@ -199,24 +176,17 @@ impl Registry {
     }
 
     fn shared_grant(&self, asked: &Asked<'_>) -> SharedGrant {
-        let (origin, path, access) = (asked.url.origin(), asked.repository.to_owned(), Arc::clone(&asked.at.access));
-        let repository = Repository { origin, path, access };
         let mut grants = self.grants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, shared)) = grants.iter().find(|(known, _)| *known == repository) {
-            return Arc::clone(shared);
-        }
-        let shared = SharedGrant::default();
-        grants.push((repository, Arc::clone(&shared)));
-        shared
+        Arc::clone(grants.entry(asked.at.with_path(asked.repository)).or_default())
     }
 }
 
 impl Grant {
     /// What is sent before the registry asked for anything.
     fn first(access: &Access) -> Self {
-        let credential = access.token.clone().map(Credential::Token);
-        let source = credential.as_ref().map(|_| Source::EntryToken);
-        Self { credential, source, number: 0 }
+        let token = entry_token(access);
+        let source = token.as_ref().map(|token| token.source.clone());
+        Self { credential: token.map(|token| token.credential), source }
     }
 }
 
@@ -227,13 +197,11 @@ impl Asked<'_> {
 }
 
 /// The URL that is asked in the end.
-fn over_http(url: &Url) -> Result<Url, TransportError> {
+fn over_http(url: &Url) -> Result<Url> {
     let scheme = if url.scheme() == "oci" { "https" } else { "http" };
     let text = format!("{scheme}{}", url.as_str().strip_prefix(url.scheme()).unwrap_or_default());
-    text.parse().map_err(|_| TransportError::Login {
-        url: url.into(),
-        reason: "it has no name that can be looked up".to_owned(),
-        hint: "expected `oci://host/repository`",
+    text.parse().map_err(|_| {
+        TransportError::login(url, "it has no name that can be looked up", "expected `oci://host/repository`")
     })
 }
 

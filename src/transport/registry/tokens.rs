@@ -5,13 +5,13 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use url::Url;
+use url::form_urlencoded::Serializer;
 
-use crate::transport::body::collect;
+use crate::transport::body::{Purpose, collect};
 use crate::transport::credentials::{Credential, Login, Sourced};
-use crate::transport::error::TransportError;
+use crate::transport::error::{Result, TransportError};
 use crate::transport::http::{Http, read, refusal};
 use crate::transport::location::Location;
-use crate::transport::purpose::Purpose;
 use crate::types::{PublicUrl, Secret};
 
 /// The most bytes of an answer with a token. Stops an endless one from filling the memory.
@@ -39,41 +39,37 @@ impl TokenServer<'_> {
         registry: &Url,
         at: &Location,
         login: Option<Sourced<Login>>,
-    ) -> Result<Credential, TransportError> {
-        let wrong = |reason: String, hint| TransportError::Login { url: registry.into(), reason, hint };
+    ) -> Result<Credential> {
         let mut realm: Url = self.realm.parse().map_err(|_| {
-            wrong("it names no address for tokens".to_owned(), "is this the address of a container registry?")
+            let hint = "is this the address of a container registry?";
+            TransportError::login(registry, "it names no address for tokens", hint)
         })?;
         if !matches!(realm.scheme(), "http" | "https") || !at.plain_http.allows(&realm) {
-            return Err(wrong(
-                format!("it hands out tokens at `{}`, which is not protected by TLS", PublicUrl::from(&realm)),
-                "correct the registry's settings; where you trust the network, `insecure: true` in the mirror's entry allows it",
-            ));
+            let reason = format!("it hands out tokens at `{}`, which is not protected by TLS", PublicUrl::from(&realm));
+            let hint = "correct the registry's settings; where you trust the network, `insecure: true` in the mirror's entry \
+                        allows it";
+            return Err(TransportError::login(registry, reason, hint));
         }
         let questions = [("service", self.service), ("scope", Some(self.scope)), ("client_id", Some("larder"))];
         let questions = questions.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let source = login.as_ref().map(|login| login.source.clone());
-        let request = match login.map(|login| login.credential) {
+        let (login, source) = login.map(|login| (login.credential, login.source)).unzip();
+        let (request, pair) = match login {
             Some(Login::Identity(token)) => {
-                let mut form = url::form_urlencoded::Serializer::new(String::new());
-                form.extend_pairs(questions).append_pair("grant_type", "refresh_token");
-                form.append_pair("refresh_token", token.expose());
-                let request = http.request(Method::POST, &realm, at.plain_http, Purpose::Document)?;
-                request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
+                let grant = [("grant_type", "refresh_token"), ("refresh_token", token.expose())];
+                let form = Serializer::new(String::new()).extend_pairs(questions).extend_pairs(grant).finish();
+                let request = http.request(Method::POST, &realm, at.plain_http, Purpose::Document).await?;
+                (request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form), None)
             }
-            pair => {
+            login => {
                 realm.query_pairs_mut().extend_pairs(questions);
-                let request = http.request(Method::GET, &realm, at.plain_http, Purpose::Document)?;
-                match pair {
-                    Some(Login::Pair(pair)) => Credential::Pair(pair).apply(request, &realm)?,
-                    _ => request,
-                }
+                let request = http.request(Method::GET, &realm, at.plain_http, Purpose::Document).await?;
+                (request, if let Some(Login::Pair(pair)) = login { Some(Credential::Pair(pair)) } else { None })
             }
         };
-        let response = http.send(&realm, request).await?;
+        let response = http.send(&realm, request, pair.as_ref()).await?;
         let status = response.status();
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST) {
-            return Err(http.credentials.denied(&realm, status, &at.access, source.as_ref()));
+            return Err(http.credentials.denied(&realm, status, &at.access, source.as_deref()));
         }
         if status != StatusCode::OK {
             return Err(refusal(&response));
@@ -87,9 +83,6 @@ impl TokenServer<'_> {
 }
 
 fn wrong_token(realm: &Url) -> TransportError {
-    TransportError::Login {
-        url: PublicUrl::from(realm),
-        reason: "its answer holds no token".to_owned(),
-        hint: "is there a login page, or a captive portal, between here and the registry?",
-    }
+    let hint = "is there a login page, or a captive portal, between here and the registry?";
+    TransportError::login(realm, "its answer holds no token", hint)
 }
