@@ -5,36 +5,27 @@
 //! when they are complete, so even a run that is killed outright leaves nothing half-written.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::SetOnce;
 
 /// A request to stop, which stays once it is made. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<Inner>);
+pub struct Interrupt(Arc<SetOnce<Signal>>);
 
-#[derive(Debug, Default)]
-struct Inner {
-    signal: OnceLock<Signal>,
-    told: Notify,
-}
-
-/// Who asked.
+/// Who asked, and what a shell makes of a program that the signal ended: 128 and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// SIGTERM: the runner, as it cancels a job or ends `after_script`.
-    Terminate,
+    Terminate = 143,
     /// SIGINT: a person at the keyboard.
-    Keyboard,
+    Keyboard = 130,
 }
 
 impl Signal {
-    /// What a shell makes of a program that the signal ended: 128 and its number.
+    /// The exit code.
     pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Terminate => 143,
-            Self::Keyboard => 130,
-        }
+        self as u8
     }
 }
 
@@ -50,27 +41,17 @@ impl fmt::Display for Signal {
 impl Interrupt {
     /// Ask everything that looks at it to stop. Only the first signal counts.
     pub fn raise(&self, signal: Signal) {
-        let _ = self.0.signal.set(signal);
-        self.0.told.notify_waiters();
+        let _ = self.0.set(signal);
     }
 
     /// The signal, if there was one.
     pub fn signal(&self) -> Option<Signal> {
-        self.0.signal.get().copied()
+        self.0.get().copied()
     }
 
     /// Wait for it.
     pub async fn wait(&self) -> Signal {
-        loop {
-            let told = self.0.told.notified();
-            tokio::pin!(told);
-            // Registered before the look, so that a signal between the two is not missed.
-            told.as_mut().enable();
-            if let Some(signal) = self.signal() {
-                return signal;
-            }
-            told.await;
-        }
+        *self.0.wait().await
     }
 }
 

@@ -44,6 +44,3 @@ pub mod transport;
 pub mod types;
 pub mod verified;
 mod yaml;
-
-/// The version of this program, as it appears in the `User-Agent` header and in reports.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -39,22 +39,22 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-/// What became of a needed spec.
+/// What became of a needed spec. What needs nothing comes first and what has to be built last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Its blobs are in a cache. After `prepare` and `warm`: and were read and found right.
-    Cached,
-    /// Its blobs are on a mirror and not in a cache. Only `plan` says so.
-    Fetch,
-    /// Its blobs were downloaded in this run, at least one of them.
-    Fetched,
-    /// No mirror has it: Spack has to build it.
-    Build,
     /// Not Spack's to install.
     External,
     /// Already in the install tree.
     Installed,
+    /// Its blobs are in a cache. After `prepare` and `warm`: and were read and found right.
+    Cached,
+    /// Its blobs were downloaded in this run, at least one of them.
+    Fetched,
+    /// Its blobs are on a mirror and not in a cache. Only `plan` says so.
+    Fetch,
+    /// No mirror has it: Spack has to build it.
+    Build,
 }
 
 /// One needed spec.

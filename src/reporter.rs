@@ -1,4 +1,4 @@
-//! What the domain tells people while it works. Only `cli/` draws; tests use [`Silent`].
+//! What the domain tells people while it works. Only `cli/` draws.
 
 /// A stretch of work that a person may have to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,34 +26,30 @@ pub enum Level {
     Warning,
 }
 
-/// A name for one item of a phase, unique within it.
-pub type ItemId = u64;
-
 /// Receives progress. Called from several threads at once.
 pub trait Reporter: Send + Sync {
     /// A phase begins: so many items, 0 where that is not known before; so many bytes where that is known.
-    fn phase_started(&self, phase: Phase, items: u64, bytes: Option<u64>);
-    /// An item of the phase begins, such as a file of so many bytes.
-    fn item_started(&self, phase: Phase, item: ItemId, name: &str, bytes: Option<u64>);
-    /// More bytes of the item are done. Negative where a broken download starts again.
-    fn item_advanced(&self, phase: Phase, item: ItemId, bytes: i64);
-    /// The item is done, whether well or not.
-    fn item_finished(&self, phase: Phase, item: ItemId);
-    /// The phase is over.
-    fn phase_finished(&self, phase: Phase);
+    fn phase(&self, phase: Phase, items: u64, bytes: Option<u64>) -> Box<dyn PhaseProgress + '_>;
     /// A sentence for the person who reads the log.
     fn note(&self, level: Level, text: &str);
 }
 
-/// Drops everything.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+/// A phase that is under way. One that is dropped before its end was given up.
+pub trait PhaseProgress: Send + Sync {
+    /// An item of the phase begins, such as a file of so many bytes.
+    fn item(&self, name: &str, bytes: Option<u64>) -> Box<dyn ItemProgress + '_>;
+    /// The phase is over.
+    fn finish(self: Box<Self>);
+}
 
-impl Reporter for Silent {
-    fn phase_started(&self, _: Phase, _: u64, _: Option<u64>) {}
-    fn item_started(&self, _: Phase, _: ItemId, _: &str, _: Option<u64>) {}
-    fn item_advanced(&self, _: Phase, _: ItemId, _: i64) {}
-    fn item_finished(&self, _: Phase, _: ItemId) {}
-    fn phase_finished(&self, _: Phase) {}
-    fn note(&self, _: Level, _: &str) {}
+/// An item that is under way. One that is dropped before its end does not count.
+pub trait ItemProgress: Send + Sync {
+    /// More bytes of the item are done. Negative where a broken download starts again.
+    fn advance(&self, bytes: i64);
+    /// The item is done, whether well or not.
+    fn finish(self: Box<Self>);
+    /// More bytes of the item were read.
+    fn read(&self, bytes: usize) {
+        self.advance(i64::try_from(bytes).unwrap_or(0));
+    }
 }

@@ -31,16 +31,19 @@ pub(crate) struct Entry {
 /// after it.
 pub(super) type Visit<'a, E> = &'a mut dyn FnMut(&Entry, &mut dyn Read) -> Result<(), Stop<E>>;
 
-/// Counts the entries and the bytes of their names.
-pub(super) struct Intake<'a> {
-    limits: &'a Limits,
+/// Counts the entries and the bytes of their names, on the way to what looks at them.
+pub(super) struct Intake<'a, E> {
+    pub limits: &'a Limits,
+    pub visit: Visit<'a, E>,
+    /// The name of the latest entry. What goes wrong between two entries is reported with it: that is where to look for it.
+    pub last: Option<String>,
     entries: u64,
     name_bytes: u64,
 }
 
-impl<'a> Intake<'a> {
-    pub(super) fn new(limits: &'a Limits) -> Self {
-        Self { limits, entries: 0, name_bytes: 0 }
+impl<'a, E> Intake<'a, E> {
+    pub(super) fn new(limits: &'a Limits, visit: Visit<'a, E>) -> Self {
+        Self { limits, visit, last: None, entries: 0, name_bytes: 0 }
     }
 
     /// Parse the next name. Also says whether it ends with the `/` that marks a folder.
@@ -94,7 +97,8 @@ mod tests {
     #[test]
     fn there_are_no_more_entries_than_a_cache_has() {
         let limits = Limits { entries: 4, ..Limits::default() };
-        let mut intake = Intake::new(&limits);
+        let visit: Visit<'_, ()> = &mut |_, _| Ok(());
+        let mut intake = Intake::new(&limits, visit);
         for name in ["a", "b", "c", "d"] {
             assert_eq!(intake.admit(name.as_bytes()).unwrap().0.as_str(), name);
         }
@@ -104,7 +108,8 @@ mod tests {
     #[test]
     fn names_take_no_more_memory_than_a_caches_would() {
         let limits = Limits { depth: 2, all_names: 16, ..Limits::default() };
-        let mut intake = Intake::new(&limits);
+        let visit: Visit<'_, ()> = &mut |_, _| Ok(());
+        let mut intake = Intake::new(&limits, visit);
         let mut admit = |name: &str| intake.admit(name.as_bytes()).map(drop).map_err(|problem| problem.to_string());
         assert!(admit("a/b/c/d").unwrap_err().contains("more folders"));
         assert_eq!(admit("a/b/c"), Ok(()));

@@ -19,25 +19,22 @@ impl EntryName {
         // Programs read other bytes in different ways.
         let text = std::str::from_utf8(bytes).map_err(|_| Problem::Foreign("its name is not UTF-8".into()))?;
         let drive = matches!(text.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
-        let problem = if text.is_empty() {
-            "it has no name"
-        } else if text.starts_with('/') || drive {
-            "its name is absolute"
-        } else if text.contains('\\') {
+        let parts = || text.split('/');
+        let problems = [
+            ("it has no name", text.is_empty()),
+            ("its name is absolute", text.starts_with('/') || drive),
             // A folder to some programs and part of a name to others.
-            "there is a backslash in its name"
-        } else if text.chars().any(char::is_control) {
+            ("there is a backslash in its name", text.contains('\\')),
             // A NUL, at which some programs end the name, a line break, a terminal sequence.
-            "there is a control character in its name"
-        } else if text.split('/').any(|part| part == "..") {
-            "its name leads out of the folder"
-        } else if text.split('/').any(|part| matches!(part, "" | ".")) {
+            ("there is a control character in its name", text.chars().any(char::is_control)),
+            ("its name leads out of the folder", parts().any(|part| part == "..")),
             // `a//b` or `a/./b`: other spellings of a name.
-            "there is an empty part in its name"
-        } else {
-            return Ok(Self(text.to_owned()));
-        };
-        Err(Problem::Foreign(problem.into()))
+            ("there is an empty part in its name", parts().any(|part| matches!(part, "" | "."))),
+        ];
+        match problems.into_iter().find(|(_, is_so)| *is_so) {
+            Some((problem, _)) => Err(Problem::Foreign(problem.into())),
+            None => Ok(Self(text.to_owned())),
+        }
     }
 
     /// The name.

@@ -1,31 +1,41 @@
 //! Why an archive is refused, and at which entry.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::verified::BlobError;
+
 /// What is wrong with an entry, or with the archive around it, by what is to be done about it. Each is the end of a sentence that
 /// names the entry.
-#[derive(Debug, Error)]
+#[derive(Debug, Error, Diagnostic)]
 pub(crate) enum Problem {
     /// What no runner writes.
     #[error("{0}")]
+    #[diagnostic(help(
+        "no runner and no larder writes such an entry into the archive of a cache: do not trust its origin"
+    ))]
     Foreign(Cow<'static, str>),
     /// What a runner wrote, and what then lost or changed some bytes.
     #[error("the archive is damaged: {0}")]
+    #[diagnostic(help("was the archive copied whole? Compare its size, or copy it again"))]
     Damaged(Cow<'static, str>),
     /// The archive ends too early.
     #[error("the archive is truncated: it ends here, without the end that every archive has")]
+    #[diagnostic(help("was the archive copied whole? Compare its size, or copy it again"))]
     Truncated,
     /// The content is not what its place in a cache promises.
     #[error("{0}")]
+    #[diagnostic(help(
+        "a cache holds only blobs with the digest in their name, and this archive has something else under such a name"
+    ))]
     Content(String),
     /// It can't be read, or what came of it can't be kept.
     #[error("{0}")]
+    #[diagnostic(help("is there room on the disk, and may this user write to the caches?"))]
     Io(io::Error),
 }
 
@@ -39,7 +49,8 @@ pub(crate) enum Stop<E> {
 }
 
 /// A problem and, where there is one, the name of the entry, safe to print.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("{}{problem}", entry.as_ref().map(|entry| format!("entry `{entry}`: ")).unwrap_or_default())]
 pub struct Refusal {
     entry: Option<String>,
     problem: Problem,
@@ -51,33 +62,17 @@ pub enum ArchiveError {
     /// The file itself.
     #[error("can't {what} `{}`", path.display())]
     #[diagnostic(help("is the path right, may this user use it, and is there room on the disk?"))]
-    Io {
-        /// The archive.
-        path: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// Why it failed.
-        #[source]
-        source: io::Error,
-    },
+    Io { path: PathBuf, what: &'static str, source: io::Error },
     /// Something else than an archive of the runner.
     #[error("`{}` is neither a zip archive nor a tar archive compressed with zstd", path.display())]
     #[diagnostic(help(
         "the runner's archives are always named `cache.zip`, whatever their format; larder goes by the content"
     ))]
-    Unknown {
-        /// The file.
-        path: PathBuf,
-    },
+    Unknown { path: PathBuf },
     /// An entry of it, or the whole of it.
     #[error("can't unpack `{}`: {refusal}", path.display())]
     #[diagnostic(help("nothing was unpacked but blobs that were found right; {}", refusal.hint()))]
-    Refused {
-        /// The archive.
-        path: PathBuf,
-        /// What is wrong with it.
-        refusal: Refusal,
-    },
+    Refused { path: PathBuf, refusal: Refusal },
 }
 
 impl<E> Stop<E> {
@@ -90,15 +85,9 @@ impl<E> Stop<E> {
     }
 }
 
-impl<E> From<Problem> for Stop<E> {
-    fn from(problem: Problem) -> Self {
-        Self::Refused(Refusal { entry: None, problem })
-    }
-}
-
-impl<E> From<io::Error> for Stop<E> {
-    fn from(error: io::Error) -> Self {
-        Problem::from(error).into()
+impl<E, P: Into<Problem>> From<P> for Stop<E> {
+    fn from(problem: P) -> Self {
+        Self::Refused(Refusal { entry: None, problem: problem.into() })
     }
 }
 
@@ -115,29 +104,18 @@ impl From<io::Error> for Problem {
     }
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.entry {
-            Some(entry) => write!(f, "entry `{entry}`: {}", self.problem),
-            None => self.problem.fmt(f),
+impl From<BlobError> for Problem {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Mismatch(mismatch) => Self::Content(mismatch.to_string()),
+            BlobError::Io(error) => error.into(),
         }
     }
 }
 
 impl Refusal {
-    fn hint(&self) -> &'static str {
-        match self.problem {
-            Problem::Truncated | Problem::Damaged(_) => {
-                "was the archive copied whole? Compare its size, or copy it again"
-            }
-            Problem::Content(_) => {
-                "a cache holds only blobs with the digest in their name, and this archive has something else under such a name"
-            }
-            Problem::Io(_) => "is there room on the disk, and may this user write to the caches?",
-            Problem::Foreign(_) => {
-                "no runner and no larder writes such an entry into the archive of a cache: do not trust its origin"
-            }
-        }
+    fn hint(&self) -> String {
+        self.problem.help().map(|help| help.to_string()).unwrap_or_default()
     }
 }
 

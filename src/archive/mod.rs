@@ -24,8 +24,8 @@ mod zip;
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use entry::Visit;
 pub(crate) use entry::{Entry, EntryKind};
+use entry::{Intake, Visit};
 pub use error::ArchiveError;
 pub(crate) use error::{Problem, Stop};
 pub(crate) use limits::Limits;
@@ -55,13 +55,12 @@ fn read_from<R: Read + Seek, E>(source: &mut R, limits: &Limits, visit: Visit<'_
     source.by_ref().take(4).read_to_end(&mut magic)?;
     let archived = source.seek(io::SeekFrom::End(0))?;
     source.rewind()?;
-    // What goes wrong between two entries is reported with the name before it: that is where to look for it.
-    let mut last = None;
+    let mut intake = Intake::new(limits, visit);
     let result = match magic[..] {
-        [0x28, 0xb5, 0x2f, 0xfd] => tar::read(source, archived, limits, visit, &mut last),
+        [0x28, 0xb5, 0x2f, 0xfd] => tar::read(source, archived, &mut intake),
         // The first entry, or the end of an archive without any.
-        [b'P', b'K', 3, 4] | [b'P', b'K', 5, 6] => zip::read(source, archived, limits, visit, &mut last),
+        [b'P', b'K', 3, 4] | [b'P', b'K', 5, 6] => zip::read(source, archived, &mut intake),
         _ => return Ok(false),
     };
-    result.map_err(|stop| stop.at(last)).map(|()| true)
+    result.map_err(|stop| stop.at(intake.last)).map(|()| true)
 }

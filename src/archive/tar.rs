@@ -9,7 +9,7 @@
 
 use std::io::{self, Read};
 
-use super::entry::{Capped, Entry, EntryKind, Intake, LINK, SPECIAL, Visit};
+use super::entry::{Capped, Entry, EntryKind, Intake, LINK, SPECIAL};
 use super::error::{Problem, Stop, printable};
 use super::limits::Limits;
 
@@ -25,16 +25,10 @@ struct Header {
 }
 
 /// Look at every entry of a tar archive inside zstd frames of `archived` bytes.
-pub(super) fn read<E>(
-    source: impl Read,
-    archived: u64,
-    limits: &Limits,
-    visit: Visit<'_, E>,
-    last: &mut Option<String>,
-) -> Result<(), Stop<E>> {
+pub(super) fn read<E>(source: impl Read, archived: u64, intake: &mut Intake<'_, E>) -> Result<(), Stop<E>> {
+    let limits = intake.limits;
     let decoder = zstd::Decoder::with_buffer(io::BufReader::with_capacity(128 << 10, source))?;
     let mut stream = Capped { inner: decoder, left: limits.most_from(archived), beyond: || limits.bomb(archived) };
-    let mut intake = Intake::new(limits);
     let mut extended = Header::default();
     while let Some(header) = next_header(&mut stream)? {
         let bytes = header.bytes.unwrap_or(0);
@@ -46,10 +40,10 @@ pub(super) fn read<E>(
             _ => {
                 let header = std::mem::take(&mut extended).or(header);
                 let bytes = header.bytes.unwrap_or(0);
-                *last = header.name.as_deref().map(printable);
-                let entry = header.into_entry(&mut intake)?;
+                intake.last = header.name.as_deref().map(printable);
+                let entry = header.into_entry(intake)?;
                 let mut data = stream.by_ref().take(bytes);
-                entry.map_or(Ok(()), |entry| visit(&entry, &mut data))?;
+                entry.map_or(Ok(()), |entry| (intake.visit)(&entry, &mut data))?;
                 io::copy(&mut data, &mut io::sink())?;
                 if data.limit() > 0 {
                     return Err(Problem::Truncated.into());
@@ -123,7 +117,7 @@ impl Header {
     }
 
     /// The entry, if it is harmless; `None` for the folder that `tar -c .` begins with.
-    fn into_entry(self, intake: &mut Intake<'_>) -> Result<Option<Entry>, Problem> {
+    fn into_entry<E>(self, intake: &mut Intake<'_, E>) -> Result<Option<Entry>, Problem> {
         let raw = self.name.unwrap_or_default();
         let kind = match self.kind.unwrap_or(0) {
             b'1' | b'2' => return Err(Problem::Foreign(LINK.into())),

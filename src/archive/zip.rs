@@ -18,9 +18,8 @@ use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
 use zip::{CompressionMethod, DateTime, ZipReadOptions};
 
-use super::entry::{Capped, Entry, EntryKind, Intake, LINK, SPECIAL, Visit};
+use super::entry::{Capped, Entry, EntryKind, Intake, LINK, SPECIAL};
 use super::error::{Problem, Stop, printable};
-use super::limits::Limits;
 
 const TYPE_MASK: u32 = 0o170_000;
 const TYPE_FILE: u32 = 0o100_000;
@@ -31,27 +30,25 @@ const TYPE_LINK: u32 = 0o120_000;
 pub(super) fn read<R: Read + Seek, E>(
     source: &mut R,
     archived: u64,
-    limits: &Limits,
-    visit: Visit<'_, E>,
-    last: &mut Option<String>,
+    intake: &mut Intake<'_, E>,
 ) -> Result<(), Stop<E>> {
+    let limits = intake.limits;
     let beyond = || Problem::Foreign("the end of its directory is longer than any cache needs".into());
     let capped = Capped { inner: BufReader::new(&mut *source), left: limits.header_bytes, beyond };
     let mut archive = match ZipIterable::try_new(capped, Config { archive_offset: ArchiveOffset::Known(0) }) {
         Ok(archive) => archive,
         Err(ZipError::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
         Err(_) => {
-            *last = last_entry(source);
+            intake.last = last_entry(source);
             return Err(Problem::Truncated.into());
         }
     };
-    let mut intake = Intake::new(limits);
     let (mut all_archived, mut all_unpacked) = (0_u64, 0_u64);
-    let entries = archive.files().map_err(Problem::from)?;
+    let entries = archive.files()?;
     entries.reader_mut().left = u64::MAX;
     while let Some(found) = entries.next() {
-        let found = found.map_err(Problem::from)?;
-        *last = Some(printable(found.name_raw()));
+        let found = found?;
+        intake.last = Some(printable(found.name_raw()));
         all_archived = all_archived.saturating_add(found.compressed_size());
         all_unpacked = all_unpacked.saturating_add(found.size());
         if all_archived > archived {
@@ -65,16 +62,16 @@ pub(super) fn read<R: Read + Seek, E>(
         if found.encrypted() {
             return Err(Problem::Foreign("it is encrypted".into()).into());
         }
-        let mut file = found.with_reader(entries.reader_mut(), ZipReadOptions::new()).map_err(Problem::from)?;
-        let entry = describe(&file, &mut intake)?;
-        visit(&entry, &mut file)?;
+        let mut file = found.with_reader(entries.reader_mut(), ZipReadOptions::new())?;
+        let entry = describe(&file, intake)?;
+        (intake.visit)(&entry, &mut file)?;
         io::copy(&mut file, &mut io::sink())?;
     }
     Ok(())
 }
 
 /// What the directory says of an entry, if it is harmless.
-fn describe<R: Read>(file: &ZipFile<'_, R>, intake: &mut Intake<'_>) -> Result<Entry, Problem> {
+fn describe<R: Read, E>(file: &ZipFile<'_, R>, intake: &mut Intake<'_, E>) -> Result<Entry, Problem> {
     let (name, slash) = intake.admit(file.name_raw())?;
     let kind = match ((file.external_attributes() >> 16) & TYPE_MASK, slash) {
         (TYPE_LINK, _) => return Err(Problem::Foreign(LINK.into())),

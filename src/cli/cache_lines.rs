@@ -44,13 +44,13 @@ fn deed(cache: &CacheReport, mode: Mode, palette: Palette) -> String {
 
 /// Blobs are compressed already: the archive is as large as they are together.
 fn archive(cache: &CacheReport, mode: Mode) -> String {
-    match (cache.blobs, mode) {
-        (0, Mode::Act) => "it is empty".to_owned(),
-        (0, Mode::Pretend) => "it would be empty".to_owned(),
-        (blobs, Mode::Act) => format!("its archive holds {}, about {}", count(blobs, "blob"), size(cache.bytes)),
-        (blobs, Mode::Pretend) => {
-            format!("its archive would hold {}, about {}", count(blobs, "blob"), size(cache.bytes))
-        }
+    let (is, holds) = match mode {
+        Mode::Act => ("is", "holds"),
+        Mode::Pretend => ("would be", "would hold"),
+    };
+    match cache.blobs {
+        0 => format!("it {is} empty"),
+        blobs => format!("its archive {holds} {}, about {}", count(blobs, "blob"), size(cache.bytes)),
     }
 }
 

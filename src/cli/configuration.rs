@@ -69,18 +69,14 @@ pub(crate) fn only(config: &mut Config, names: &[String]) -> Result<(), CommandE
     Ok(())
 }
 
-/// The environments given by `--environment`.
+/// The environments given by `--environment`: each a folder, a lockfile, or the name of one of Spack's own.
 pub(crate) fn environments(options: &GlobalOptions, here: &Path, variables: &Variables) -> Vec<PathBuf> {
-    options.environments.iter().map(|path| environment(path, here, variables)).collect()
-}
-
-/// A folder, a lockfile, or the name of one of Spack's own environments.
-fn environment(path: &Path, here: &Path, variables: &Variables) -> PathBuf {
-    let beside = here.join(path);
-    let is_name = path.components().count() == 1 && !beside.exists();
-    let named = variables
-        .get("SPACK_ROOT")
-        .filter(|_| is_name)
-        .map(|root| Path::new(root).join("var/spack/environments").join(path));
-    named.filter(|folder| folder.join("spack.lock").is_file()).unwrap_or(beside)
+    let own = variables.get("SPACK_ROOT").map(|root| Path::new(root).join("var/spack/environments"));
+    let environment = |path: &PathBuf| {
+        let beside = here.join(path);
+        let is_name = path.components().count() == 1 && !beside.exists();
+        let named = own.as_ref().filter(|_| is_name).map(|own| own.join(path));
+        named.filter(|folder| folder.join("spack.lock").is_file()).unwrap_or(beside)
+    };
+    options.environments.iter().map(environment).collect()
 }

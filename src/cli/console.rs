@@ -1,6 +1,6 @@
 //! The two streams of this process: what they are, and writing to them.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use larder::types::Variables;
 
@@ -18,17 +18,6 @@ pub(crate) enum Verbosity {
     Verbose(u8),
 }
 
-/// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ProgressStyle {
-    /// Lines at a human pace; with `--quiet`, none.
-    Lines,
-    /// Such lines, folded into sections of a GitLab job log.
-    Sections,
-    /// Bars that are drawn over.
-    Bars,
-}
-
 /// The two streams of this process, as the options and the environment want them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Console {
@@ -40,8 +29,6 @@ pub(crate) struct Console {
     pub(crate) width: Option<u16>,
     /// How much is said.
     pub(crate) verbosity: Verbosity,
-    /// How progress is shown on standard error.
-    pub(crate) progress: ProgressStyle,
 }
 
 impl Console {
@@ -52,18 +39,6 @@ impl Console {
             (true, _) => Verbosity::Quiet,
             (false, 0) => Verbosity::Normal,
             (false, count) => Verbosity::Verbose(count),
-        };
-        let can_draw = io::stderr().is_terminal() && variables.get("TERM") != Some("dumb");
-        let with_sections = match options.gitlab_sections {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => in_gitlab,
-        };
-        let progress = match verbosity {
-            Verbosity::Quiet => ProgressStyle::Lines,
-            _ if with_sections => ProgressStyle::Sections,
-            _ if can_draw && !options.no_progress => ProgressStyle::Bars,
-            _ => ProgressStyle::Lines,
         };
         Self {
             out: Palette::for_stream(options.color, &io::stdout()),
@@ -78,14 +53,6 @@ impl Console {
             },
             width: terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0),
             verbosity,
-            progress,
-        }
-    }
-
-    /// Print a message that `--quiet` leaves out.
-    pub(crate) fn tell_more(&self, text: &str) {
-        if self.verbosity > Verbosity::Quiet {
-            tell(text);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use larder::commands::{CommandError, Mode, Session};
 use larder::config::Config;
@@ -9,7 +10,7 @@ use larder::report::Report;
 use larder::reporter::Reporter;
 use larder::types::Variables;
 
-use super::console::{self, Console};
+use super::console::{self, Console, Verbosity, tell};
 use super::global::GlobalOptions;
 use super::outcome::{Failure, Outcome};
 use super::progress::Screen;
@@ -18,26 +19,15 @@ use super::{configuration, signals};
 /// One run of the program.
 pub(crate) struct Invocation<'a> {
     pub(crate) global: &'a GlobalOptions,
-    pub(crate) console: &'a Console,
+    pub(crate) console: Console,
     pub(crate) reporter: &'a dyn Reporter,
     /// The current folder.
     pub(crate) here: PathBuf,
     pub(crate) variables: Variables,
-    screen: Screen,
+    pub(crate) screen: Arc<Screen>,
 }
 
 impl<'a> Invocation<'a> {
-    pub(crate) fn new(
-        global: &'a GlobalOptions,
-        console: &'a Console,
-        variables: Variables,
-        screen: Screen,
-        reporter: &'a dyn Reporter,
-    ) -> Result<Self, Failure> {
-        let here = std::env::current_dir().map_err(Failure::system("find the current folder"))?;
-        Ok(Self { global, console, reporter, here, variables, screen })
-    }
-
     /// The configuration file with the command line on top.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         configuration::load(self.global, &self.here, &self.variables)
@@ -63,7 +53,9 @@ impl<'a> Invocation<'a> {
             return print(&json(report).map_err(Failure::system("write to standard output"))?);
         }
         let outcome = print(result)?;
-        self.console.tell_more(remarks);
+        if self.console.verbosity > Verbosity::Quiet {
+            tell(remarks);
+        }
         Ok(outcome)
     }
 
@@ -89,7 +81,7 @@ fn json(report: &Report) -> io::Result<String> {
     Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
-/// What `--dry-run` means.
+/// What `--dry-run` and `--print` mean.
 pub(crate) fn mode(dry_run: bool) -> Mode {
     if dry_run { Mode::Pretend } else { Mode::Act }
 }

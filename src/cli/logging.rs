@@ -1,44 +1,33 @@
 //! `-v`: a log on standard error for finding faults. What every run has to say goes through the reporter instead.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
-use miette::Diagnostic;
-use thiserror::Error;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
 
 use super::console::{Console, Verbosity};
+use super::outcome::Failure;
 use super::palette::Palette;
 use super::progress::Screen;
 
-/// `LARDER_LOG` makes no sense.
-#[derive(Debug, Error, Diagnostic)]
-#[error("`LARDER_LOG` is not a log filter: `{text}`")]
-#[diagnostic(help("expected something like `debug` or `larder::transport=trace`"))]
-pub(crate) struct InvalidLogFilter {
-    text: String,
-    #[source]
-    source: ParseError,
-}
-
 /// Log to standard error, above the bars where `screen` draws some. `log_filter` is the value of `LARDER_LOG`.
-pub(crate) fn init(console: &Console, screen: &Screen, log_filter: Option<&str>) -> Result<(), InvalidLogFilter> {
-    let screen = screen.clone();
+pub(crate) fn init(console: Console, screen: &Arc<Screen>, log_filter: Option<&str>) -> Result<(), Failure> {
+    let screen = Arc::clone(screen);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter(console.verbosity, log_filter)?)
         .with_ansi(console.err == Palette::Coloured)
         .with_target(console.verbosity >= Verbosity::Verbose(2))
         .without_time()
-        .with_writer(move || LogLine(screen.clone()))
+        .with_writer(move || LogLine(Arc::clone(&screen)))
         .finish();
     // An error only says that there is a log already.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(())
 }
 
-fn filter(verbosity: Verbosity, log_filter: Option<&str>) -> Result<EnvFilter, InvalidLogFilter> {
+fn filter(verbosity: Verbosity, log_filter: Option<&str>) -> Result<EnvFilter, Failure> {
     if let Some(text) = log_filter.filter(|text| !text.trim().is_empty()) {
-        let invalid = |source| InvalidLogFilter { text: text.to_owned(), source };
+        let invalid = |source| Failure::LogFilter { text: text.to_owned(), source };
         return EnvFilter::builder().parse(text).map_err(invalid);
     }
     // Other crates are logged only where everything is asked for.
@@ -53,7 +42,7 @@ fn filter(verbosity: Verbosity, log_filter: Option<&str>) -> Result<EnvFilter, I
 
 /// Writes one event, which arrives in one piece. The subscriber escapes what starts a terminal sequence, but leaves the
 /// characters that start a new line or write over this one.
-struct LogLine(Screen);
+struct LogLine(Arc<Screen>);
 
 impl Write for LogLine {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {

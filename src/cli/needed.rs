@@ -14,7 +14,8 @@ const NAMED: usize = 10;
 
 /// What is there by now, what it took, and what is left for Spack to build.
 pub(crate) fn summary(report: &Report, palette: Palette) -> String {
-    let mut out = counts(report) + &built_before(report) + &traffic(&report.totals);
+    let counts = headline(report, "reused", Status::Fetch, |_, _| String::new());
+    let mut out = counts + "\n" + &built_before(report) + &traffic(&report.totals);
     if report.totals.bytes_reused > 0 {
         let saved = format!("the cache saved {} of downloads", size(report.totals.bytes_reused));
         out = out + &palette.paint(GOOD, &saved) + "\n";
@@ -22,43 +23,35 @@ pub(crate) fn summary(report: &Report, palette: Palette) -> String {
     out + &to_build(report, palette)
 }
 
-/// `5 specs needed: PARTS (2 external, 1 installed)`.
-pub(crate) fn headline(report: &Report, parts: impl Iterator<Item = String>) -> String {
+/// `5 specs needed: 3 CACHED (1.9 GiB), 2 fetched, 0 to build (2 external, 1 installed)`. The optional status is left out
+/// where nothing has it.
+pub(crate) fn headline(report: &Report, cached: &str, optional: Status, size: fn(&Report, Status) -> String) -> String {
+    let part = |(status, words): (Status, &str)| match report.count(status) {
+        0 if status == optional => None,
+        number => Some(format!("{number} {words}{}", size(report, status))),
+    };
+    let from_mirrors = [(Status::Cached, cached), (Status::Fetched, "fetched"), (Status::Fetch, "to fetch")];
+    let to_build = format!("{} to build", report.count(Status::Build));
+    let parts: Vec<String> = from_mirrors.into_iter().filter_map(part).chain([to_build]).collect();
     let provided = [(Status::External, "external"), (Status::Installed, "installed")]
         .map(|(status, word)| (report.count(status), word));
     let needed = report.specs.len() - provided.iter().map(|(number, _)| number).sum::<usize>();
     let mut out = count(needed as u64, "spec") + " needed";
     if needed > 0 {
-        out = out + ": " + &parts.collect::<Vec<_>>().join(", ");
+        out = out + ": " + &parts.join(", ");
     }
     let provided = provided.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}"));
     let provided = provided.collect::<Vec<_>>().join(", ");
     if provided.is_empty() { out } else { format!("{out} ({provided})") }
 }
 
-/// `5 specs needed: 3 reused, 2 fetched, 0 to build (2 external, 1 installed)`.
-fn counts(report: &Report) -> String {
-    let statuses = [
-        (Status::Cached, "reused"),
-        (Status::Fetched, "fetched"),
-        (Status::Fetch, "to fetch"),
-        (Status::Build, "to build"),
-    ];
-    let shown = statuses.into_iter().filter(|(status, _)| *status != Status::Fetch || report.count(*status) > 0);
-    headline(report, shown.map(|(status, words)| format!("{} {words}", report.count(status)))) + "\n"
-}
-
 /// What comes out of a cache together with its metadata is told apart.
 fn built_before(report: &Report) -> String {
-    let collected: Vec<_> = report.specs.iter().filter(|spec| spec.collected).collect();
-    match &collected[..] {
-        [] => String::new(),
-        [first, ..] => {
-            let mirror = first.mirror.as_deref().map(printable).unwrap_or_default();
-            let number = count(collected.len() as u64, "spec");
-            format!("{number} of these: built here before, from mirror `{mirror}`\n")
-        }
-    }
+    let built = || report.specs.iter().filter(|spec| spec.collected);
+    let Some(first) = built().next() else { return String::new() };
+    let mirror = first.mirror.as_deref().map(printable).unwrap_or_default();
+    let number = count(built().count() as u64, "spec");
+    format!("{number} of these: built here before, from mirror `{mirror}`\n")
 }
 
 /// `reused 1.9 GiB of 2.0 GiB, fetched 100.0 MiB and 28.1 KiB of metadata in 31 requests, 4.2 s`.

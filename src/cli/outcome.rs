@@ -7,20 +7,19 @@ use larder::commands::{CommandError, RunError};
 use larder::config::ConfigError;
 use miette::Diagnostic;
 use thiserror::Error;
+use tracing_subscriber::filter::ParseError;
 
 use super::diagnostics;
-use super::logging::InvalidLogFilter;
 use super::palette::Palette;
 
-/// How a run ended that did what it was asked.
+/// How a run ended that did what it was asked, and its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Exit code 0.
-    Done,
-    /// `verify` found a corrupt blob: 1.
-    Corrupt,
-    /// Done, but something needed is in no mirror, and `--require-all` was given: 3.
-    Incomplete,
+    Done = 0,
+    /// `verify` found a corrupt blob.
+    Corrupt = 1,
+    /// Done, but something needed is in no mirror, and `--require-all` was given.
+    Incomplete = 3,
 }
 
 /// Why a run did not do what it was asked.
@@ -32,9 +31,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Command(#[from] CommandError),
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    LogFilter(#[from] InvalidLogFilter),
+    /// `LARDER_LOG` makes no sense.
+    #[error("`LARDER_LOG` is not a log filter: `{text}`")]
+    #[diagnostic(help("expected something like `debug` or `larder::transport=trace`"))]
+    LogFilter { text: String, source: ParseError },
     /// A mirror given by `--mirror` without TLS.
     #[error("`--mirror {url}` is not protected by TLS: anybody on the way could replace binaries and digests alike")]
     #[diagnostic(help(
@@ -52,11 +52,7 @@ pub(crate) enum Failure {
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
-        Self::from(match outcome {
-            Outcome::Done => 0,
-            Outcome::Corrupt => 1,
-            Outcome::Incomplete => 3,
-        })
+        Self::from(outcome as u8)
     }
 }
 
@@ -69,7 +65,7 @@ impl Failure {
     /// 2 where the command line or the configuration is wrong, that of the signal where one ended the run, else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::LogFilter(_) | Self::InsecureMirror { .. } => 2,
+            Self::Config(_) | Self::LogFilter { .. } | Self::InsecureMirror { .. } => 2,
             Self::Command(error) if error.is_usage() => 2,
             Self::Command(CommandError::Run(RunError::Interrupted { signal })) => signal.exit_code(),
             Self::Command(_) | Self::System { .. } => 1,

@@ -5,23 +5,16 @@
 //! larder itself goes through [`printable`] or [`printable_lines`].
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// The text on one line, with every character visible that a terminal would obey instead of showing.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
     }
-    let mut out = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        if is_obeyed(character) {
-            // Writing to a string can't fail.
-            let _ = write!(out, "{}", character.escape_default());
-        } else {
-            out.push(character);
-        }
-    }
-    Cow::Owned(out)
+    let shown = |character: char| {
+        if is_obeyed(character) { character.escape_default().to_string() } else { character.to_string() }
+    };
+    text.chars().map(shown).collect()
 }
 
 /// The same for text that may have several lines. All but the first are indented by `indent`, so that no line of it can

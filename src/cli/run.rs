@@ -14,7 +14,7 @@ pub(crate) fn run() -> ExitCode {
     let command_line = CommandLine::from_process();
     let variables = Variables::from_env();
     let console = Console::new(&command_line.global, &variables);
-    match execute(&command_line, &console, variables) {
+    match execute(&command_line, console, variables) {
         Ok(outcome) => outcome.into(),
         Err(failure) => {
             tell(&failure.render(console.err));
@@ -24,9 +24,11 @@ pub(crate) fn run() -> ExitCode {
 }
 
 /// The reporter is gone when this returns, so that an error stands below its bars and outside its sections.
-fn execute(command_line: &CommandLine, console: &Console, variables: Variables) -> Result<Outcome, Failure> {
-    let (reporter, screen) = progress::reporter(console);
+fn execute(command_line: &CommandLine, console: Console, variables: Variables) -> Result<Outcome, Failure> {
+    let (reporter, screen) = progress::reporter(console, &command_line.global, &variables);
     logging::init(console, &screen, variables.get("LARDER_LOG"))?;
-    let invocation = Invocation::new(&command_line.global, console, variables, screen, &*reporter)?;
+    let here = std::env::current_dir().map_err(Failure::system("find the current folder"))?;
+    let global = &command_line.global;
+    let invocation = Invocation { global, console, reporter: &reporter, here, variables, screen };
     command_line.command.run(&invocation)
 }

@@ -4,16 +4,13 @@
 //! how long it took. A warning in a folded section would not be seen, so the section is closed before it, and opened again
 //! only if there is more to say.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::console::tell;
 
-/// A log with sections. Clones write to the same one.
-#[derive(Clone)]
-pub(crate) struct Sections(Arc<Inner>);
-
-struct Inner {
+/// A log with sections.
+pub(crate) struct Sections {
     state: Mutex<State>,
     /// Seconds since 1970.
     clock: fn() -> u64,
@@ -43,48 +40,42 @@ impl Sections {
     }
 
     fn with(clock: fn() -> u64, sink: Box<dyn Fn(&str) + Send + Sync>) -> Self {
-        Self(Arc::new(Inner { state: Mutex::default(), clock, sink }))
+        Self { state: Mutex::default(), clock, sink }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begin a section: `topic` is part of its name, `header` is what is seen while it is folded.
     pub(crate) fn begin(&self, topic: &'static str, header: &str) {
-        self.change(|state, log| {
-            log.close(state);
-            state.current = Some(Current { topic, header: header.to_owned(), name: None });
-            log.open(state);
-        });
+        let mut state = self.state();
+        self.close(&mut state);
+        state.current = Some(Current { topic, header: header.to_owned(), name: None });
+        self.open(&mut state);
     }
 
     /// A line, in the section if one has begun.
     pub(crate) fn line(&self, line: &str) {
-        self.change(|state, log| {
-            log.open(state);
-            (log.sink)(&format!("{line}\n"));
-        });
+        let mut state = self.state();
+        self.open(&mut state);
+        (self.sink)(&format!("{line}\n"));
     }
 
     /// A line that must be seen.
     pub(crate) fn line_outside(&self, line: &str) {
-        self.change(|state, log| {
-            log.close(state);
-            (log.sink)(&format!("{line}\n"));
-        });
+        let mut state = self.state();
+        self.close(&mut state);
+        (self.sink)(&format!("{line}\n"));
     }
 
     /// End the section, if one has begun.
     pub(crate) fn end(&self) {
-        self.change(|state, log| {
-            log.close(state);
-            state.current = None;
-        });
+        let mut state = self.state();
+        self.close(&mut state);
+        state.current = None;
     }
 
-    fn change(&self, change: impl FnOnce(&mut State, &Inner)) {
-        change(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner), &self.0);
-    }
-}
-
-impl Inner {
     fn open(&self, state: &mut State) {
         let Some(current) = state.current.as_mut().filter(|current| current.name.is_none()) else { return };
         state.opened += 1;
@@ -110,6 +101,8 @@ const CONTINUED: &str = " (continued)";
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn log() -> (Sections, Arc<Mutex<String>>) {

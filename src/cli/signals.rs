@@ -5,6 +5,7 @@
 //! has its name before it is complete.
 
 use std::io;
+use std::sync::Arc;
 
 use larder::interrupt::Interrupt;
 
@@ -12,7 +13,7 @@ use super::progress::Screen;
 
 /// From now on, have SIGTERM and SIGINT raise the interrupt.
 #[cfg(unix)]
-pub(crate) fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> {
+pub(crate) fn pass_on(interrupt: &Interrupt, screen: &Arc<Screen>) -> io::Result<()> {
     use std::time::Duration;
 
     use larder::interrupt::Signal;
@@ -23,7 +24,7 @@ pub(crate) fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> 
     const GRACE: Duration = Duration::from_secs(4);
 
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let (interrupt, screen) = (interrupt.clone(), screen.clone());
+    let (interrupt, screen) = (interrupt.clone(), Arc::clone(screen));
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let Some(number) = signals.forever().next() else { return };
         let signal = if number == SIGINT { Signal::Keyboard } else { Signal::Terminate };
@@ -39,6 +40,6 @@ pub(crate) fn pass_on(interrupt: &Interrupt, screen: &Screen) -> io::Result<()> 
 
 /// Without signals there is nothing to pass on.
 #[cfg(not(unix))]
-pub(crate) fn pass_on(_: &Interrupt, _: &Screen) -> io::Result<()> {
+pub(crate) fn pass_on(_: &Interrupt, _: &Arc<Screen>) -> io::Result<()> {
     Ok(())
 }

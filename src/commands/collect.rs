@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
-use super::error::{CollectError, CommandError};
+use super::error::CommandError;
 use crate::config::BuiltEntry;
 use crate::install_tree;
 use crate::job::{JobError, JobFolder, State};
@@ -23,7 +23,7 @@ use crate::report::{CacheReport, Report, SpecReport};
 use crate::spack_config;
 use crate::spack_push::{self, Push};
 use crate::store::Store;
-use crate::store::built::{BuiltFolder, Depth, FoundSpec, Lookup};
+use crate::store::built::{BuiltFolder, Depth, Lookup};
 use crate::types::{DagHash, Signatures};
 
 /// Options of `collect`.
@@ -37,29 +37,24 @@ pub struct CollectOptions {
     pub patience: Option<Duration>,
 }
 
-/// What one run pushed, or would push.
-pub(super) struct Pushed {
-    specs: Vec<SpecReport>,
-}
-
 /// Push what this job built and the folder lacks, and then prune the folder by its `keep:`. With nothing to push it is left as it
 /// is: pruning alone is not worth the upload, and `finish` decides over that.
 pub async fn collect(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Report, CommandError> {
-    let entry = session.config.collect.as_ref().ok_or(CollectError::NoFolder)?;
+    let entry = session.config.collect.as_ref().ok_or(CommandError::NoBuiltFolder)?;
     let pushed = push(session, options, mode)?;
-    let added = if mode == Mode::Act { pushed.specs.len() as u64 } else { 0 };
+    let added = if mode == Mode::Act { pushed.len() as u64 } else { 0 };
     let store = Store::Built(BuiltFolder::open(entry, &session.config.root)?, entry);
     let pruned = if added > 0 { prune(session, &store, &pushed).await? } else { CacheReport::default() };
     let state = store.report(&store.inventory().await?);
     let mut report = Report::new("collect");
     let CacheReport { name, path, bytes, blobs, .. } = state;
     report.caches.push(CacheReport { name, path, bytes, blobs, added, changed: added > 0, ..pruned });
-    report.specs = pushed.specs;
+    report.specs = pushed;
     Ok(session.conclude(report))
 }
 
 /// Make room, but not for what this job needed or built.
-async fn prune(session: &Session<'_>, store: &Store<'_>, pushed: &Pushed) -> Result<CacheReport, RunError> {
+async fn prune(session: &Session<'_>, store: &Store<'_>, pushed: &[SpecReport]) -> Result<CacheReport, RunError> {
     if stores::built_entry(session).is_none() {
         return Ok(CacheReport::default());
     }
@@ -67,18 +62,22 @@ async fn prune(session: &Session<'_>, store: &Store<'_>, pushed: &Pushed) -> Res
     let mode = Mode::Act;
     let restored = uploads::note(session, &job, Note::OfAnEarlierCommand, mode)?;
     let mut used = State::read(&job)?.map(|state| state.used()).unwrap_or_default();
-    used.specs.extend(pushed.specs.iter().map(|spec| spec.hash));
+    used.specs.extend(pushed.iter().map(|spec| spec.hash));
     let pruning = Pruning { session, job, used, restored, mode, deadline: Instant::now() };
     let mut report = pruning.prune(store).await?;
     uploads::describe(session, store, &pruning.restored, &mut report)?;
     Ok(report)
 }
 
-/// The same, for `finish` too. Tells what it does.
-pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<Pushed, CommandError> {
-    let entry = session.config.collect.as_ref().ok_or(CollectError::NoFolder)?;
+/// Push, for `finish` too. Tells what it does, and gives what it pushed, or would push.
+pub(super) fn push(
+    session: &Session<'_>,
+    options: &CollectOptions,
+    mode: Mode,
+) -> Result<Vec<SpecReport>, CommandError> {
+    let entry = session.config.collect.as_ref().ok_or(CommandError::NoBuiltFolder)?;
     if entry.signatures == Signatures::Required && entry.signing_key.is_none() {
-        return Err(CollectError::NoKey { name: entry.name.clone() }.into());
+        return Err(CommandError::NoSigningKey { mirror: entry.name.clone() });
     }
     let folder = BuiltFolder::open(entry, &session.config.root)?;
     let job = JobFolder::of(&session.config.root);
@@ -86,15 +85,20 @@ pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) 
     let graph = Graph::new(&lockfiles);
     let candidates = candidates(&graph, State::read(&job)?.as_ref());
     let built = built(session, options, candidates)?;
-    let new: Vec<&ConcreteSpec> = built.into_iter().filter(|spec| !has(&folder, spec)).collect();
-    let specs: Vec<SpecReport> = new.iter().map(|spec| row_of(entry, spec)).collect();
+    let is_new = |spec: &&ConcreteSpec| !matches!(folder.look_for(&spec.id, Depth::Bytes), Lookup::Has(_));
+    let new: Vec<&ConcreteSpec> = built.into_iter().filter(is_new).collect();
+    let as_pushed = |spec: &&ConcreteSpec| {
+        let row = row(&spec.id, spec.id.hash, Need::Installed, None);
+        SpecReport { mirror: Some(entry.name.clone()), collected: true, ..row }
+    };
+    let specs: Vec<SpecReport> = new.iter().map(as_pushed).collect();
     if new.is_empty() {
         session.inform(&format!("this job built nothing that `{}` lacks", entry.name));
-        return Ok(Pushed { specs });
+        return Ok(specs);
     }
     if mode == Mode::Pretend {
         session.inform(&format!("would push {} into `{}`", names(&new), entry.path.display()));
-        return Ok(Pushed { specs });
+        return Ok(specs);
     }
     let program = spack_push::find(options.spack.as_deref(), &session.variables).map_err(RunError::Spack)?;
     let _lock = job.enter(|| session.inform("waiting for another larder in this project folder"))?;
@@ -105,7 +109,7 @@ pub(super) fn push(session: &Session<'_>, options: &CollectOptions, mode: Mode) 
         let bytes = arrived.get(&spec.hash).copied()?;
         Some(SpecReport { bytes: Some(bytes), ..spec })
     });
-    Ok(Pushed { specs: specs.collect() })
+    Ok(specs.collect())
 }
 
 /// What this job may have built. Where `prepare` ran, it knows; else everything that can be built.
@@ -142,7 +146,7 @@ fn built<'a>(
         }
     }
     if !found_one {
-        return Err(CollectError::NoInstallTree.into());
+        return Err(CommandError::NothingInstalled);
     }
     let is_built = |spec: &&ConcreteSpec| match installed.get(&spec.id.hash) {
         Some(Some(prefix)) => !install_tree::is_from_binary(prefix),
@@ -167,10 +171,6 @@ fn install_trees(session: &Session<'_>, options: &CollectOptions) -> Result<Vec<
     trees.sort();
     trees.dedup();
     Ok(trees)
-}
-
-fn has(folder: &BuiltFolder, spec: &ConcreteSpec) -> bool {
-    matches!(folder.look_for(&spec.id, Depth::Bytes), Lookup::Has(_))
 }
 
 /// Pushes, environment by environment.
@@ -202,8 +202,7 @@ impl Pusher<'_> {
             let environment = graph.environments(spec.id.hash).first().copied().unwrap_or_default();
             batches.entry(environment).or_default().push(spec.id.hash);
         }
-        let mut failure = None;
-        for (environment, hashes) in batches {
+        let pushed = batches.into_iter().try_for_each(|(environment, hashes)| {
             let lockfile = lockfiles.get(environment).map(Lockfile::path);
             let push = Push {
                 program: self.program,
@@ -214,16 +213,13 @@ impl Pusher<'_> {
                 deadline,
                 log: &self.job.partial().join("spack.log"),
             };
-            if let Err(error) = spack_push::push(&push, &session.interrupt) {
-                failure = Some(error);
-                break;
-            }
-        }
-        let arrived = self.take(specs, &BuiltFolder::scratch(self.entry, &scratch)?, failure.is_none())?;
+            spack_push::push(&push, &session.interrupt)
+        });
+        let arrived = self.take(specs, &BuiltFolder::scratch(self.entry, &scratch)?, pushed.is_ok())?;
         session.stop_if_asked()?;
-        match failure {
-            None => Ok(arrived),
-            Some(source) => Err(CollectError::Push { wanted: specs.len(), pushed: arrived.len(), source }.into()),
+        match pushed {
+            Ok(()) => Ok(arrived),
+            Err(source) => Err(CommandError::Push { wanted: specs.len(), pushed: arrived.len(), source }),
         }
     }
 
@@ -239,7 +235,8 @@ impl Pusher<'_> {
             match scratch.look_for(&spec.id, Depth::Bytes) {
                 Lookup::Has(found) => {
                     self.folder.take(&spec.id, scratch, &found)?;
-                    arrived.insert(spec.id.hash, size(&found));
+                    let document = found.published.document.read().map_or(0, |document| document.len() as u64);
+                    arrived.insert(spec.id.hash, found.binary.bytes + document);
                 }
                 Lookup::Lacks if all => self
                     .session
@@ -254,19 +251,10 @@ impl Pusher<'_> {
     }
 }
 
-fn size(found: &FoundSpec) -> u64 {
-    found.binary.bytes + found.published.document.read().map_or(0, |document| document.len() as u64)
-}
-
 /// `2 specs (py-tool@1.0rc1/jet6yur, unbuilt@0.1/nlfymfo)`, at most ten of them by name.
 fn names(specs: &[&ConcreteSpec]) -> String {
     let shown: Vec<String> = specs.iter().take(10).map(|spec| spec.id.to_string()).collect();
     let more = if specs.len() > shown.len() { ", …" } else { "" };
     let word = if specs.len() == 1 { "spec" } else { "specs" };
     format!("{} {word} ({}{more})", specs.len(), shown.join(", "))
-}
-
-fn row_of(entry: &BuiltEntry, spec: &ConcreteSpec) -> SpecReport {
-    let row = row(&spec.id, spec.id.hash, Need::Installed, None);
-    SpecReport { mirror: Some(entry.name.clone()), collected: true, ..row }
 }

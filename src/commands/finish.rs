@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use miette::Diagnostic as _;
 
 use super::collect::{self, CollectOptions};
-use super::error::{CollectError, CommandError};
+use super::error::CommandError;
 use crate::job::{JobFolder, State};
 use crate::pipeline::prune::Pruning;
 use crate::pipeline::remote::RemoteCaches;
@@ -90,14 +90,12 @@ fn collect_built(session: &Session<'_>, options: &CollectOptions, mode: Mode) ->
         Ok(_) => Ok(()),
         Err(
             error @ (CommandError::Run(RunError::Interrupted { .. })
-            | CommandError::Collect(CollectError::NoFolder | CollectError::NoKey { .. })),
+            | CommandError::NoBuiltFolder
+            | CommandError::NoSigningKey { .. }),
         ) => Err(error),
         Err(error) => {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            let hint = match &error {
-                CommandError::Collect(CollectError::Push { source, .. }) => source.help(),
-                error => error.help(),
-            };
+            let hint = error.help().or_else(|| error.diagnostic_source()?.help());
             let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
             session.warn(&format!("{error}{cause}{hint}"));
             Ok(())

@@ -20,15 +20,15 @@ mod warm;
 
 pub use clean::clean;
 pub use collect::{CollectOptions, collect};
-pub use error::{CollectError, CommandError, InitError, PackError, UnpackError};
+pub use error::CommandError;
 pub use export::export;
 pub use finish::finish;
-pub use init::{FileOutcome, InitOptions, Initialised, TEMPLATE, WriteFiles, init};
+pub use init::{FileOutcome, InitOptions, Initialised, TEMPLATE, init};
 pub use list::list;
 pub use pack::{Output, pack};
 pub use plan::plan;
 pub use prepare::{Prepared, prepare};
-pub use prune::{PruneOptions, prune};
+pub use prune::prune;
 pub use unpack::unpack;
 pub use verify::verify;
 pub use warm::warm;

@@ -9,16 +9,15 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::error::{CommandError, PackError};
+use super::error::CommandError;
 use crate::archive::{ArchiveError, CompressionMethod, Metadata, Writer};
 use crate::config::Kept;
 use crate::fs::Exclusion;
 use crate::pipeline::{Session, stores};
 use crate::report::{ArchiveReport, BlobReport, CacheReport, Report};
-use crate::reporter::Phase;
+use crate::reporter::{Phase, PhaseProgress};
 use crate::runner::archive_layout::{folders_of, path_of, prefix_of};
 use crate::store::{Cache, FILE_NAME, MAX_BYTES};
-use crate::types::Sha256Digest;
 use crate::verified::{BlobError, Expected, Size, copy_verified};
 
 /// Where the archive goes.
@@ -46,7 +45,7 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
     let mut sources = Vec::new();
     // A cache that is not kept is in no archive of the runner.
     for entry in session.config.caches.iter().filter(|entry| entry.kept == Kept::Yes) {
-        let prefix = prefix_of(&entry.path, root).ok_or_else(|| PackError::OutsideProject {
+        let prefix = prefix_of(&entry.path, root).ok_or_else(|| CommandError::OutsideProject {
             cache: entry.name.to_string(),
             path: entry.path.clone(),
             root: root.clone(),
@@ -67,13 +66,13 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
     }
     let blobs: u64 = report.caches.iter().map(|cache| cache.blobs).sum();
     if blobs == 0 {
-        let names = sources.iter().map(|(cache, _)| cache.to_string()).collect();
-        return Err(PackError::Nothing { names }.into());
+        let caches = sources.iter().map(|(cache, _)| cache.to_string()).collect();
+        return Err(CommandError::NothingToPack { caches });
     }
     let bytes = report.caches.iter().map(|cache| cache.bytes).sum();
-    session.reporter.phase_started(Phase::Pack, blobs, Some(bytes));
-    let written = write(session, &items, path, output);
-    session.reporter.phase_finished(Phase::Pack);
+    let progress = session.reporter.phase(Phase::Pack, blobs, Some(bytes));
+    let written = write(session, &*progress, &items, path, output);
+    progress.finish();
     report.archive = Some(ArchiveReport { path: path.display().to_string(), bytes: written?, blobs });
     Ok(session.conclude(report))
 }
@@ -81,13 +80,13 @@ pub fn pack(session: &Session<'_>, output: &Output) -> Result<Report, CommandErr
 fn check_output<'a>(session: &Session<'_>, output: &'a Output) -> Result<&'a Path, CommandError> {
     let (Output::New(path) | Output::Overwrite(path)) = output;
     if matches!(output, Output::New(_)) && fs::symlink_metadata(path).is_ok() {
-        return Err(PackError::OutputExists { path: path.clone() }.into());
+        return Err(CommandError::OutputExists { path: path.clone() });
     }
     // Also through links, where both can be looked up.
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = real(path.parent().unwrap_or(Path::new("/")));
     match session.config.caches.iter().find(|entry| folder.starts_with(real(&entry.path))) {
-        Some(entry) => Err(PackError::OutputInCache { path: path.clone(), cache: entry.name.to_string() }.into()),
+        Some(entry) => Err(CommandError::OutputInCache { path: path.clone(), cache: entry.name.to_string() }),
         None => Ok(path),
     }
 }
@@ -128,37 +127,40 @@ fn records_text(cache: &Cache) -> Result<Option<Vec<u8>>, CommandError> {
 }
 
 /// Write the archive beside its place, and give it its name. Returns its size.
-fn write(session: &Session<'_>, items: &Items<'_>, path: &Path, output: &Output) -> Result<u64, CommandError> {
+fn write(
+    session: &Session<'_>,
+    progress: &dyn PhaseProgress,
+    items: &Items<'_>,
+    path: &Path,
+    output: &Output,
+) -> Result<u64, CommandError> {
     let failed = |source: io::Error| ArchiveError::Io { path: path.to_owned(), what: "write", source };
     let temporary = crate::fs::temporary_file(path.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
     let mut writer = Writer::new(io::BufWriter::with_capacity(1 << 20, temporary));
-    let mut number = 0;
     for (name, item) in items {
         let metadata = metadata_of(&session.config.root.join(name)).map_err(failed)?;
         match item {
             Item::Folder => writer.folder(name, metadata).map_err(failed)?,
             Item::Records(text) => {
-                let out =
-                    writer.file(name, text.len() as u64, CompressionMethod::Deflated, metadata).map_err(failed)?;
-                out.write_all(text).map_err(failed)?;
+                let out = writer.file(name, text.len() as u64, CompressionMethod::Deflated, metadata);
+                out.and_then(|out| out.write_all(text)).map_err(failed)?;
             }
             Item::Blob(cache, blob) => {
-                let reporter = session.reporter;
-                let out = writer.file(name, blob.bytes, CompressionMethod::Stored, metadata).map_err(failed)?;
-                reporter.item_started(Phase::Pack, number, &blob.digest.to_string(), Some(blob.bytes));
-                let advance = |bytes| reporter.item_advanced(Phase::Pack, number, i64::try_from(bytes).unwrap_or(0));
                 let (digest, size) = (blob.digest, Size::Exactly(blob.bytes));
-                let (file, _) = cache.read(digest)?.ok_or_else(|| cache.failed("read a blob")(gone(digest)))?;
+                let out = writer.file(name, blob.bytes, CompressionMethod::Stored, metadata).map_err(failed)?;
+                let item = progress.item(&digest.to_string(), Some(blob.bytes));
+                let gone = || io::Error::new(io::ErrorKind::NotFound, format!("blob {digest} is gone"));
+                let (file, _) = cache.read(digest)?.ok_or_else(|| cache.failed("read a blob")(gone()))?;
                 // Hashed on its way: one read, and no archive with bytes that can't be unpacked.
-                copy_verified(file, Expected { digest, size }, out, &advance).map_err(|error| match error {
-                    BlobError::Io(error) => CommandError::from(failed(error)),
+                let copied = copy_verified(file, Expected { digest, size }, out, &|bytes| item.read(bytes));
+                copied.map_err(|error| match error {
+                    BlobError::Io(error) => failed(error).into(),
                     BlobError::Mismatch(mismatch) => {
                         let (cache, reason) = (cache.name().to_owned(), mismatch.to_string());
-                        PackError::Corrupt { cache, digest, reason }.into()
+                        CommandError::CorruptBlob { cache, digest, reason }
                     }
                 })?;
-                reporter.item_finished(Phase::Pack, number);
-                number += 1;
+                item.finish();
             }
         }
     }
@@ -169,16 +171,12 @@ fn write(session: &Session<'_>, items: &Items<'_>, path: &Path, output: &Output)
         // Another process may have made the file in the meantime.
         Output::New(_) => {
             written.into_temp_path().persist_noclobber(path).map_err(|refused| match refused.error.kind() {
-                io::ErrorKind::AlreadyExists => CommandError::from(PackError::OutputExists { path: path.to_owned() }),
+                io::ErrorKind::AlreadyExists => CommandError::OutputExists { path: path.to_owned() },
                 _ => failed(refused.error).into(),
             })?;
         }
     }
     Ok(bytes)
-}
-
-fn gone(digest: Sha256Digest) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("blob {digest} is gone"))
 }
 
 fn metadata_of(path: &Path) -> io::Result<Metadata> {

@@ -27,12 +27,11 @@ pub(crate) async fn fetch(
     if missing.is_empty() {
         return Ok(());
     }
-    let reporter = session.reporter;
     let sizes_are_known = missing.iter().all(|need| need.blob.expected.size.stated().is_some());
     let bytes = sizes_are_known.then(|| missing.iter().map(|need| need.stated_size()).sum());
-    reporter.phase_started(Phase::Fetch, missing.len() as u64, bytes);
+    let progress = session.reporter.phase(Phase::Fetch, missing.len() as u64, bytes);
     let has_failed = AtomicBool::new(false);
-    let fetch_one = async |(item, need)| {
+    let fetch_one = async |need| {
         let need: &BlobNeed = need;
         let first = remotes.first_place(need).unwrap_or_else(|| need.mirror.location(&need.blob.path));
         let permit = transport.permit(&first).await;
@@ -40,17 +39,16 @@ pub(crate) async fn fetch(
             return None;
         }
         let size = Some(need.stated_size()).filter(|bytes| *bytes > 0);
-        reporter.item_started(Phase::Fetch, item, &need.title(), size);
-        let advance = |bytes| reporter.item_advanced(Phase::Fetch, item, bytes);
-        let result = fetch_blob(run, permit, need, staging, &advance).await;
-        reporter.item_finished(Phase::Fetch, item);
+        let item = progress.item(&need.title(), size);
+        let result = fetch_blob(run, permit, need, staging, &|bytes| item.advance(bytes)).await;
+        item.finish();
         has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
         Some((need, result))
     };
     let mut failed = Vec::new();
     let fetching = async {
         // All at once: the permits of the transport say who may begin.
-        let mut results: FuturesUnordered<_> = (0..).zip(missing.iter().copied()).map(fetch_one).collect();
+        let mut results: FuturesUnordered<_> = missing.iter().copied().map(fetch_one).collect();
         while let Some(result) = results.next().await {
             match result {
                 Some((need, Ok(held))) => {
@@ -69,7 +67,7 @@ pub(crate) async fn fetch(
     };
     // After a signal, downloads under way are dropped; the next run goes on with what arrived.
     let fetched = session.unless_interrupted(fetching).await;
-    reporter.phase_finished(Phase::Fetch);
+    progress.finish();
     fetched?;
     if failed.is_empty() { Ok(()) } else { Err(RunError::Fetch { wanted: missing.len(), failed }) }
 }

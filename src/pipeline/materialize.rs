@@ -14,8 +14,7 @@ use super::run::Run;
 use crate::fs::{Exclusion, Kind};
 use crate::report::CacheReport;
 use crate::reporter::Phase;
-use crate::store::policy::refresh_after;
-use crate::store::{RecordChanges, Use, Validation};
+use crate::store::{Cache, RecordChanges, Use, Validation, policy};
 use crate::types::Sha256Digest;
 
 impl Run<'_> {
@@ -60,13 +59,11 @@ pub(crate) async fn materialize<T>(
 ) -> Result<(Obtained, T), RunError> {
     let Run { session, caches, .. } = run;
     let mut obtained = Obtained { reports: vec![CacheReport::default(); caches.len()], ..Obtained::default() };
-    let mut locks = Vec::new();
-    for cache in caches {
-        let lock = cache.lock(Exclusion::Shared, || {
-            session.inform(&format!("waiting for another job that is pruning {cache}"));
-        })?;
-        locks.push(lock);
-    }
+    let lock = |cache: &Cache| {
+        let waiting = || session.inform(&format!("waiting for another job that is pruning {cache}"));
+        cache.lock(Exclusion::Shared, waiting)
+    };
+    let locks = caches.iter().map(lock).collect::<Result<Vec<_>, _>>()?;
     validate(run, needs, &mut obtained)?;
     let missing: Vec<&BlobNeed> =
         needs.iter().filter(|need| !obtained.blobs.contains_key(&need.blob.expected.digest)).collect();
@@ -82,11 +79,11 @@ pub(crate) async fn materialize<T>(
 fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Result<(), RunError> {
     let Run { session, caches, .. } = run;
     let present = needs.iter().filter_map(|need| {
-        let found = || caches.iter().map(|cache| cache.look(need.blob.expected.digest));
+        let found = caches.iter().map(|cache| cache.look(need.blob.expected.digest));
+        let mut found = found.filter(|kind| *kind != Kind::Missing);
         // What is no regular file has no size, but is to be found and removed all the same.
-        let is_there = found().any(|kind| kind != Kind::Missing);
-        let bytes = found().find_map(Kind::size).unwrap_or(0);
-        is_there.then(|| Task { name: need.title(), bytes, subject: need })
+        let bytes = found.next()?.size().or_else(|| found.find_map(Kind::size)).unwrap_or(0);
+        Some(Task { name: need.title(), bytes, subject: need })
     });
     let present: Vec<Task<&BlobNeed>> = present.collect();
     if present.is_empty() {
@@ -128,27 +125,19 @@ fn validate(run: &Run<'_>, needs: &[BlobNeed], obtained: &mut Obtained) -> Resul
 fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obtained) -> Result<(), RunError> {
     let Run { session, caches, .. } = run;
     for (position, cache) in caches.iter().enumerate() {
-        let held_here =
-            |need: &&BlobNeed| obtained.blobs.get(&need.blob.expected.digest).filter(|held| held.cache == position);
-        let uses = needs.iter().filter_map(|need| Some((held_here(&need)?, need)));
-        let uses: Vec<Use> = uses
-            .flat_map(|(held, need)| {
-                need.requests.iter().map(|request| Use {
-                    digest: held.blob.digest(),
-                    bytes: held.blob.bytes(),
-                    request: request.clone(),
-                })
-            })
-            .collect();
+        let mut uses = Vec::new();
+        for need in needs {
+            let digest = need.blob.expected.digest;
+            let held = obtained.blobs.get(&digest).filter(|held| held.cache == position);
+            let Some(bytes) = held.map(|held| held.blob.bytes()) else { continue };
+            uses.extend(need.requests.iter().map(|request| Use { digest, bytes, request: request.clone() }));
+        }
         let report = &mut obtained.reports[position];
         if uses.is_empty() && report.added == 0 {
             continue;
         }
-        let changes = RecordChanges {
-            uses,
-            now: session.now,
-            refresh_after: refresh_after(session.config.caches[position].keep),
-        };
+        let refresh_after = policy::refresh_after(session.config.caches[position].keep);
+        let changes = RecordChanges { uses, now: session.now, refresh_after };
         // Looked at without a lock first: a run on a warm cache has nothing to write, and need not wait.
         let (records, damage) = cache.records()?;
         if records.changed(&changes) == records && damage.is_none() {

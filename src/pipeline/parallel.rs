@@ -23,16 +23,15 @@ pub(crate) fn in_phase<T: Sync, R: Send>(
     tasks: &[Task<T>],
     work: impl Fn(&T, &dyn Fn(usize)) -> Result<R, RunError> + Sync,
 ) -> Result<Vec<R>, RunError> {
-    reporter.phase_started(phase, tasks.len() as u64, Some(tasks.iter().map(|task| task.bytes).sum()));
+    let progress = reporter.phase(phase, tasks.len() as u64, Some(tasks.iter().map(|task| task.bytes).sum()));
     let results = in_parallel(tasks.len(), &|number| {
-        let (task, item) = (&tasks[number], number as u64);
-        reporter.item_started(phase, item, &task.name, Some(task.bytes));
-        let advance = |bytes| reporter.item_advanced(phase, item, i64::try_from(bytes).unwrap_or(0));
-        let done = work(&task.subject, &advance);
-        reporter.item_finished(phase, item);
+        let task = &tasks[number];
+        let item = progress.item(&task.name, Some(task.bytes));
+        let done = work(&task.subject, &|bytes| item.read(bytes));
+        item.finish();
         done
     });
-    reporter.phase_finished(phase);
+    progress.finish();
     results.into_iter().collect()
 }
 

@@ -182,18 +182,18 @@ impl Asker<'_> {
     /// be for the next, and each would use up its retries.
     async fn ask(&self, binaries: &BTreeSet<DagHash>) -> Result<Vec<(DagHash, Option<Located>)>, RunError> {
         self.run.environments.mirrors.iter().try_for_each(|mirror| mirror.check_folder())?;
-        let reporter = self.run.session.reporter;
-        reporter.phase_started(Phase::Metadata, binaries.len() as u64, None);
-        let answers = futures::stream::iter(binaries.iter().enumerate())
-            .map(|(item, hash)| async move {
+        let progress = self.run.session.reporter.phase(Phase::Metadata, binaries.len() as u64, None);
+        let answers = futures::stream::iter(binaries)
+            .map(async |hash| {
+                let item = progress.item(hash.as_str(), None);
                 let found = self.ask_for(*hash).await?;
-                reporter.item_finished(Phase::Metadata, item as u64);
+                item.finish();
                 Ok::<_, RunError>((*hash, found))
             })
             .buffer_unordered(self.run.transport.settings().metadata_connections)
             .try_collect()
             .await;
-        reporter.phase_finished(Phase::Metadata);
+        progress.finish();
         answers
     }
 

@@ -172,7 +172,7 @@ impl Cache {
         for item in &mut inventory.items {
             let Key::Blob(digest) = item.key else { continue };
             if let Some(record) = records.get(digest) {
-                item.is_recorded(record);
+                item.describe(record);
                 recorded += 1;
             }
         }

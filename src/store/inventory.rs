@@ -77,15 +77,15 @@ impl Item {
         Self { key, blobs, files, bytes, last_used: modified, purpose: Purpose::UnknownSince(modified), damage: None }
     }
 
-    /// A job needed it at this time.
-    pub(super) fn was_used(&mut self, last_used: Timestamp) {
+    /// Note when a job last needed it.
+    pub(super) fn set_last_used(&mut self, last_used: Timestamp) {
         self.last_used = last_used;
         self.blobs.iter_mut().for_each(|blob| blob.last_used = last_used);
     }
 
-    /// What the records say of it, if it is a blob.
-    pub(super) fn is_recorded(&mut self, record: &Record) {
-        self.was_used(record.last_used);
+    /// Note what the records say of it.
+    pub(super) fn describe(&mut self, record: &Record) {
+        self.set_last_used(record.last_used);
         self.purpose = Purpose::Known;
         self.blobs.iter_mut().for_each(|blob| blob.requests.clone_from(&record.requests));
     }

@@ -84,7 +84,7 @@ impl RemoteCache<'_> {
     pub(crate) fn inventory(blobs: &BTreeMap<Sha256Digest, Listed>, uses: &LastUses) -> Inventory {
         let items = blobs.iter().map(|(digest, object)| {
             let mut item = Item::of_blob(*digest, object.bytes, object.modified);
-            uses.by_blob.get(digest).into_iter().for_each(|used| item.was_used((*used).max(object.modified)));
+            uses.by_blob.get(digest).into_iter().for_each(|used| item.set_last_used((*used).max(object.modified)));
             item
         });
         Inventory { items: items.collect(), ..Inventory::default() }

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use clap::Args;
-use larder::commands::{self, FileOutcome, InitOptions, Initialised, TEMPLATE, WriteFiles};
+use larder::commands::{self, FileOutcome, InitOptions, Initialised, TEMPLATE};
 use larder::config::Config;
 use larder::reporter::Level;
 use larder::types::PlainHttp;
 
 use crate::cli::configuration::{environments, protected};
-use crate::cli::invocation::{Invocation, print};
+use crate::cli::invocation::{Invocation, mode, print};
 use crate::cli::outcome::{Failure, Outcome};
 
 /// Write a first larder.yaml and the lines for the pipeline, from what is in this folder
@@ -37,7 +37,7 @@ impl InitArgs {
             file: here.join(global.config.as_deref().unwrap_or(Path::new("larder.yaml"))),
             environments: environments(global, here, variables),
             mirrors: global.mirrors.iter().map(ToString::to_string).collect(),
-            write: if self.print { WriteFiles::None } else { WriteFiles::New },
+            mode: mode(self.print),
         };
         let made = commands::init(&invocation.session(Config::without_file(here)), &options)?;
         for line in notes(&made, here) {

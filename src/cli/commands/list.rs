@@ -91,28 +91,29 @@ pub(super) fn render(report: &Report, order: SortBy, now: Timestamp, width: Opti
 
 /// The blobs of a cache, those of layout v3 with their spec's JSON counted in.
 fn entries(cache: &CacheReport) -> Vec<Entry<'_>> {
-    let mut entries: Vec<Entry<'_>> = Vec::new();
-    let mut binaries: BTreeMap<DagHash, usize> = BTreeMap::new();
-    for blob in cache.contents.iter().filter(|blob| role(blob) != Some(BlobRole::Spec)) {
+    let entry = |blob| Entry { blob, cache: &cache.name, bytes: blob.bytes, last_used: blob.last_used };
+    let (spec_files, binaries): (Vec<&BlobReport>, Vec<_>) = cache.contents.iter().partition(|blob| is_spec_file(blob));
+    let mut row_of: BTreeMap<DagHash, usize> = BTreeMap::new();
+    for (row, blob) in binaries.iter().enumerate() {
         for request in &blob.requests {
-            binaries.entry(request.hash).or_insert(entries.len());
+            row_of.entry(request.hash).or_insert(row);
         }
-        entries.push(Entry { blob, cache: &cache.name, bytes: blob.bytes, last_used: blob.last_used });
     }
-    for blob in cache.contents.iter().filter(|blob| role(blob) == Some(BlobRole::Spec)) {
-        match blob.requests.iter().find_map(|request| binaries.get(&request.hash)) {
-            Some(&binary) => {
-                entries[binary].bytes += blob.bytes;
-                entries[binary].last_used = entries[binary].last_used.max(blob.last_used);
+    let mut entries: Vec<Entry<'_>> = binaries.into_iter().map(entry).collect();
+    for blob in spec_files {
+        match blob.requests.iter().find_map(|request| row_of.get(&request.hash)) {
+            Some(row) => {
+                entries[*row].bytes += blob.bytes;
+                entries[*row].last_used = entries[*row].last_used.max(blob.last_used);
             }
-            None => entries.push(Entry { blob, cache: &cache.name, bytes: blob.bytes, last_used: blob.last_used }),
+            None => entries.push(entry(blob)),
         }
     }
     entries
 }
 
-fn role(blob: &BlobReport) -> Option<BlobRole> {
-    blob.requests.iter().map(|request| request.role).min()
+fn is_spec_file(blob: &BlobReport) -> bool {
+    blob.requests.iter().map(|request| request.role).min() == Some(BlobRole::Spec)
 }
 
 impl Entry<'_> {
@@ -127,39 +128,29 @@ impl Entry<'_> {
         let dash = || "-".to_owned();
         let (package, version, style) = match requests.first() {
             None => ("(no longer requested)".to_owned(), dash(), FAINT),
-            Some(first) if role(self.blob) == Some(BlobRole::Spec) => {
+            Some(first) if is_spec_file(self.blob) => {
                 (format!("{} (spec file)", first.name), first.version.to_string(), Style::new())
             }
             Some(first) => (first.name.to_string(), first.version.to_string(), Style::new()),
         };
-        let hashes: Vec<_> = distinct(requests.iter().map(|request| request.hash.short()));
-        let mirrors: Vec<_> = distinct(requests.iter().map(|request| request.mirror.as_str()));
         let cells = vec![
             package,
             version,
-            first_of(&hashes),
+            first_of(requests.iter().map(|request| request.hash.short())),
             size(self.bytes),
             ago(self.last_used, now),
-            first_of(&mirrors),
+            first_of(requests.iter().map(|request| request.mirror.as_str())),
             self.cache.to_owned(),
         ];
         Line { cells, painted: PACKAGE, style }
     }
 }
 
-/// Each text once, in the order of its first appearance.
-fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut seen = BTreeSet::new();
-    texts.filter(|text| seen.insert(*text)).collect()
-}
-
-/// The first, and how many there are besides.
-fn first_of(texts: &[&str]) -> String {
-    match texts {
-        [] => "-".to_owned(),
-        [only] => (*only).to_owned(),
-        [first, others @ ..] => format!("{first} +{}", others.len()),
-    }
+/// The first text, and how many others there are besides.
+fn first_of<'a>(mut texts: impl Iterator<Item = &'a str>) -> String {
+    let Some(first) = texts.next() else { return "-".to_owned() };
+    let others: BTreeSet<&str> = texts.filter(|text| *text != first).collect();
+    if others.is_empty() { first.to_owned() } else { format!("{first} +{}", others.len()) }
 }
 
 /// `3 days ago`. What lies in the future was written by a machine whose clock is ahead: that is now.

@@ -50,27 +50,13 @@ const STATUS: usize = 3;
 
 /// The table, and a line with its totals.
 fn render(report: &Report, width: Option<u16>, palette: Palette) -> String {
-    let lines: Vec<_> = in_order(&report.specs).into_iter().map(line).collect();
-    table::render(&COLUMNS, &lines, width, palette) + &totals(report) + "\n"
-}
-
-/// What needs nothing comes first and what has to be built last, just above the prompt. The report is in the order of
-/// names, which a stable sort keeps.
-fn in_order(specs: &[SpecReport]) -> Vec<&SpecReport> {
-    let mut specs: Vec<_> = specs.iter().collect();
-    specs.sort_by_key(|spec| urgency(spec.status));
-    specs
-}
-
-fn urgency(status: Status) -> u8 {
-    match status {
-        Status::External => 0,
-        Status::Installed => 1,
-        Status::Cached => 2,
-        Status::Fetched => 3,
-        Status::Fetch => 4,
-        Status::Build => 5,
-    }
+    // What has to be built comes last, just above the prompt. A stable sort keeps the order of names among the others.
+    let mut specs: Vec<_> = report.specs.iter().collect();
+    specs.sort_by_key(|spec| spec.status);
+    let lines: Vec<_> = specs.into_iter().map(line).collect();
+    table::render(&COLUMNS, &lines, width, palette)
+        + &needed::headline(report, "cached", Status::Fetched, size_of)
+        + "\n"
 }
 
 fn line(spec: &SpecReport) -> Line {
@@ -105,14 +91,6 @@ fn word(status: Status) -> (&'static str, Style) {
         Status::Fetch => ("fetch", PENDING),
         Status::Build => ("build", BAD),
     }
-}
-
-/// `5 specs needed: 3 cached (1.9 GiB), 1 to fetch (100.0 MiB), 1 to build (2 external, 1 installed)`.
-fn totals(report: &Report) -> String {
-    let statuses = [(Status::Cached, "cached"), (Status::Fetched, "fetched"), (Status::Fetch, "to fetch")];
-    let shown = statuses.into_iter().filter(|(status, _)| *status != Status::Fetched || report.count(*status) > 0);
-    let parts = shown.map(|(status, words)| format!("{} {words}{}", report.count(status), size_of(report, status)));
-    needed::headline(report, parts.chain([format!("{} to build", report.count(Status::Build))]))
 }
 
 /// The sizes together, as far as they are known: a v2 mirror states none before the download.

@@ -2,7 +2,8 @@
 
 use bytesize::ByteSize;
 use clap::Args;
-use larder::commands::{self, PruneOptions};
+use larder::commands;
+use larder::config::{Keep, KeepRules, Size};
 use larder::types::MaxAge;
 
 use crate::cli::cache_lines;
@@ -33,8 +34,9 @@ impl PruneArgs {
     pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
         let session = invocation.session(invocation.config()?);
         let mode = mode(self.dry_run);
-        let options = PruneOptions { max_age: self.max_age, max_size: self.max_size, mode };
-        let report = block_on(commands::prune(&session, &options))?;
+        let rules = KeepRules { max_age: self.max_age, max_size: self.max_size.map(Size), ..KeepRules::default() };
+        let keep = (rules != KeepRules::default()).then_some(Keep::Rules(rules));
+        let report = block_on(commands::prune(&session, keep, mode))?;
         invocation.show_remarks(&report, &cache_lines::pruned(&report, mode, invocation.console.err))
     }
 }

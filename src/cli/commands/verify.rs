@@ -64,17 +64,11 @@ fn blob_line(blob: &BlobReport, corrupt: OnCorrupt, palette: Palette) -> String 
     let spec = match blob.requests.first() {
         None => "no longer requested".to_owned(),
         Some(request) => {
-            let role = match request.role {
-                BlobRole::Binary => "",
-                BlobRole::Spec => ", its spec file",
-            };
+            let role = if request.role == BlobRole::Spec { ", its spec file" } else { "" };
             format!("{}@{}/{}{role}", request.name, printable(request.version.as_str()), request.hash.short())
         }
     };
-    let fate = match corrupt {
-        OnCorrupt::Report => "",
-        OnCorrupt::Delete => ", deleted",
-    };
+    let fate = if corrupt == OnCorrupt::Delete { ", deleted" } else { "" };
     format!("  {} sha256:{} ({spec}){fate}\n", palette.paint(BAD, "corrupt"), blob.digest)
 }
 

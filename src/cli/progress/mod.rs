@@ -1,26 +1,29 @@
 //! The reporter of the program: bars on a terminal, plain lines in a job log, and the notes of the domain above either.
 
 mod bars;
+mod display;
 mod lines;
 mod screen;
 mod tally;
 
-use larder::reporter::Reporter;
+use std::sync::Arc;
 
-use self::bars::Bars;
-use self::lines::Lines;
-use self::screen::Kind;
+use larder::reporter::Reporter;
+use larder::types::Variables;
+
+use self::display::Display;
 use super::console::Console;
+use super::global::GlobalOptions;
 
 pub(crate) use self::screen::Screen;
 
 /// A reporter that shows progress in the way that this console wants it, and where it draws, for others that write on
 /// standard error meanwhile.
-pub(crate) fn reporter(console: &Console) -> (Box<dyn Reporter>, Screen) {
-    let screen = Screen::new(console);
-    let reporter: Box<dyn Reporter> = match &screen.kind {
-        Kind::Bars(bars) => Box::new(Bars::new(screen.clone(), bars.clone())),
-        Kind::Plain(_) | Kind::Sections(_) => Box::new(Lines::new(screen.clone())),
-    };
-    (reporter, screen)
+pub(crate) fn reporter(
+    console: Console,
+    options: &GlobalOptions,
+    variables: &Variables,
+) -> (impl Reporter + use<>, Arc<Screen>) {
+    let screen = Arc::new(Screen::new(console, options, variables));
+    (Display::new(Arc::clone(&screen)), screen)
 }

@@ -1,43 +1,49 @@
 //! Standard error while a command runs.
 
-use std::sync::Arc;
+use std::io::{self, IsTerminal as _};
 
 use indicatif::MultiProgress;
 use larder::reporter::Level;
+use larder::types::Variables;
 
-use crate::cli::console::{Console, ProgressStyle, Verbosity, tell};
+use crate::cli::console::{Console, Verbosity, tell};
+use crate::cli::global::{GlobalOptions, When};
 use crate::cli::palette::{Palette, WARNING};
 use crate::cli::printable::printable_lines;
 use crate::cli::sections::Sections;
 
-/// Standard error, with or without bars at its bottom or sections that fold. Clones write to the same one.
-#[derive(Clone)]
+/// Standard error, with or without bars at its bottom or sections that fold.
 pub(crate) struct Screen {
     pub(super) kind: Kind,
     pub(super) palette: Palette,
     verbosity: Verbosity,
 }
 
-#[derive(Clone)]
 pub(super) enum Kind {
-    Plain(Arc<dyn Fn(&str) + Send + Sync>),
+    Plain(Box<dyn Fn(&str) + Send + Sync>),
     Bars(MultiProgress),
     Sections(Sections),
 }
 
 impl Screen {
-    pub(super) fn new(console: &Console) -> Self {
-        Self::with(
-            console,
-            match console.progress {
-                ProgressStyle::Lines => Kind::Plain(Arc::new(tell)),
-                ProgressStyle::Sections => Kind::Sections(Sections::new()),
-                ProgressStyle::Bars => Kind::Bars(MultiProgress::new()),
-            },
-        )
+    /// As the options and the environment want it.
+    pub(super) fn new(console: Console, options: &GlobalOptions, variables: &Variables) -> Self {
+        let with_sections = match options.gitlab_sections {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => variables.set("GITLAB_CI").is_some(),
+        };
+        let can_draw = io::stderr().is_terminal() && variables.get("TERM") != Some("dumb");
+        let kind = match console.verbosity {
+            Verbosity::Quiet => Kind::Plain(Box::new(tell)),
+            _ if with_sections => Kind::Sections(Sections::new()),
+            _ if can_draw && !options.no_progress => Kind::Bars(MultiProgress::new()),
+            _ => Kind::Plain(Box::new(tell)),
+        };
+        Self::with(console, kind)
     }
 
-    pub(super) fn with(console: &Console, kind: Kind) -> Self {
+    pub(super) fn with(console: Console, kind: Kind) -> Self {
         Self { kind, palette: console.err, verbosity: console.verbosity }
     }
 

@@ -21,33 +21,30 @@ impl Tally {
 
     /// How many items are done: of all, where their number is known before.
     pub(super) fn items_text(&self) -> String {
-        let (done, items) = (self.items_done, items(self.phase));
+        let (done, items) = (self.items_done, self.items_word());
         if self.items == 0 { format!("{done} {items}") } else { format!("{done} of {} {items}", self.items) }
+    }
+
+    /// What the phase does, as its bar and its lines begin.
+    pub(super) fn doing(&self) -> &'static str {
+        match self.phase {
+            Phase::Metadata => "asking mirrors",
+            Phase::Validate => "validating",
+            Phase::Fetch => "fetching",
+            Phase::Export => "exporting",
+            Phase::Pack => "packing",
+            Phase::Unpack => "unpacking",
+        }
+    }
+
+    /// What its items are.
+    pub(super) fn items_word(&self) -> &'static str {
+        if self.phase == Phase::Metadata { "specs" } else { "files" }
     }
 
     /// More bytes, or fewer where a broken download starts again.
     pub(super) fn advance(&mut self, bytes: i64) {
         self.bytes_done = advance(self.bytes_done, bytes);
-    }
-}
-
-/// What a phase does, as its bar and its lines begin.
-pub(super) fn doing(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Metadata => "asking mirrors",
-        Phase::Validate => "validating",
-        Phase::Fetch => "fetching",
-        Phase::Export => "exporting",
-        Phase::Pack => "packing",
-        Phase::Unpack => "unpacking",
-    }
-}
-
-/// What its items are.
-pub(super) fn items(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Metadata => "specs",
-        Phase::Validate | Phase::Fetch | Phase::Export | Phase::Pack | Phase::Unpack => "files",
     }
 }
 

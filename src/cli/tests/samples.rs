@@ -1,6 +1,6 @@
 //! Reports for the tests of this folder.
 
-use crate::cli::console::{Console, ProgressStyle, Verbosity};
+use crate::cli::console::{Console, Verbosity};
 use crate::cli::palette::Palette;
 use larder::report::{BlobReport, CacheReport, Report, SpecReport, Status};
 use larder::types::{BlobRole, Request};
@@ -16,7 +16,7 @@ pub(crate) fn mib(number: i64) -> i64 {
 
 /// A console without a terminal.
 pub(crate) fn console(palette: Palette) -> Console {
-    Console { out: palette, err: palette, width: None, verbosity: Verbosity::Normal, progress: ProgressStyle::Lines }
+    Console { out: palette, err: palette, width: None, verbosity: Verbosity::Normal }
 }
 
 /// A hash that starts with `tag`.

@@ -12,12 +12,15 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use self::mirrors::FoundMirror;
-use super::error::{CommandError, InitError};
+use super::error::CommandError;
 use crate::fs::{Kind, entries, kind};
 use crate::job::JobFolder;
-use crate::pipeline::Session;
+use crate::pipeline::{Mode, Session};
 use crate::spack_config;
 use crate::types::Signatures;
+
+/// How many folders below the current one are looked into.
+const DEPTH: usize = 4;
 
 /// The most folders that are looked into: a home folder is no project.
 const MAX_FOLDERS: usize = 20_000;
@@ -42,17 +45,8 @@ pub struct InitOptions {
     pub mirrors: Vec<String>,
     /// Whether those must carry signatures.
     pub signatures: Signatures,
-    /// Whether to write files.
-    pub write: WriteFiles,
-}
-
-/// Whether `init` writes files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteFiles {
-    /// Those that are not there yet.
-    New,
-    /// None: `--print`.
-    None,
+    /// Whether to write the files that are not there yet.
+    pub mode: Mode,
 }
 
 /// What `init` made.
@@ -86,11 +80,11 @@ pub enum FileOutcome {
 /// Look around, and write what follows from it.
 pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised, CommandError> {
     let root = options.file.parent().unwrap_or(&options.file);
-    if options.write == WriteFiles::New {
+    if options.mode == Mode::Act {
         // The other spelling counts as well: larder stops where only that is there.
         for path in [options.file.clone(), options.file.with_extension("yml")] {
             if !matches!(kind(&path), Ok(Kind::Missing)) {
-                return Err(InitError::Exists { path }.into());
+                return Err(CommandError::ConfigExists { path });
             }
         }
     }
@@ -99,7 +93,7 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
         named => named.to_vec(),
     };
     if environments.is_empty() {
-        return Err(InitError::NoEnvironment { folder: root.to_owned() }.into());
+        return Err(CommandError::NoEnvironment { folder: root.to_owned(), depth: DEPTH });
     }
     let mirrors = mirrors_of(session, root, &environments, options)?;
     if mirrors.is_empty() {
@@ -114,32 +108,38 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
     let source = if options.mirrors.is_empty() { text::Source::Spack } else { text::Source::CommandLine };
     let config = text::configuration(root, &environments, &mirrors, source);
     let pipeline = text::pipeline(root, &environments);
-    let mut written = Vec::new();
-    let (mut pipeline_file, mut template_file) = (FileOutcome::Printed, FileOutcome::Printed);
-    if options.write == WriteFiles::New {
-        if !write_new(&options.file, &config).map_err(failed("write the configuration"))? {
-            return Err(InitError::Exists { path: options.file.clone() }.into());
-        }
-        written.push(options.file.clone());
-        let mut write = |name: &str, text: &str| -> io::Result<FileOutcome> {
-            let file = root.join(name);
-            fs::create_dir_all(file.parent().unwrap_or(root))?;
-            if write_new(&file, text)? {
-                written.push(file);
-                return Ok(FileOutcome::Written);
-            }
-            let is_same = crate::fs::read_capped(&file, text.len() as u64)
-                .is_ok_and(|found| found.as_deref() == Some(text.as_bytes()));
-            Ok(if is_same { FileOutcome::Same } else { FileOutcome::Kept })
-        };
-        pipeline_file = write(PIPELINE, &pipeline).map_err(failed("write the pipeline"))?;
-        template_file = write(TEMPLATE, TEMPLATE_TEXT).map_err(failed("write the template"))?;
+    if options.mode == Mode::Pretend {
+        let outcome = FileOutcome::Printed;
+        return Ok(Initialised {
+            config,
+            pipeline,
+            written: Vec::new(),
+            pipeline_file: outcome,
+            template_file: outcome,
+        });
     }
+    if !write_new(&options.file, &config).map_err(failed("write the configuration"))? {
+        return Err(CommandError::ConfigExists { path: options.file.clone() });
+    }
+    let mut written = vec![options.file.clone()];
+    let mut write = |name: &str, text: &str| -> io::Result<FileOutcome> {
+        let file = root.join(name);
+        fs::create_dir_all(file.parent().unwrap_or(root))?;
+        if write_new(&file, text)? {
+            written.push(file);
+            return Ok(FileOutcome::Written);
+        }
+        let found = crate::fs::read_capped(&file, text.len() as u64);
+        let is_same = found.is_ok_and(|found| found.as_deref() == Some(text.as_bytes()));
+        Ok(if is_same { FileOutcome::Same } else { FileOutcome::Kept })
+    };
+    let pipeline_file = write(PIPELINE, &pipeline).map_err(failed("write the pipeline"))?;
+    let template_file = write(TEMPLATE, TEMPLATE_TEXT).map_err(failed("write the template"))?;
     Ok(Initialised { config, pipeline, written, pipeline_file, template_file })
 }
 
-fn failed(what: &'static str) -> impl Fn(io::Error) -> InitError {
-    move |source| InitError::Io { what, source }
+fn failed(what: &'static str) -> impl Fn(io::Error) -> CommandError {
+    move |source| CommandError::Init { what, source }
 }
 
 /// Write a file that is not there yet. Says whether it was so.
@@ -157,7 +157,7 @@ fn find_environments(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut level = vec![root.to_owned()];
     let mut looked = 0;
-    for _ in 0..=InitError::DEPTH {
+    for _ in 0..=DEPTH {
         let mut next = Vec::new();
         for folder in level {
             looked += 1;

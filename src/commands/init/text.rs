@@ -14,8 +14,11 @@ pub(super) enum Source {
     CommandLine,
 }
 
-/// What a shared cache keeps. It stays below the 5 GB that object stores take in one request.
-const SHARED: &str = "path: .larder/shared, keep: { max-age: 30d, max-size: 4GB, slack: 20% }";
+/// The cache of mirrors that are there for good. It stays below the 5 GB that object stores take in one request.
+const SHARED: (&str, &str) = ("shared", "path: .larder/shared, keep: { max-age: 30d, max-size: 4GB, slack: 20% }");
+
+/// The cache of mirrors of one branch or merge request.
+const BRANCH: (&str, &str) = ("branch", "path: .larder/branch, keep: lockfile");
 
 /// The text of `larder.yaml`.
 pub(super) fn configuration(root: &Path, environments: &[PathBuf], mirrors: &[FoundMirror], source: Source) -> String {
@@ -46,31 +49,32 @@ pub(super) fn configuration(root: &Path, environments: &[PathBuf], mirrors: &[Fo
 }
 
 fn caches(mirrors: &[FoundMirror]) -> String {
-    const TEMPORARY: &str = "# For mirrors of one branch or merge request: what the lockfiles name, and nothing else.";
-    const LASTING: &str = "# For all other mirrors.";
     let mut prefixes: Vec<&str> = mirrors.iter().filter_map(|mirror| mirror.temporary_prefix.as_deref()).collect();
     prefixes.sort_unstable();
     prefixes.dedup();
     if prefixes.is_empty() {
-        return format!("  - {{ name: shared, {SHARED} }}\n");
+        return cache(SHARED, &[]);
     }
     let lasting: Vec<&str> =
         mirrors.iter().filter(|mirror| mirror.temporary_prefix.is_none()).map(|mirror| mirror.url.as_str()).collect();
-    let takes_all = lasting.iter().any(|url| prefixes.iter().any(|prefix| format!("{url}/").starts_with(prefix)));
-    if takes_all {
+    if lasting.iter().any(|url| prefixes.iter().any(|prefix| format!("{url}/").starts_with(prefix))) {
         // The first prefix that matches wins, and what the temporary ones have in common fits the others as well.
-        let lasting = list(&lasting);
-        return format!(
-            "  # For mirrors that are there for good.\n  - {{ name: shared, prefix: {lasting}, {SHARED} }}\n  # For all other mirrors, \
-             those of one branch or merge request: what the lockfiles name.\n  - {{ name: branch, path: .larder/branch, keep: \
-             lockfile }}\n"
-        );
+        return "  # For mirrors that are there for good.\n".to_owned()
+            + &cache(SHARED, &lasting)
+            + "  # For all other mirrors, those of one branch or merge request: what the lockfiles name.\n"
+            + &cache(BRANCH, &[]);
     }
-    format!(
-        "  {TEMPORARY}\n  - {{ name: branch, prefix: {}, path: .larder/branch, keep: lockfile }}\n  {LASTING}\n  - {{ name: \
-         shared, {SHARED} }}\n",
-        list(&prefixes)
-    )
+    "  # For mirrors of one branch or merge request: what the lockfiles name, and nothing else.\n".to_owned()
+        + &cache(BRANCH, &prefixes)
+        + "  # For all other mirrors.\n"
+        + &cache(SHARED, &[])
+}
+
+/// A cache of the mirrors with these prefixes, or of all that are left.
+fn cache((name, keys): (&str, &str), prefixes: &[&str]) -> String {
+    let prefixes: Vec<_> = prefixes.iter().map(|prefix| value(prefix)).collect();
+    let prefix = if prefixes.is_empty() { String::new() } else { format!("prefix: [{}], ", prefixes.join(", ")) };
+    format!("  - {{ name: {name}, {prefix}{keys} }}\n")
 }
 
 /// The lines for `.gitlab-ci.yml`.
@@ -105,11 +109,6 @@ fn relative(root: &Path, path: &Path) -> String {
         Ok(below) => below.to_string_lossy().into_owned(),
         Err(_) => path.to_string_lossy().into_owned(),
     }
-}
-
-fn list(texts: &[&str]) -> String {
-    let texts: Vec<_> = texts.iter().map(|text| value(text)).collect();
-    format!("[{}]", texts.join(", "))
 }
 
 /// A text as a value of `larder.yaml`, in which `${` would begin a variable.

@@ -13,15 +13,17 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use self::target::{Target, Workplace};
-use super::error::{CommandError, UnpackError};
+use self::target::{Target, caller};
+use super::error::{CommandError, few};
 use crate::archive::{self, Entry, EntryKind, Limits, Problem, Stop};
-use crate::job::JobFolder;
+use crate::job::{JobFolder, JobLock};
 use crate::pipeline::{Mode, Session, stores};
 use crate::report::{ArchiveReport, Report};
-use crate::reporter::Phase;
+use crate::reporter::{Phase, PhaseProgress};
 use crate::runner::archive_layout::{Place, parse_records, prefix_of};
 use crate::store::MAX_BYTES;
+use crate::types::Sha256Digest;
+use crate::verified::{Expected, Size, verify_reader};
 
 /// Unpack, or, with [`Mode::Pretend`], check everything and say what is in it.
 pub fn unpack(session: &Session<'_>, path: &Path, mode: Mode) -> Result<Report, CommandError> {
@@ -32,11 +34,11 @@ pub fn unpack(session: &Session<'_>, path: &Path, mode: Mode) -> Result<Report, 
             targets.push(Target::new(session, stores::open_cache(session, entry)?, prefix));
         }
     }
-    let workplace = Workplace::new(session, mode);
-    let mut unpacking = Unpacking { session, mode, targets, workplace, named: false, skipped: BTreeSet::new() };
-    session.reporter.phase_started(Phase::Unpack, 0, None);
-    let read = archive::read(path, &Limits::default(), &mut |entry, data| unpacking.take(entry, data));
-    session.reporter.phase_finished(Phase::Unpack);
+    let progress = session.reporter.phase(Phase::Unpack, 0, None);
+    let job = JobFolder::of(&session.config.root);
+    let mut unpacking = Unpacking { session, mode, targets, job, lock: None, named: false, skipped: BTreeSet::new() };
+    let read = archive::read(path, &Limits::default(), &mut |entry, data| unpacking.take(entry, data, &*progress));
+    progress.finish();
     read.and_then(|()| unpacking.conclude(path))
 }
 
@@ -44,7 +46,10 @@ struct Unpacking<'a> {
     session: &'a Session<'a>,
     mode: Mode,
     targets: Vec<Target<'a>>,
-    workplace: Workplace<'a>,
+    /// Where blobs grow.
+    job: JobFolder,
+    /// Held from the first new blob on: an archive without any leaves no trace.
+    lock: Option<JobLock>,
     /// Whether any entry is for one of the caches.
     named: bool,
     /// Folders and files that are for no cache.
@@ -53,7 +58,12 @@ struct Unpacking<'a> {
 
 impl Unpacking<'_> {
     /// Look at one entry and decide what it is.
-    fn take(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<(), Stop<CommandError>> {
+    fn take(
+        &mut self,
+        entry: &Entry,
+        data: &mut dyn Read,
+        progress: &dyn PhaseProgress,
+    ) -> Result<(), Stop<CommandError>> {
         let below =
             |(position, target): (usize, &Target<'_>)| Some((position, entry.name.below(&target.prefix)?.to_owned()));
         let Some((position, below)) = self.targets.iter().enumerate().find_map(below) else {
@@ -68,12 +78,39 @@ impl Unpacking<'_> {
         match place {
             Some(Place::Folder) => self.targets[position].take_folder(&below, entry),
             Some(Place::Records) => self.take_records(position, entry, data)?,
-            Some(Place::Blob(digest)) => self.targets[position].take_blob(digest, entry, data, &mut self.workplace)?,
+            Some(Place::Blob(digest)) => {
+                let item = progress.item(&digest.to_string(), Some(entry.bytes));
+                let advance = |bytes| item.read(bytes);
+                self.take_blob(position, digest, entry, data, &advance)?;
+                item.finish();
+            }
             None => {
                 self.skipped.insert(entry.name.to_string());
             }
         }
         Ok(())
+    }
+
+    fn take_blob(
+        &mut self,
+        position: usize,
+        digest: Sha256Digest,
+        entry: &Entry,
+        data: &mut dyn Read,
+        on_bytes: &dyn Fn(usize),
+    ) -> Result<(), Stop<CommandError>> {
+        let expected = Expected { digest, size: Size::Exactly(entry.bytes) };
+        let target = &mut self.targets[position];
+        if !target.lacks(expected, entry).map_err(caller)? || self.mode == Mode::Pretend {
+            verify_reader(data, expected, on_bytes)?;
+            return Ok(());
+        }
+        if self.lock.is_none() {
+            // Otherwise another larder could take unfinished files for leftovers.
+            let waiting = || self.session.inform("waiting for another larder in this project folder");
+            self.lock = Some(self.job.enter(waiting).map_err(caller)?);
+        }
+        target.receive(expected, entry, data, &self.job.partial(), on_bytes)
     }
 
     fn take_records(&mut self, position: usize, entry: &Entry, data: &mut dyn Read) -> Result<(), Stop<CommandError>> {
@@ -108,17 +145,17 @@ impl Unpacking<'_> {
         let holds: Vec<String> = self.skipped.iter().cloned().collect();
         if !self.named {
             let caches = self.targets.iter().map(|target| target.prefix.clone()).collect();
-            return Err(UnpackError::NothingForCaches { path: path.to_owned(), holds, caches }.into());
+            return Err(CommandError::NothingForCaches { path: path.to_owned(), holds, caches });
         }
         if !holds.is_empty() {
-            let holds = UnpackError::names(&holds);
-            self.session.warn(&format!("the archive holds what is no cache's; it is skipped: {holds}"));
+            let skipped = few(&holds);
+            self.session.warn(&format!("the archive holds what is no cache's; it is skipped: {skipped}"));
         }
         let mut report = Report::new("unpack");
         let bytes = fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
         let blobs = self.targets.iter().map(Target::blobs).sum();
         report.archive = Some(ArchiveReport { path: path.display().to_string(), bytes, blobs });
-        let partial = JobFolder::of(&self.session.config.root).partial();
+        let partial = self.job.partial();
         for target in &mut self.targets {
             report.caches.push(match self.mode {
                 Mode::Act => target.conclude(&partial)?,
@@ -126,8 +163,8 @@ impl Unpacking<'_> {
             });
         }
         let report = self.session.conclude(report);
-        if let Some(folder) = self.workplace.entered() {
-            folder.write_report(&report)?;
+        if self.lock.is_some() {
+            self.job.write_report(&report)?;
         }
         Ok(report)
     }

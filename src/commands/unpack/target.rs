@@ -6,27 +6,15 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::archive::{Entry, Problem, Stop};
+use crate::archive::{Entry, Stop};
 use crate::commands::error::CommandError;
 use crate::fs::{Exclusion, Lock};
-use crate::job::{JobFolder, JobLock};
-use crate::pipeline::{Mode, Session, stores};
+use crate::pipeline::{Session, stores};
 use crate::report::{BlobReport, CacheReport};
-use crate::reporter::Phase;
 use crate::runner::archive_layout::{folders_of, is_there, set_modified};
 use crate::store::{Cache, FILE_NAME, Record, Records, StoreError, Validation};
 use crate::types::Sha256Digest;
-use crate::verified::{BlobError, Expected, Size, receive_blob, verify_reader};
-
-/// Where blobs grow: the job folder. It is entered when the first new blob comes, so that an archive without any leaves no trace.
-pub(super) struct Workplace<'a> {
-    session: &'a Session<'a>,
-    mode: Mode,
-    folder: JobFolder,
-    lock: Option<JobLock>,
-    /// How many blobs have come.
-    items: u64,
-}
+use crate::verified::{Expected, receive_blob};
 
 /// A cache, and what the archive has for it.
 pub(super) struct Target<'a> {
@@ -54,26 +42,6 @@ struct Found {
     corrupt: u64,
 }
 
-impl<'a> Workplace<'a> {
-    pub(super) fn new(session: &'a Session<'a>, mode: Mode) -> Self {
-        Self { session, mode, folder: JobFolder::of(&session.config.root), lock: None, items: 0 }
-    }
-
-    /// The folder for unfinished files, out of which no other larder may throw them.
-    fn enter(&mut self) -> Result<PathBuf, CommandError> {
-        if self.lock.is_none() {
-            let waiting = || self.session.inform("waiting for another larder in this project folder");
-            self.lock = Some(self.folder.enter(waiting)?);
-        }
-        Ok(self.folder.partial())
-    }
-
-    /// The job folder, if blobs grew in it.
-    pub(super) fn entered(&self) -> Option<&JobFolder> {
-        self.lock.is_some().then_some(&self.folder)
-    }
-}
-
 impl<'a> Target<'a> {
     pub(super) fn new(session: &'a Session<'a>, cache: Cache, prefix: String) -> Self {
         Self { session, cache, prefix, lock: None, found: Found::default() }
@@ -95,47 +63,45 @@ impl<'a> Target<'a> {
         self.found.records = Some(records);
     }
 
-    /// Read a blob to its end, and store it if the cache lacks it and this is no dry run.
-    pub(super) fn take_blob(
+    /// Note a blob of the archive. Says whether the cache lacks it.
+    pub(super) fn lacks(&mut self, expected: Expected, entry: &Entry) -> Result<bool, StoreError> {
+        let (digest, bytes) = (expected.digest, entry.bytes);
+        let last_used = Timestamp::from_second(entry.modified.unwrap_or(0)).unwrap_or_default();
+        let blob = BlobReport { digest, bytes, intact: Some(true), last_used, requests: Vec::new() };
+        if self.found.blobs.insert(digest, blob).is_some() {
+            return Ok(false);
+        }
+        let found = self.cache.validate(expected, &|_| ())?;
+        if matches!(found, Validation::Intact(_)) {
+            return Ok(false);
+        }
+        self.found.added += 1;
+        self.found.added_bytes += bytes;
+        self.found.corrupt += u64::from(matches!(found, Validation::Corrupt(_)));
+        Ok(true)
+    }
+
+    /// Read a blob to its end, and store it.
+    pub(super) fn receive(
         &mut self,
-        digest: Sha256Digest,
+        expected: Expected,
         entry: &Entry,
         data: &mut dyn Read,
-        workplace: &mut Workplace<'_>,
+        partial: &Path,
+        on_bytes: &dyn Fn(usize),
     ) -> Result<(), Stop<CommandError>> {
-        let (reporter, item) = (self.session.reporter, workplace.items);
-        workplace.items += 1;
-        reporter.item_started(Phase::Unpack, item, &digest.to_string(), Some(entry.bytes));
-        let on_bytes = |bytes| reporter.item_advanced(Phase::Unpack, item, i64::try_from(bytes).unwrap_or(0));
-        let expected = Expected { digest, size: Size::Exactly(entry.bytes) };
-        let last_used = Timestamp::from_second(entry.modified.unwrap_or(0)).unwrap_or_default();
-        let blob = BlobReport { digest, bytes: entry.bytes, intact: Some(true), last_used, requests: Vec::new() };
-        let is_first = self.found.blobs.insert(digest, blob).is_none();
-        let found = if is_first { Some(self.cache.validate(expected, &|_| ()).map_err(caller)?) } else { None };
-        let is_missing = matches!(found, Some(Validation::Missing | Validation::Corrupt(_)));
-        if is_missing && workplace.mode == Mode::Act {
-            let partial = workplace.enter().map_err(Stop::Caller)?;
-            if self.lock.is_none() {
-                // Nothing may be pruned while blobs are added.
-                let waiting = || self.session.inform(&format!("waiting for a job that uses {}", self.cache));
-                self.lock = Some(self.cache.lock(Exclusion::Shared, waiting).map_err(caller)?);
-            }
-            let staging = self.cache.staging(&partial)?;
-            let blob = receive_blob(data, expected, &staging, &on_bytes).map_err(refusal)?;
-            self.expect(folders_of(digest));
-            let stored = self.cache.insert(blob, &partial).map_err(caller)?;
-            if let Some(modified) = entry.modified {
-                set_modified(stored.path(), self.credible(modified))?;
-            }
-        } else {
-            verify_reader(data, expected, &on_bytes).map_err(refusal)?;
+        if self.lock.is_none() {
+            // Nothing may be pruned while blobs are added.
+            let waiting = || self.session.inform(&format!("waiting for a job that uses {}", self.cache));
+            self.lock = Some(self.cache.lock(Exclusion::Shared, waiting).map_err(caller)?);
         }
-        if is_missing {
-            self.found.added += 1;
-            self.found.added_bytes += entry.bytes;
-            self.found.corrupt += u64::from(matches!(found, Some(Validation::Corrupt(_))));
+        let staging = self.cache.staging(partial)?;
+        let blob = receive_blob(data, expected, &staging, on_bytes)?;
+        self.expect(folders_of(expected.digest));
+        let stored = self.cache.insert(blob, partial).map_err(caller)?;
+        if let Some(modified) = entry.modified {
+            set_modified(stored.path(), self.credible(modified))?;
         }
-        reporter.item_finished(Phase::Unpack, item);
         Ok(())
     }
 
@@ -210,13 +176,6 @@ impl<'a> Target<'a> {
     }
 }
 
-fn caller(error: StoreError) -> Stop<CommandError> {
+pub(super) fn caller(error: impl Into<CommandError>) -> Stop<CommandError> {
     Stop::Caller(error.into())
-}
-
-fn refusal(error: BlobError) -> Stop<CommandError> {
-    match error {
-        BlobError::Mismatch(mismatch) => Problem::Content(mismatch.to_string()).into(),
-        BlobError::Io(error) => error.into(),
-    }
 }

@@ -1,0 +1,121 @@
+//! Why a command failed.
+
+#![expect(missing_docs, reason = "what a field of an error is, its message says")]
+
+use std::io;
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use thiserror::Error;
+
+use crate::pipeline::RunError;
+use crate::spack_push::SpackError;
+use crate::types::Sha256Digest;
+
+/// A command that could not do what it is for.
+#[derive(Debug, Error, Diagnostic)]
+pub enum CommandError {
+    /// A step that other commands have, too.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Run(RunError),
+    /// `pack`: there is a file already.
+    #[error("`{}` is there already", path.display())]
+    #[diagnostic(help("give another name to `--output`, or `--force` to overwrite it"))]
+    OutputExists { path: PathBuf },
+    /// `pack`: the archive would lie in a cache, and be uploaded with it.
+    #[error("`{}` lies in the folder of cache `{cache}`, which GitLab would then upload with it", path.display())]
+    #[diagnostic(help("write the archive somewhere else"))]
+    OutputInCache { path: PathBuf, cache: String },
+    /// `pack`: no relative path leads to a cache.
+    #[error("cache `{cache}` at `{}` is outside of the project folder `{}`", path.display(), root.display())]
+    #[diagnostic(help(
+        "paths in an archive are relative to the project folder, as the runner writes them. Name the caches to pack, as in \
+         `larder pack shared -o cache.zip`, or move this one below the project folder"
+    ))]
+    OutsideProject { cache: String, path: PathBuf, root: PathBuf },
+    /// `pack`: no blob anywhere.
+    #[error("there is nothing to pack: {} empty", caches.join(", ") + if caches.len() == 1 { " is" } else { " are" })]
+    #[diagnostic(help("`larder warm` fills caches"))]
+    NothingToPack { caches: Vec<String> },
+    /// `pack`: a blob that is not what its name says.
+    #[error("cache `{cache}` holds a bad blob {digest}: {reason}")]
+    #[diagnostic(help("no archive was written; `larder verify --delete` removes bad blobs"))]
+    CorruptBlob { cache: String, digest: Sha256Digest, reason: String },
+    /// `unpack`: no entry of the archive is for one of the caches.
+    #[error("`{}` holds nothing for the configured caches", path.display())]
+    #[diagnostic(help(
+        "it holds {}; the caches are at {}. Paths in an archive are relative to the project folder: name one of its folders \
+         under `path:` of a cache in larder.yaml",
+        few(holds),
+        few(caches)
+    ))]
+    NothingForCaches { path: PathBuf, holds: Vec<String>, caches: Vec<String> },
+    /// `collect`: no mirror takes what was built.
+    #[error("there is no folder to collect into")]
+    #[diagnostic(help("add `{{ name: built, path: .larder/built, collect: true }}` to `mirrors:` in larder.yaml"))]
+    NoBuiltFolder,
+    /// `collect`: Spack would push without signatures, which no job would use.
+    #[error("mirror `{mirror}` is `signed: true`, and there is no key to sign with")]
+    #[diagnostic(help("give its entry in larder.yaml a `signing-key`; `larder prepare` needs none"))]
+    NoSigningKey { mirror: String },
+    /// `collect`: nothing says what is installed.
+    #[error("found no install tree, so there is no telling what this job built")]
+    #[diagnostic(help(
+        "Spack's configuration names none that has a database; name it with `--installed ROOT` (`spack find --format \
+         '{{prefix}}'` shows what is below it)"
+    ))]
+    NothingInstalled,
+    /// `collect`: Spack did not push everything.
+    #[error("{} of {wanted} specs were not collected", wanted - pushed)]
+    Push {
+        wanted: usize,
+        pushed: usize,
+        #[source]
+        #[diagnostic_source]
+        source: SpackError,
+    },
+    /// `init`: there is a configuration already.
+    #[error("`{}` is there already, and `larder init` overwrites nothing", path.display())]
+    #[diagnostic(help("`larder init --print` shows what it would write; move the file away to start anew"))]
+    ConfigExists { path: PathBuf },
+    /// `init`: no environment.
+    #[error("there is no Spack environment in `{}` or up to {depth} folders below it", folder.display())]
+    #[diagnostic(help("larder looks for `spack.yaml`; name another place with `--environment PATH`"))]
+    NoEnvironment { folder: PathBuf, depth: usize },
+    /// `init`: a folder can't be read, or a file can't be written. The source names the path.
+    #[error("can't {what}")]
+    Init { what: &'static str, source: io::Error },
+}
+
+/// Whatever is an error of a step is one of the command.
+impl<E: Into<RunError>> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl CommandError {
+    /// Whether it is the command line or the configuration that is wrong: exit code 2.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Run(error) => error.is_usage(),
+            Self::OutputExists { .. }
+            | Self::OutputInCache { .. }
+            | Self::OutsideProject { .. }
+            | Self::NoBuiltFolder
+            | Self::NoSigningKey { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// At most five names, for a sentence.
+pub(super) fn few(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
+    match names.len() {
+        0 => "nothing".to_owned(),
+        1..=5 => shown.join(", "),
+        more => format!("{} and {} more", shown.join(", "), more - 5),
+    }
+}
