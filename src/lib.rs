@@ -11,7 +11,7 @@
 //! | [`commands`] | the use cases, one file each; they return a [`report::Report`] |
 //! | [`pipeline`] | what commands share: from environments to binaries that lie in a cache, hashed |
 //! | `export` `job` | a mirror to be carried elsewhere; the local mirror made of what a job needs |
-//! | `runner` `archive` `spack_push` | what GitLab's runner does; its archives; Spack itself, which pushes what was built |
+//! | `runner` `archive` `spack` | what GitLab's runner does; its archives; Spack itself, which pushes what was built |
 //! | `store` [`plan`] | the places that keep binaries; which specs are needed, and what each is |
 //! | `mirror` `lockfile` `install_tree` [`spack_config`] [`config`] | formats that others write |
 //! | [`transport`] | bytes from URLs |
@@ -37,8 +37,8 @@ pub mod plan;
 pub mod report;
 pub mod reporter;
 mod runner;
+mod spack;
 pub mod spack_config;
-mod spack_push;
 mod store;
 pub mod transport;
 pub mod types;

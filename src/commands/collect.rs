@@ -20,8 +20,8 @@ use crate::pipeline::uploads::Note;
 use crate::pipeline::{Mode, RunError, Session, stores, uploads};
 use crate::plan::{Graph, Need, row};
 use crate::report::{CacheReport, Report, SpecReport};
+use crate::spack::{self, Push};
 use crate::spack_config;
-use crate::spack_push::{self, Push};
 use crate::store::Store;
 use crate::store::built::{BuiltFolder, Depth, Lookup};
 use crate::types::{DagHash, Signatures};
@@ -100,7 +100,7 @@ pub(super) fn push(
         session.inform(&format!("would push {} into `{}`", names(&new), entry.path.display()));
         return Ok(specs);
     }
-    let program = spack_push::find(options.spack.as_deref(), &session.variables).map_err(RunError::Spack)?;
+    let program = spack::find(options.spack.as_deref(), &session.variables).map_err(RunError::Spack)?;
     let _lock = job.enter(|| session.inform("waiting for another larder in this project folder"))?;
     uploads::note(session, &job, Note::OfAnEarlierCommand, mode)?;
     let pusher = Pusher { session, entry, folder: &folder, job: &job, program: &program, patience: options.patience };
@@ -213,7 +213,7 @@ impl Pusher<'_> {
                 deadline,
                 log: &self.job.partial().join("spack.log"),
             };
-            spack_push::push(&push, &session.interrupt)
+            spack::push(&push, &session.interrupt)
         });
         let arrived = self.take(specs, &BuiltFolder::scratch(self.entry, &scratch)?, pushed.is_ok())?;
         session.stop_if_asked()?;

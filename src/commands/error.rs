@@ -9,7 +9,7 @@ use miette::Diagnostic;
 use thiserror::Error;
 
 use crate::pipeline::RunError;
-use crate::spack_push::SpackError;
+use crate::spack::SpackError;
 use crate::types::Sha256Digest;
 
 /// A command that could not do what it is for.

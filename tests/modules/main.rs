@@ -22,7 +22,7 @@ const ORDER: &[&[&str]] = &[
     &["cli"],
     &["commands"],
     &["pipeline"],
-    &["export", "job", "store", "runner", "archive", "plan", "spack_push"],
+    &["export", "job", "store", "runner", "archive", "plan", "spack"],
     &["mirror", "lockfile", "install_tree", "spack_config", "config"],
     &["transport"],
     &["verified"],

@@ -1,0 +1,7 @@
+//! Spack itself, which larder asks for what only Spack can do.
+
+mod program;
+mod push;
+
+pub use program::{SpackError, find};
+pub use push::{Push, push};
