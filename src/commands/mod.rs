@@ -5,6 +5,7 @@
 
 mod clean;
 mod collect;
+mod concretize;
 mod error;
 mod export;
 mod finish;
@@ -20,6 +21,7 @@ mod warm;
 
 pub use clean::clean;
 pub use collect::{CollectOptions, collect};
+pub use concretize::concretize;
 pub use error::CommandError;
 pub use export::export;
 pub use finish::finish;
@@ -33,4 +35,4 @@ pub use unpack::unpack;
 pub use verify::verify;
 pub use warm::warm;
 
-pub use crate::pipeline::{Mode, OnCorrupt, Push, RunError, Session, Wanted};
+pub use crate::pipeline::{ConcretizeOptions, MissingLockfile, Mode, OnCorrupt, Push, RunError, Session, Wanted};
