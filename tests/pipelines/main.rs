@@ -21,6 +21,7 @@ mod requirement;
 mod server;
 
 mod collect;
+mod inputs;
 mod project;
 mod runs;
 mod schema;
