@@ -77,6 +77,11 @@ impl SelectionOptions {
         }
     }
 
+    /// The install trees that were named.
+    pub(crate) fn installed(&self) -> &[PathBuf] {
+        &self.installed
+    }
+
     pub(crate) fn outcome(&self, report: &Report) -> Outcome {
         let incomplete = self.require_all && report.missing().next().is_some();
         if incomplete { Outcome::Incomplete } else { Outcome::Done }

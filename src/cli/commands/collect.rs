@@ -53,7 +53,7 @@ pub(super) fn options(spack: Option<&Path>, installed: &[PathBuf], here: &Path) 
     CollectOptions { spack, install_trees: installed.to_vec(), patience: None }
 }
 
-fn render(report: &Report, mode: Mode, palette: Palette) -> String {
+pub(super) fn render(report: &Report, mode: Mode, palette: Palette) -> String {
     let specs = report.specs.len() as u64;
     let pushed: u64 = report.specs.iter().filter_map(|spec| spec.bytes).sum();
     let deed = match (specs, mode) {
