@@ -25,5 +25,7 @@ mod inputs;
 mod project;
 mod runs;
 mod schema;
+mod spack;
 mod template;
 mod tools;
+mod without_lockfile;
