@@ -29,6 +29,11 @@ pub(crate) struct Environments {
 
 pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Environments, RunError> {
     let lockfiles = lockfiles(session)?;
+    for lockfile in &lockfiles {
+        if let Some(note) = lockfile.format().note() {
+            session.warn(&format!("`{}`: {note}", lockfile.path().display()));
+        }
+    }
     let mut mirrors: Vec<Arc<Mirror>> = Vec::new();
     let mut mirrors_of = Vec::new();
     let mut installed = HashSet::new();
