@@ -75,6 +75,9 @@ pub struct SpecReport {
     /// For a spliced spec, the spec whose binary Spack relinks.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub build_spec: Option<DagHash>,
+    /// The groups of `spack.yaml` in which it is a root, where its lockfile has groups.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub groups: Vec<String>,
     /// What became of it.
     pub status: Status,
     /// Why it has to be built, where that is not plain: a development build, or what `spack ci` builds in this job.

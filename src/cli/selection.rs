@@ -22,6 +22,9 @@ pub(crate) struct SelectionOptions {
     /// Spec by its DAG hash or the beginning of one, as in `/abcdefg`; may be repeated
     #[arg(long = "hash", value_name = "HASH")]
     hashes: Vec<HashPrefix>,
+    /// Group of roots, as `spack.yaml` names it with `group:` (Spack 1.2 and later); may be repeated
+    #[arg(long = "group", value_name = "NAME")]
+    groups: Vec<String>,
     /// Build dependencies to provide: those of specs that must be built; all, for a plain `spack install`; or none
     /// [default: missing]
     #[arg(
@@ -70,6 +73,7 @@ impl SelectionOptions {
             selection: Selection {
                 specs: self.specs.iter().map(ToString::to_string).collect(),
                 hashes: self.hashes.clone(),
+                groups: self.groups.clone(),
             },
             build_deps: self.build_deps,
             push: Push::AtFinish,

@@ -35,6 +35,11 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Resu
         MissingLockfile::Refuse => Lockfiles::complete(lockfiles(session)?, session),
     };
     tell_missing(session, &missing, scope);
+    for (_, lockfile) in &found {
+        if let Some(note) = lockfile.format().note() {
+            session.warn(&format!("`{}`: {note}", lockfile.path().display()));
+        }
+    }
     let mut mirrors = Mirrors::default();
     let mut installed = HashSet::new();
     let mut files = Vec::new();

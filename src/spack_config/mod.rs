@@ -20,6 +20,7 @@ mod install_trees;
 mod instance;
 mod merge;
 mod mirrors;
+mod outline;
 mod scope;
 mod stack;
 mod substitute;

@@ -41,6 +41,7 @@ pub(crate) fn spec(name: &str, version: &str, status: Status, bytes: Option<u64>
         status,
         reason: None,
         mirror: from_mirror.then(|| "develop".to_owned()),
+        groups: Vec::new(),
         collected: false,
         cache: from_mirror.then(|| "shared".to_owned()),
         digest: from_mirror.then(|| digest(1)),
