@@ -8,10 +8,9 @@ use crate::types::serde_as_text;
 use crate::yaml::{self, Problem, Result};
 
 /// One way in which Spack gets the job mirror: `hand-over:` in `larder.yaml`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandOver {
     /// The caller names the scope: `spack -C .larder/job/spack`.
-    #[default]
     Flag,
     /// Programs of the job folder, which the shell is told about, add the job mirror to what Spack is called with.
     Path,

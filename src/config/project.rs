@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use super::build_deps::BuildDeps;
 use super::built_entry::BuiltEntry;
 use super::cache_entry::{CacheEntry, Kept, RemoteCacheEntry};
+use super::concretize::Concretize;
 use super::hand_over::HandOver;
 use super::jobs::JobRule;
 use crate::transport::NetworkSettings;
@@ -36,8 +37,10 @@ pub struct Config {
     pub jobs: Vec<JobRule>,
     /// Which build dependencies are needed, where a job does not say so.
     pub build_deps: Option<BuildDeps>,
-    /// How Spack gets the job mirror; at least one way.
-    pub hand_over: Vec<HandOver>,
+    /// When Spack is to concretize, where the command line does not say so.
+    pub concretize: Option<Concretize>,
+    /// How Spack gets the job mirror, where the command line does not say so; at least one way.
+    pub hand_over: Option<Vec<HandOver>>,
     /// Patience and parallelism.
     pub network: NetworkSettings,
     /// Above this size, the archive of a cache is warned of.
@@ -57,7 +60,8 @@ impl Config {
             remote_caches: Vec::new(),
             jobs: Vec::new(),
             build_deps: None,
-            hand_over: vec![HandOver::default()],
+            concretize: None,
+            hand_over: None,
             network: NetworkSettings::default(),
             max_archive_size: MAX_ARCHIVE_SIZE,
         }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::access::{AccessKeys, PairSchema};
 use super::build_deps::BuildDeps;
 use super::cache_name::CacheName;
+use super::concretize::Concretize;
 use super::hand_over::HandOver;
 use super::jobs::{JobPattern, JobSchema};
 use super::keep::Keep;
@@ -35,7 +36,9 @@ pub(super) struct FileSchema {
     pub(super) jobs: Option<IndexMap<JobPattern, Option<JobSchema>>>,
     /// Which build dependencies a job needs: `missing` (the default), `all` or `none`.
     pub(super) build_deps: Option<BuildDeps>,
-    /// How Spack gets the job mirror: `flag` (the default), `path`, `environment`, `instance`, or several of them.
+    /// When `run` has Spack concretize: `missing` (the default), `always` or `never`.
+    pub(super) concretize: Option<Concretize>,
+    /// How Spack gets the job mirror: `flag`, `path`, `environment`, `instance`, or several. Default: `flag`; for `run`, `path`.
     pub(super) hand_over: Option<OneOrMany<HandOver>>,
     /// Patience and parallelism.
     pub(super) network: Option<NetworkSchema>,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use larder::commands::{self, HandedOver};
-use larder::config::HandOver;
+use larder::config::{Config, HandOver};
 
 use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::needed;
@@ -19,6 +19,7 @@ use crate::cli::selection::FillOptions;
 Examples:
   larder prepare
   larder prepare --require-all  # fail where Spack would have to build
+  larder prepare --concretize --spack /opt/spack/bin/spack
   larder prepare --spec app --installed /opt/spack
   larder prepare --hand-over path  # then: . .larder/job/env.sh
 
@@ -37,26 +38,32 @@ pub(crate) struct PrepareArgs {
             .try_map(|text| text.parse::<HandOver>())
     )]
     hand_over: Vec<HandOver>,
-    /// For `--hand-over`: the program `spack` [default: the first on the PATH, else the one below SPACK_ROOT]
-    #[arg(long, value_name = "PATH")]
-    spack: Option<PathBuf>,
 }
 
 impl PrepareArgs {
     pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
         let session = invocation.stoppable_session()?;
-        let prepared = block_on(commands::prepare(&session, &self.fill.wanted()))?;
-        let ways = if self.hand_over.is_empty() { &session.config.hand_over } else { &self.hand_over };
-        let spack = self.spack.as_ref().map(|program| invocation.here.join(program));
-        let handed_over = commands::hand_over(&session, ways, spack.as_deref())?;
-        let summary = needed::summary(&prepared.report, invocation.console.err);
-        let next = if ways.contains(&HandOver::Flag) {
-            how_to_use(&prepared.scope, &session.config.environments, &invocation.here)
-        } else {
-            String::new()
-        } + &what_was_handed_over(&handed_over, &invocation.here);
-        invocation.show_remarks(&prepared.report, &(summary + &next))?;
+        let concretize = self.fill.concretize(&session.config, &invocation.here);
+        let prepared = block_on(async {
+            if let Some(options) = concretize {
+                commands::concretize(&session, &options).await?;
+            }
+            commands::prepare(&session, &self.fill.wanted()).await
+        })?;
+        let mut summary = needed::summary(&prepared.report, invocation.console.err);
+        let ways = self.ways(&session.config);
+        let handed_over = commands::hand_over(&session, &ways, self.fill.spack(&invocation.here).as_deref())?;
+        if !needed::is_unknown(&prepared.report) && ways.contains(&HandOver::Flag) {
+            summary += &how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
+        }
+        summary += &what_was_handed_over(&handed_over, &invocation.here);
+        invocation.show_remarks(&prepared.report, &summary)?;
         Ok(self.fill.selection.outcome(&prepared.report))
+    }
+
+    fn ways(&self, config: &Config) -> Vec<HandOver> {
+        let asked = (!self.hand_over.is_empty()).then(|| self.hand_over.clone());
+        asked.or_else(|| config.hand_over.clone()).unwrap_or_else(|| vec![HandOver::Flag])
     }
 }
 
