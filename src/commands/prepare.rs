@@ -26,6 +26,7 @@ pub struct Prepared {
 pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared, RunError> {
     let run = Run::open(session, wanted, Scope::Job)?;
     let (folder, lock) = run.enter()?;
+    job::hand_over::undo(&folder)?.iter().for_each(|remark| session.warn(remark));
     folder.clear(&lock)?;
     let staging = folder.partial();
     let resolution = run.resolve(Documents::Keep(&staging)).await?;

@@ -4,6 +4,8 @@
 //! .larder/job/mirror/            v3/… and/or build_cache/…: metadata as published, blobs as relative links into the caches
 //! .larder/job/mirror-unsigned/   the same for mirrors without signatures, where the job has both kinds
 //! .larder/job/spack/mirrors.yaml a configuration scope that puts them first
+//! .larder/job/bin/spack          calls Spack with the job mirror; `libexec/spack-python` and `env.sh` belong to it
+//! .larder/job/handed-over.json   which files of Spack's name the job mirror, to be undone
 //! .larder/job/partial/           unfinished files; emptied at the start of a run
 //! .larder/job/state.json         what the job needs, for `larder finish`
 //! .larder/job/restored.json      what the caches were like before this job changed them
@@ -18,6 +20,7 @@
 
 mod error;
 mod folder;
+pub(crate) mod hand_over;
 mod mirror;
 mod scope;
 mod state;

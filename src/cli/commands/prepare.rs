@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use larder::commands;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use larder::commands::{self, HandedOver};
+use larder::config::{Config, HandOver};
 
 use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::needed;
@@ -19,12 +21,23 @@ Examples:
   larder prepare --require-all  # fail where Spack would have to build
   larder prepare --concretize --spack /opt/spack/bin/spack
   larder prepare --spec app --installed /opt/spack
+  larder prepare --hand-over path  # then: . .larder/job/env.sh
 
 Then install from the local mirror it made:
   spack -C .larder/job/spack -e . install --cache-only")]
 pub(crate) struct PrepareArgs {
     #[command(flatten)]
     fill: FillOptions,
+    /// How Spack gets the local mirror: by a `flag`, by programs on the `path`, in spack.yaml of each `environment`, in the
+    /// configuration of the `instance`; may be repeated, or a list with commas [default: the configured ones, else flag]
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(["flag", "path", "environment", "instance"])
+            .try_map(|text| text.parse::<HandOver>())
+    )]
+    hand_over: Vec<HandOver>,
 }
 
 impl PrepareArgs {
@@ -38,26 +51,52 @@ impl PrepareArgs {
             commands::prepare(&session, &self.fill.wanted()).await
         })?;
         let mut summary = needed::summary(&prepared.report, invocation.console.err);
-        if !needed::is_unknown(&prepared.report) {
+        let ways = self.ways(&session.config);
+        let handed_over = commands::hand_over(&session, &ways, self.fill.spack(&invocation.here).as_deref())?;
+        if !needed::is_unknown(&prepared.report) && ways.contains(&HandOver::Flag) {
             summary += &how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
         }
+        summary += &what_was_handed_over(&handed_over, &invocation.here);
         invocation.show_remarks(&prepared.report, &summary)?;
         Ok(self.fill.selection.outcome(&prepared.report))
     }
+
+    fn ways(&self, config: &Config) -> Vec<HandOver> {
+        let asked = (!self.hand_over.is_empty()).then(|| self.hand_over.clone());
+        asked.or_else(|| config.hand_over.clone()).unwrap_or_else(|| vec![HandOver::Flag])
+    }
+}
+
+/// A path as it is typed here.
+fn shown(path: &Path, here: &Path) -> String {
+    match path.strip_prefix(here) {
+        Ok(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
+        Ok(inside) => printable(&inside.to_string_lossy()).into_owned(),
+        Err(_) => printable(&path.to_string_lossy()).into_owned(),
+    }
+}
+
+/// What to do for the programs to be called, and which files are changed for how long.
+fn what_was_handed_over(handed_over: &HandedOver, here: &Path) -> String {
+    let source = handed_over.to_source().map(|file| {
+        let file = shown(&file, here);
+        let inside = if file.starts_with('/') { file } else { format!("./{file}") };
+        format!("now run: . {inside}  # then every spack of this shell, by name or by path, uses the job mirror\n")
+    });
+    let files = handed_over
+        .files
+        .iter()
+        .map(|file| format!("`{}` names the job mirror until `larder finish`\n", shown(file, here)));
+    source.into_iter().chain(files).collect()
 }
 
 /// How to have Spack use the job mirror, in one line that can be copied.
 fn how_to_use(scope: &Path, environments: &[PathBuf], here: &Path) -> String {
-    let shown = |path: &Path| match path.strip_prefix(here) {
-        Ok(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
-        Ok(inside) => printable(&inside.to_string_lossy()).into_owned(),
-        Err(_) => printable(&path.to_string_lossy()).into_owned(),
-    };
     let environment = match environments {
-        [folder] if folder.is_dir() => shown(folder),
+        [folder] if folder.is_dir() => shown(folder, here),
         _ => "ENVIRONMENT".to_owned(),
     };
-    format!("now run: spack -C {} -e {environment} install\n", shown(scope))
+    format!("now run: spack -C {} -e {environment} install\n", shown(scope, here))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 use larder::commands::{self, Ended, Mode, RunOptions, Session};
+use larder::config::HandOver;
 
 use super::collect;
 use crate::cli::cache_lines;
@@ -52,9 +53,11 @@ impl RunArgs {
         if outcome != Outcome::Done {
             return Ok(outcome);
         }
+        let ways = session.config.hand_over.clone().unwrap_or_else(|| vec![HandOver::Path]);
+        let handed_over = commands::hand_over(&session, &ways, self.fill.spack(&invocation.here).as_deref())?;
         let (program, arguments) =
             self.command.split_first().map_or_else(Default::default, |(first, rest)| (first.clone(), rest.to_vec()));
-        let ended = commands::run(&session, &RunOptions { program, arguments }).map_err(Failure::from);
+        let ended = commands::run(&session, &RunOptions { program, arguments, handed_over }).map_err(Failure::from);
         self.finish(invocation, &session, ended.as_ref().ok());
         Ok(Outcome::Command(ended?.code))
     }
