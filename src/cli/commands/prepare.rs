@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use larder::commands::{self, HandedOver};
-use larder::config::{Config, HandOver};
+use larder::config::HandOver;
 
+use crate::cli::hand_over::HandOverOptions;
 use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::needed;
 use crate::cli::outcome::{Failure, Outcome};
@@ -28,16 +28,8 @@ Then install from the local mirror it made:
 pub(crate) struct PrepareArgs {
     #[command(flatten)]
     fill: FillOptions,
-    /// How Spack gets the local mirror: by a `flag`, by programs on the `path`, in spack.yaml of each `environment`, in the
-    /// configuration of the `instance`; may be repeated, or a list with commas [default: the configured ones, else flag]
-    #[arg(
-        long,
-        value_name = "HOW",
-        value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(["flag", "path", "environment", "instance"])
-            .try_map(|text| text.parse::<HandOver>())
-    )]
-    hand_over: Vec<HandOver>,
+    #[command(flatten)]
+    hand_over: HandOverOptions,
 }
 
 impl PrepareArgs {
@@ -51,7 +43,7 @@ impl PrepareArgs {
             commands::prepare(&session, &self.fill.wanted()).await
         })?;
         let mut summary = needed::summary(&prepared.report, invocation.console.err);
-        let ways = self.ways(&session.config);
+        let ways = self.hand_over.ways(&session.config, HandOver::Flag);
         let handed_over = commands::hand_over(&session, &ways, self.fill.spack(&invocation.here).as_deref())?;
         if !needed::is_unknown(&prepared.report) && ways.contains(&HandOver::Flag) {
             summary += &how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
@@ -59,11 +51,6 @@ impl PrepareArgs {
         summary += &what_was_handed_over(&handed_over, &invocation.here);
         invocation.show_remarks(&prepared.report, &summary)?;
         Ok(self.fill.selection.outcome(&prepared.report))
-    }
-
-    fn ways(&self, config: &Config) -> Vec<HandOver> {
-        let asked = (!self.hand_over.is_empty()).then(|| self.hand_over.clone());
-        asked.or_else(|| config.hand_over.clone()).unwrap_or_else(|| vec![HandOver::Flag])
     }
 }
 
