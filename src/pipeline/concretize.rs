@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::environments::{folder_of, shown};
 use super::error::RunError;
 use super::freshness::{Freshness, Notes};
+use super::index;
 use super::real_spack::real_spack;
 use super::session::Session;
 use crate::config::Concretize;
@@ -41,10 +42,13 @@ pub(crate) async fn concretize(session: &Session<'_>, options: &ConcretizeOption
         return Ok(());
     }
     let program = real_spack(&job, &session.variables, options.spack.as_deref()).map_err(RunError::Spack)?;
-    let scope = indexes(session).await?;
+    let scopes = index::provide(session).await?.scopes;
     for Due { environment, renewal, why } in due {
+        let at = session.config.environments.iter().position(|path| folder_of(path) == Some(environment));
+        let scope = at.and_then(|at| scopes.get(at));
         session.inform(&format!("concretizing `{}`: {why}", shown(session, environment)));
-        let concretization = Concretization { program: &program, scope: scope.as_deref(), environment, renewal };
+        let concretization =
+            Concretization { program: &program, scope: scope.map(PathBuf::as_path), environment, renewal };
         match spack::concretize(&concretization, &session.interrupt) {
             Err(SpackError::Interrupted) => session.stop_if_asked()?,
             result => result.map_err(RunError::Spack)?,
@@ -53,11 +57,6 @@ pub(crate) async fn concretize(session: &Session<'_>, options: &ConcretizeOption
         notes.write(&job)?;
     }
     Ok(())
-}
-
-/// The scope with the mirrors' indexes, so that Spack downloads none of them.
-async fn indexes(_: &Session<'_>) -> Result<Option<PathBuf>, RunError> {
-    Ok(None)
 }
 
 /// The environments that are due. One without `spack.yaml` is left to those who look for its lockfile.
