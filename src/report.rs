@@ -25,6 +25,9 @@ pub struct Report {
     pub command: String,
     /// The needed specs, in the order of their names.
     pub specs: Vec<SpecReport>,
+    /// Environments without a lockfile, of whose needs nothing is known.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub without_lockfile: Vec<String>,
     /// The indexes of mirrors that this job was given to concretize with.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub indexes: Vec<IndexReport>,

@@ -14,6 +14,9 @@ const NAMED: usize = 10;
 
 /// What is there by now, what it took, and what is left for Spack to build.
 pub(crate) fn summary(report: &Report, palette: Palette) -> String {
+    if is_unknown(report) {
+        return String::new();
+    }
     let counts = headline(report, "reused", Status::Fetch, |_, _| String::new());
     let with_indexes = if report.indexes.is_empty() { String::new() } else { indexes_line(&report.indexes) };
     let mut out = counts + "\n" + &built_before(report) + &with_indexes + &traffic(&report.totals);
@@ -22,6 +25,11 @@ pub(crate) fn summary(report: &Report, palette: Palette) -> String {
         out = out + &palette.paint(GOOD, &saved) + "\n";
     }
     out + &to_build(report, palette)
+}
+
+/// Whether nothing is known of what is needed, which was told already: no environment has a lockfile.
+pub(crate) fn is_unknown(report: &Report) -> bool {
+    report.specs.is_empty() && !report.without_lockfile.is_empty()
 }
 
 /// What there is to concretize with, and what it took.

@@ -32,6 +32,9 @@ pub struct State {
     /// For each remote cache by its name: what it is to keep of this job.
     #[serde(default, rename = "teams")]
     pub remotes: BTreeMap<String, ForRemote>,
+    /// Environments of whose needs nothing was known, since they had no lockfile yet.
+    #[serde(default)]
+    pub without_lockfile: Vec<String>,
     /// The indexes that this job concretizes with. They are among `used`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub indexes: Vec<IndexReport>,

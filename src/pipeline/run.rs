@@ -36,8 +36,14 @@ impl<'a> Run<'a> {
     /// The same without lockfiles and all that comes from them: for what is asked of mirrors before there is one.
     pub(crate) fn of_mirrors(session: &'a Session<'a>, wanted: &'a Wanted) -> Result<Self, RunError> {
         let Mirrors { all: mirrors, of_environments: mirrors_of } = environments::mirrors(session)?;
-        let environments =
-            Environments { lockfiles: Vec::new(), mirrors, mirrors_of, built: None, installed: HashSet::new() };
+        let environments = Environments {
+            lockfiles: Vec::new(),
+            without_lockfile: Vec::new(),
+            mirrors,
+            mirrors_of,
+            built: None,
+            installed: HashSet::new(),
+        };
         Self::with(session, wanted, Scope::Job, environments)
     }
 

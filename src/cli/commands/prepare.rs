@@ -17,6 +17,7 @@ use crate::cli::selection::FillOptions;
 Examples:
   larder prepare
   larder prepare --require-all  # fail where Spack would have to build
+  larder prepare --concretize --spack /opt/spack/bin/spack
   larder prepare --spec app --installed /opt/spack
   larder prepare --index        # before `spack concretize`, where there is no lockfile yet
 
@@ -41,10 +42,18 @@ impl PrepareArgs {
             invocation.show_remarks(&prepared.report, &(summary + &next))?;
             return Ok(Outcome::Done);
         }
-        let prepared = block_on(commands::prepare(&session, &self.fill.wanted()))?;
-        let summary = needed::summary(&prepared.report, invocation.console.err);
-        let next = how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
-        invocation.show_remarks(&prepared.report, &(summary + &next))?;
+        let concretize = self.fill.concretize(&session.config, &invocation.here);
+        let prepared = block_on(async {
+            if let Some(options) = concretize {
+                commands::concretize(&session, &options).await?;
+            }
+            commands::prepare(&session, &self.fill.wanted()).await
+        })?;
+        let mut summary = needed::summary(&prepared.report, invocation.console.err);
+        if !needed::is_unknown(&prepared.report) {
+            summary += &how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
+        }
+        invocation.show_remarks(&prepared.report, &summary)?;
         Ok(self.fill.selection.outcome(&prepared.report))
     }
 }
@@ -108,8 +117,10 @@ mod tests {
             how_to_concretize(&scopes, environments, here)
         };
         let [a, b] = ["a", "b"].map(|name| here.join(name));
-        [&a, &b].map(|folder| std::fs::create_dir(folder).unwrap());
-        insta::assert_snapshot!(next(&[".larder/job/spack"], &[a.clone()]), @"
+        for folder in [&a, &b] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        insta::assert_snapshot!(next(&[".larder/job/spack"], std::slice::from_ref(&a)), @"
         now run: spack -C .larder/job/spack -e a concretize
         and then: larder prepare
         ");
