@@ -50,6 +50,7 @@ pub(crate) struct FillOptions {
     /// First have Spack make the lockfiles: `missing` (and outdated) ones, `always` or `never`
     /// [without WHEN: `concretize:` of larder.yaml, else missing]
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, value_parser = when())]
+    #[expect(clippy::option_option, reason = "not given, given alone, given with WHEN")]
     concretize: Option<Option<Concretize>>,
     /// Fail where an environment has no lockfile
     #[arg(long)]

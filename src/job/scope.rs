@@ -20,7 +20,7 @@ pub(crate) const FILE_NAME: &str = "mirrors.yaml";
 /// The text of `mirrors.yaml` below a line that says what it is: mirrors for binaries only, by name and URL, or path relative to
 /// the file, in the order in which Spack is to look into them.
 pub(crate) fn scope_text<'a>(about: &str, mirrors: impl IntoIterator<Item = (&'a str, String, Signatures)>) -> String {
-    text(about, "mirrors", mirrors)
+    text(about, "mirrors:", mirrors)
 }
 
 /// The same for mirrors that stand for all others: Spack forgets those that its other scopes name.
@@ -28,7 +28,7 @@ pub(super) fn replacing_text<'a>(
     about: &str,
     mirrors: impl IntoIterator<Item = (&'a str, String, Signatures)>,
 ) -> String {
-    text(about, "mirrors:", mirrors)
+    text(about, "mirrors::", mirrors)
 }
 
 fn text<'a>(about: &str, section: &str, mirrors: impl IntoIterator<Item = (&'a str, String, Signatures)>) -> String {
@@ -36,7 +36,8 @@ fn text<'a>(about: &str, section: &str, mirrors: impl IntoIterator<Item = (&'a s
         (name.to_owned(), json!({"url": url, "signed": signed, "binary": true, "source": false}))
     };
     let mirrors: Map<String, Value> = mirrors.into_iter().map(entry).collect();
-    format!("# {about}\n{}", serde_yaml::to_string(&json!({ section: mirrors })).unwrap_or_default())
+    let yaml = serde_yaml::to_string(&json!({ "mirrors": mirrors })).unwrap_or_default();
+    format!("# {about}\n{}", yaml.replacen("mirrors:", section, 1))
 }
 
 /// One mirror of the job folder, as Spack is told of it.

@@ -139,8 +139,10 @@ mod tests {
             how_to_concretize(&scopes, environments, here)
         };
         let [a, b] = ["a", "b"].map(|name| here.join(name));
-        [&a, &b].map(|folder| std::fs::create_dir(folder).unwrap());
-        insta::assert_snapshot!(next(&[".larder/job/spack"], &[a.clone()]), @"
+        for folder in [&a, &b] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        insta::assert_snapshot!(next(&[".larder/job/spack"], std::slice::from_ref(&a)), @"
         now run: spack -C .larder/job/spack -e a concretize
         and then: larder prepare
         ");
