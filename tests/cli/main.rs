@@ -30,6 +30,7 @@ mod disk_full;
 mod export;
 mod first_and_second_run;
 mod hostile_archives;
+mod indexes;
 mod init;
 mod interrupted;
 mod job_log;

@@ -314,6 +314,88 @@ fn spack_refuses_a_signed_mirror_whose_metadata_somebody_changed() {
     }
 }
 
+/// The hashes of everything in the project's lockfile, sorted.
+fn concrete_specs(project: &Project) -> Vec<String> {
+    let lockfile = crate::fixtures::read_json(&project.path("spack.lock"));
+    let mut hashes: Vec<String> = lockfile["concrete_specs"].as_object().unwrap().keys().cloned().collect();
+    hashes.sort();
+    hashes
+}
+
+/// An environment that is not concretized. What Spack would take without an index is another `libmid` than the mirror has.
+fn begin_unconcretized(project: &Project, mirror: &str) {
+    let _ = fs::remove_file(project.path("spack.lock"));
+    let choices = "  packages: { libmid: { variants: ~shared } }\n  concretizer: { reuse: true }\n";
+    let mirrors = format!("  mirrors: {{ upstream: \"{mirror}\" }}\n");
+    project.write("spack.yaml", format!("spack:\n  specs: [app, plotter]\n  view: false\n{choices}{mirrors}"));
+}
+
+#[test]
+fn spack_concretizes_from_the_cached_indexes_as_from_the_mirror_and_asks_no_server() {
+    for spack in Spack::all() {
+        let mirror = if spack.is_new() { Mirror::V3Signed } else { Mirror::V2Unsigned };
+        let server = crate::server::Server::start(&mirror.folder());
+        let index_requests = || {
+            let is_index = |request: &&crate::server::Logged| request.method == "GET" && request.bytes > 4000;
+            server.log().iter().filter(is_index).count()
+        };
+        let project = Project::new(mirror.environment());
+        project.configure(NETWORK);
+        let environment = project.root();
+        let concretize = ["-e", environment.to_str().unwrap(), "concretize"];
+        begin_unconcretized(&project, &server.url());
+        spack.run(&[], &concretize);
+        let plain = concrete_specs(&project);
+        assert!(plain.contains(&mirror.published("libmid").hash), "the index makes a difference: {plain:?}");
+        assert_eq!(index_requests(), 1, "{:?}", server.log());
+
+        fs::remove_dir_all(spack.folder.path().join("misc")).unwrap();
+        begin_unconcretized(&project, &server.url());
+        server.clear_log();
+        project.larder(&["prepare", "--index"]).succeeds();
+        assert_eq!(index_requests(), 1, "{:?}", server.log());
+        project.finish();
+        project.next_job();
+        server.clear_log();
+        project.larder(&["prepare", "--index"]).succeeds();
+        assert_eq!(index_requests(), 0, "{:?}", server.log());
+        server.clear_log();
+        spack.run(&[&project.path(".larder/job/spack")], &concretize);
+        assert_eq!(server.log().len(), 0, "{:?}", server.log());
+        assert_eq!(concrete_specs(&project), plain);
+
+        // And then the binaries, which it reuses.
+        project.prepare();
+        server.stop();
+        let install = ["-e", environment.to_str().unwrap(), "install", "--cache-only"];
+        spack.run(&[&project.path(".larder/job/spack")], &install);
+        assert_eq!(spack.installed(), NEEDED);
+    }
+}
+
+#[test]
+fn spack_reads_the_index_of_a_registry_that_it_made() {
+    for spack in Spack::all() {
+        // Spack before 1.0 knows registries with TLS only.
+        if !spack.is_new() {
+            continue;
+        }
+        let Some(registry) = DockerRegistry::start(false) else { return };
+        registry.push("binaries", &crate::images::images(Mirror::V3Unsigned), None);
+        let project = Project::new("v3/env-demo");
+        project.configure(NETWORK);
+        begin_unconcretized(&project, &registry.url("binaries"));
+        let environment = project.root();
+        spack.run(&[], &["-e", environment.to_str().unwrap(), "buildcache", "update-index", "upstream"]);
+        project.larder(&["prepare", "--index"]).succeeds().says(&["0 reused, 1 fetched"]);
+        drop(registry);
+        spack.run(&[&project.path(".larder/job/spack")], &["-e", environment.to_str().unwrap(), "concretize"]);
+        let reused: Vec<String> = NEEDED.iter().map(|name| Mirror::V3Unsigned.published(name).hash).collect();
+        let concrete = concrete_specs(&project);
+        assert!(reused.iter().all(|hash| concrete.contains(hash)), "{concrete:?}");
+    }
+}
+
 #[test]
 fn spack_finds_the_job_mirror_through_an_optional_include() {
     for spack in Spack::all_new() {
