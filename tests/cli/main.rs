@@ -44,6 +44,7 @@ mod output;
 mod path_safety;
 mod prune;
 mod real_spack;
+mod real_spack_run;
 mod registries;
 mod remote_cache;
 mod run;

@@ -17,7 +17,7 @@ use crate::requirement::Requirement;
 use crate::s3_server::{Readers, S3Server};
 
 /// One Spack, with an install tree and folders of its own for one test.
-struct Spack {
+pub struct Spack {
     program: PathBuf,
     folder: tempfile::TempDir,
     configured: bool,
@@ -26,7 +26,7 @@ struct Spack {
 }
 
 impl Spack {
-    fn all() -> Vec<Self> {
+    pub fn all() -> Vec<Self> {
         let new =
             |program: PathBuf, configured| Self { program, folder: tempfile::tempdir().unwrap(), configured, tree: 0 };
         let found: Vec<Self> = if let Ok(programs) = std::env::var("LARDER_TEST_SPACK") {
@@ -87,12 +87,12 @@ impl Spack {
         fs::write(self.scope().join("config.yaml"), config).unwrap();
     }
 
-    fn tree(&self) -> PathBuf {
+    pub fn tree(&self) -> PathBuf {
         self.folder.path().join(format!("opt{}", self.tree))
     }
 
     /// Go on with an empty install tree, as in another container.
-    fn begin_tree(&mut self) {
+    pub fn begin_tree(&mut self) {
         self.tree += 1;
         self.configure();
     }
@@ -101,12 +101,12 @@ impl Spack {
         self.folder.path().join("scope")
     }
 
-    fn is_new(&self) -> bool {
+    pub fn is_new(&self) -> bool {
         let output = self.command().arg("--version").output().unwrap();
         !String::from_utf8_lossy(&output.stdout).starts_with("0.")
     }
 
-    fn mirrors(&self) -> [Mirror; 2] {
+    pub fn mirrors(&self) -> [Mirror; 2] {
         if self.is_new() { [Mirror::V3Signed, Mirror::V3Unsigned] } else { [Mirror::V2Signed, Mirror::V2Unsigned] }
     }
 
@@ -141,7 +141,7 @@ impl Spack {
     }
 
     /// A program that is this Spack with the configuration of this test, for larder to run.
-    fn wrapper(&self) -> PathBuf {
+    pub fn wrapper(&self) -> PathBuf {
         let file = self.folder.path().join("spack-of-this-test");
         let export = |(name, value): (&std::ffi::OsStr, Option<&std::ffi::OsStr>)| {
             format!("export {}='{}'\n", name.display(), value.unwrap_or_default().display())
@@ -163,7 +163,7 @@ impl Spack {
     }
 
     /// The packages whose payload is in the install tree.
-    fn installed(&self) -> Vec<String> {
+    pub fn installed(&self) -> Vec<String> {
         let mut names = Vec::new();
         let tree = self.tree();
         if tree.is_dir() {
@@ -248,7 +248,7 @@ fn what_one_pipeline_built_the_next_one_installs_signed_or_not() {
     }
 }
 
-const NEEDED: [&str; 5] = ["app", "libbase", "libmid", "plotter", "rtdata"];
+pub const NEEDED: [&str; 5] = ["app", "libbase", "libmid", "plotter", "rtdata"];
 
 #[test]
 fn spack_installs_the_environment_from_the_job_mirror_with_the_server_off() {
