@@ -18,6 +18,9 @@ pub(crate) const OPEN_METRICS: &str = "metrics.txt";
 /// What a shell is given for `--hand-over path`: a folder for its PATH, what those programs need, and a file to source.
 pub(super) const PROGRAMS: [&str; 3] = ["bin", "libexec", "env.sh"];
 
+/// The mirrors for concretizing.
+pub(super) const INDEX: &str = "index";
+
 /// `.larder/job` of a project.
 #[derive(Clone, Debug)]
 pub struct JobFolder {
@@ -81,7 +84,7 @@ impl JobFolder {
     pub fn clear(&self, _lock: &JobLock) -> Result<(), JobError> {
         let clear = || -> io::Result<()> {
             let reports = ["state.json", "report.json", DOTENV, OPEN_METRICS];
-            let names = ["mirror", "mirror-unsigned", "spack"].into_iter().chain(PROGRAMS).chain(reports);
+            let names = ["mirror", "mirror-unsigned", INDEX, "spack"].into_iter().chain(PROGRAMS).chain(reports);
             names.map(|name| self.root.join(name)).try_for_each(|path| crate::fs::remove(&path))
         };
         clear().map_err(self.failed("clear the job folder"))

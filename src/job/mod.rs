@@ -3,6 +3,7 @@
 //! ```text
 //! .larder/job/mirror/            v3/… and/or build_cache/…: metadata as published, blobs as relative links into the caches
 //! .larder/job/mirror-unsigned/   the same for mirrors without signatures, where the job has both kinds
+//! .larder/job/index/             until the binaries are there: a mirror for each source mirror that holds its index alone
 //! .larder/job/spack/mirrors.yaml a configuration scope that puts them first
 //! .larder/job/bin/spack          calls Spack with the job mirror; `libexec/spack-python` and `env.sh` belong to it
 //! .larder/job/handed-over.json   which files of Spack's name the job mirror, to be undone
@@ -21,6 +22,7 @@
 mod error;
 mod folder;
 pub(crate) mod hand_over;
+mod index;
 mod mirror;
 mod scope;
 mod state;
@@ -28,6 +30,7 @@ mod state;
 pub use error::JobError;
 pub(crate) use folder::{DOTENV, OPEN_METRICS};
 pub use folder::{JobFolder, JobLock};
+pub(crate) use index::{IndexMirror, build_indexes};
 pub use mirror::{Entry, build};
 pub(crate) use scope::{FILE_NAME as SCOPE_FILE_NAME, scope_text};
 pub use state::{ForRemote, Prepared, State};

@@ -22,6 +22,7 @@ Examples:
   larder prepare --concretize --spack /opt/spack/bin/spack
   larder prepare --spec app --installed /opt/spack
   larder prepare --hand-over path  # then: . .larder/job/env.sh
+  larder prepare --index        # before `spack concretize`, where there is no lockfile yet
 
 Then install from the local mirror it made:
   spack -C .larder/job/spack -e . install --cache-only")]
@@ -38,11 +39,22 @@ pub(crate) struct PrepareArgs {
             .try_map(|text| text.parse::<HandOver>())
     )]
     hand_over: Vec<HandOver>,
+    /// Only the indexes of the mirrors, for `spack concretize` without downloading them; no lockfile is needed, and the next
+    /// `prepare` replaces them by the binaries
+    #[arg(long, conflicts_with_all = ["specs", "hashes", "build_deps", "installed", "require_all", "push", "hand_over"])]
+    index: bool,
 }
 
 impl PrepareArgs {
     pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
         let session = invocation.stoppable_session()?;
+        if self.index {
+            let prepared = block_on(commands::prepare_indexes(&session))?;
+            let summary = needed::indexes(&prepared.report, invocation.console.err);
+            let next = how_to_concretize(&prepared.scopes, &session.config.environments, &invocation.here);
+            invocation.show_remarks(&prepared.report, &(summary + &next))?;
+            return Ok(Outcome::Done);
+        }
         let concretize = self.fill.concretize(&session.config, &invocation.here);
         let prepared = block_on(async {
             if let Some(options) = concretize {
@@ -99,6 +111,20 @@ fn how_to_use(scope: &Path, environments: &[PathBuf], here: &Path) -> String {
     format!("now run: spack -C {} -e {environment} install\n", shown(scope, here))
 }
 
+/// How to have Spack concretize with the indexes: a line for all environments, or one for each where their mirrors differ.
+fn how_to_concretize(scopes: &[PathBuf], environments: &[PathBuf], here: &Path) -> String {
+    let line = |scope: &Path, environment: &str| format!("spack -C {} -e {environment} concretize", shown(scope, here));
+    let lines: Vec<String> = match (scopes, environments) {
+        ([scope], [folder]) if folder.is_dir() => vec![line(scope, &shown(folder, here))],
+        ([first, rest @ ..], _) if rest.iter().all(|scope| scope == first) => vec![line(first, "ENVIRONMENT")],
+        _ => {
+            let folder = |path: &Path| if path.is_dir() { shown(path, here) } else { "ENVIRONMENT".to_owned() };
+            scopes.iter().zip(environments).map(|(scope, path)| line(scope, &folder(path))).collect()
+        }
+    };
+    format!("now run: {}\nand then: larder prepare\n", lines.join("\n         "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +142,31 @@ mod tests {
             how_to_use(Path::new("/elsewhere\u{7}"), &[], here),
             "now run: spack -C /elsewhere\\u{7} -e ENVIRONMENT install\n"
         );
+    }
+    #[test]
+    fn environments_with_other_mirrors_get_a_line_each() {
+        let project = tempfile::tempdir().unwrap();
+        let here = project.path();
+        let next = |scopes: &[&str], environments: &[PathBuf]| {
+            let scopes: Vec<_> = scopes.iter().map(|scope| here.join(scope)).collect();
+            how_to_concretize(&scopes, environments, here)
+        };
+        let [a, b] = ["a", "b"].map(|name| here.join(name));
+        for folder in [&a, &b] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        insta::assert_snapshot!(next(&[".larder/job/spack"], std::slice::from_ref(&a)), @"
+        now run: spack -C .larder/job/spack -e a concretize
+        and then: larder prepare
+        ");
+        insta::assert_snapshot!(next(&["scope", "scope"], &[a.clone(), b.clone()]), @"
+        now run: spack -C scope -e ENVIRONMENT concretize
+        and then: larder prepare
+        ");
+        insta::assert_snapshot!(next(&["scope", "other"], &[a, b]), @"
+        now run: spack -C scope -e a concretize
+                 spack -C other -e b concretize
+        and then: larder prepare
+        ");
     }
 }

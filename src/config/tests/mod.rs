@@ -65,6 +65,7 @@ caches:
 jobs:
   "build:*": { specs: [app] }
   "docs":    { specs: plotter, hashes: [/abcd], build-deps: none }
+  "tools":   { groups: compiler }
   "*":
 build-deps: all
 network: { retries: 2, idle-timeout: 500ms, connections: 16 }
@@ -102,6 +103,7 @@ network: { retries: 2, idle-timeout: 500ms, connections: 16 }
         (&docs.specs, &docs.hashes, docs.build_deps),
         (&vec!["plotter".to_owned()], &vec!["abcd".parse().unwrap()], Some(BuildDeps::None))
     );
+    assert_eq!(config.job_rule("tools").unwrap().groups, ["compiler"]);
     assert_eq!(config.job_rule("other").unwrap().pattern.glob(), "*");
     assert_eq!(config.build_deps, Some(BuildDeps::All));
     assert_eq!(config.network.retries, 2);

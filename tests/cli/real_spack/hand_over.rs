@@ -54,8 +54,9 @@ impl Spack {
     fn with_an_instance(&mut self) -> PathBuf {
         let text = if self.configured { fs::read_to_string(&self.program).unwrap() } else { String::new() };
         let of_wrapper = text.split_whitespace().find(|word| word.ends_with("/bin/spack")).map(PathBuf::from);
-        let on_path = || std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|folder| folder.join("spack"));
-        let program = of_wrapper.unwrap_or_else(|| on_path().find(|file| file.is_file()).unwrap());
+        let path = std::env::var_os("PATH").unwrap();
+        let mut on_path = std::env::split_paths(&path).map(|folder| folder.join("spack"));
+        let program = of_wrapper.unwrap_or_else(|| on_path.find(|file| file.is_file()).unwrap());
         let program = program.canonicalize().unwrap();
         let (from, to) = (program.parent().unwrap().parent().unwrap(), self.folder.path().join("instance"));
         for part in ["bin", "lib/spack"] {
