@@ -29,6 +29,7 @@ mod corrupt_download;
 mod disk_full;
 mod export;
 mod first_and_second_run;
+mod hand_over;
 mod hostile_archives;
 mod indexes;
 mod init;
