@@ -11,7 +11,7 @@ use crate::pipeline::error::RunError;
 use crate::pipeline::session::{Scope, Session, Wanted};
 use crate::spack_config::{self, SpackMirror};
 use crate::store::built::BuiltFolder;
-use crate::types::{DagHash, Mirror, MirrorUrl, PlainHttp, Signatures};
+use crate::types::{DagHash, Mirror, MirrorUrl, PlainHttp, Presence, Signatures};
 
 /// Everything a command has to know of the environments.
 pub(crate) struct Environments {
@@ -25,6 +25,15 @@ pub(crate) struct Environments {
     pub built: Option<BuiltFolder>,
     /// What the install trees hold.
     pub installed: HashSet<DagHash>,
+    /// The files of Spack's configuration that were read.
+    pub files: Vec<PathBuf>,
+}
+
+impl Environments {
+    /// Whether there is nothing to take a binary from.
+    pub(crate) fn have_no_mirror(&self) -> bool {
+        self.mirrors.is_empty() && self.built.is_none()
+    }
 }
 
 pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Environments, RunError> {
@@ -50,19 +59,19 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Resu
                 }
             }
         }
-        mirrors_of.push(found.into_iter().map(|mirror| shared(&mut mirrors, mirror)).collect());
+        // What pipelines built comes last: it can only fill gaps. Where Spack's configuration names it as well, it has its place.
+        let pushed = session.config.built_mirror.iter().map(|entry| Mirror::clone(&entry.mirror));
+        let pushed: Vec<Mirror> = pushed.filter(|pushed| found.iter().all(|mirror| mirror.url != pushed.url)).collect();
+        mirrors_of.push(found.into_iter().chain(pushed).map(|mirror| shared(&mut mirrors, mirror)).collect());
     }
     for tree in &wanted.install_trees {
         let found = install_tree::installed_specs(tree)?;
         installed.extend(found.ok_or_else(|| RunError::NoInstallTree { path: tree.clone() })?);
     }
     let built = built(session);
-    if mirrors.is_empty() && built.is_none() {
-        files.sort();
-        files.dedup();
-        return Err(RunError::NoMirror { files });
-    }
-    Ok(Environments { lockfiles, mirrors, mirrors_of, built, installed })
+    files.sort();
+    files.dedup();
+    Ok(Environments { lockfiles, mirrors, mirrors_of, built, installed, files })
 }
 
 /// The folder of what the branch built. One that can't be used is as good as none: then Spack builds.
@@ -107,7 +116,10 @@ fn of_spack(mirror: &SpackMirror) -> Result<Mirror, RunError> {
         return Err(RunError::InsecureMirror { name, url: url.to_string(), declared_in });
     }
     let (name, signatures) = (mirror.name.clone(), Signatures::from(mirror.signed));
-    Ok(Mirror { name, url, signatures, plain_http: PlainHttp::LoopbackOnly, access: Arc::new(mirror.access.clone()) })
+    // Many environments name a folder of one site, and are used at others: Spack goes on without it.
+    let presence = if url.to_path().is_some() { Presence::Optional } else { Presence::Required };
+    let (plain_http, access) = (PlainHttp::LoopbackOnly, Arc::new(mirror.access.clone()));
+    Ok(Mirror { name, url, signatures, plain_http, access, presence })
 }
 
 /// The same mirror of several environments is one.

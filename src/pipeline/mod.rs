@@ -5,6 +5,8 @@
 //! | [`session`] | configuration, variables, reporter, warnings of one run |
 //! | [`environments`] | lockfiles, mirrors, install trees |
 //! | [`run`] | what one run works with: environments, caches, transports, job folder |
+//! | [`no_mirror`] | what is proposed where there is no mirror |
+//! | [`absent`] | optional mirrors that are not there |
 //! | [`needed`] | which blobs are needed, and what became of each |
 //! | [`resolve`] | which specs are needed, and which mirror has each: asks for metadata |
 //! | [`materialize`] | look into the caches, verify, download the rest, record |
@@ -16,11 +18,13 @@
 //! | [`parallel`] | work for all processors |
 //! | [`uploads`] | what GitLab's variables add to the runner's upload rule |
 
+mod absent;
 pub(crate) mod environments;
 mod error;
 pub(crate) mod fetch;
 pub(crate) mod materialize;
 pub(crate) mod needed;
+mod no_mirror;
 pub(crate) mod parallel;
 pub(crate) mod prune;
 pub(crate) mod remote;

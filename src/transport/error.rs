@@ -177,6 +177,25 @@ impl TransportError {
         }
     }
 
+    /// Whether the server can't be reached, is in trouble or lets nobody in. What it sent, and how, is another matter.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::Connection { .. }
+                | Self::Stalled { .. }
+                | Self::TooSlow { .. }
+                | Self::Status { .. }
+                | Self::Denied { .. }
+                | Self::Login { .. }
+                | Self::NoBucket { .. }
+                | Self::Refused { .. }
+                | Self::NoCredentials { .. }
+                | Self::Unreachable { .. }
+                | Self::UnusableStore { .. }
+                | Self::Unreadable { .. }
+        )
+    }
+
     /// Whether the server has too much to do and does not say when to come again: fewer connections may be the remedy.
     pub(super) fn is_overload(&self) -> bool {
         let is_busy = |status| matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);

@@ -7,7 +7,7 @@ use std::{fmt, io};
 use crate::config::BuiltEntry;
 use crate::fs::Folder;
 use crate::store::StoreError;
-use crate::types::{Mirror, MirrorPath, MirrorUrl, PlainHttp, Signatures};
+use crate::types::{Mirror, MirrorPath, MirrorUrl, PlainHttp, Presence, Signatures};
 
 /// The most bytes of one metadata document: stops a file of gigabytes from filling the memory.
 const MAX_DOCUMENT: u64 = 8 << 20;
@@ -42,7 +42,7 @@ impl BuiltFolder {
         };
         let url = MirrorUrl::parse(&path.to_string_lossy(), Path::new("/")).map_err(odd)?;
         let plain_http = PlainHttp::LoopbackOnly;
-        let mirror = Mirror { name: name.to_owned(), url, signatures, plain_http, access: Arc::default() };
+        let mirror = Mirror { name: name.to_owned(), url, signatures, plain_http, access: Arc::default(), presence: Presence::default() };
         Ok(Self { folder: Folder::at(path), mirror: Arc::new(mirror) })
     }
 
