@@ -92,8 +92,8 @@ pub enum RunError {
     ))]
     NoCache { mirror: String, url: String },
     /// Nothing to prune.
-    #[error("there is no cache in an object store")]
-    #[diagnostic(help("`larder prune` is for caches with a `url`; folders are pruned by `larder finish`"))]
+    #[error("there is no cache in an object store, and no mirror with `collect: true` and a `url`")]
+    #[diagnostic(help("`larder prune` is for those; folders are pruned by `larder finish`"))]
     NoRemoteCache,
     /// A name that no cache has.
     #[error("there is no cache `{name}`")]

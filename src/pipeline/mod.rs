@@ -14,6 +14,7 @@
 //! | [`remote`] | caches in object stores: read before mirrors, added to after the job |
 //! | [`stores`] | the stores of the configuration, opened |
 //! | [`prune`] | making room in one |
+//! | [`prune_mirror`] | making room in a mirror that collects |
 //! | [`reporting`] | what a run did, as data |
 //! | [`parallel`] | work for all processors |
 //! | [`uploads`] | what GitLab's variables add to the runner's upload rule |
@@ -27,6 +28,7 @@ pub(crate) mod needed;
 mod no_mirror;
 pub(crate) mod parallel;
 pub(crate) mod prune;
+pub(crate) mod prune_mirror;
 pub(crate) mod remote;
 pub(crate) mod reporting;
 pub(crate) mod resolve;

@@ -4,4 +4,4 @@ mod program;
 mod push;
 
 pub use program::{SpackError, find};
-pub use push::{Push, push};
+pub use push::{MIRRORS_FILE, Push, Target, push, registry_scope};

@@ -61,6 +61,17 @@ pub enum TransportError {
     #[error("can't log in to the registry at `{url}`: {reason}")]
     #[diagnostic(help("{hint}"))]
     Login { url: PublicUrl, reason: String, hint: &'static str },
+    /// A list of tags that is none.
+    #[error("`{url}` is no list of tags: {reason}")]
+    #[diagnostic(help("is this the address of a container registry?"))]
+    NotATagList { url: PublicUrl, reason: String },
+    /// A registry that deletes nothing.
+    #[error("`{url}` answered {status}: the registry does not delete images")]
+    #[diagnostic(help(
+        "Docker's registry deletes with `storage: {{ delete: {{ enabled: true }} }}` in its configuration only. In GitLab, a cleanup \
+         policy (*Settings, Packages and registries*) or its container registry page removes tags"
+    ))]
+    NoDeletion { url: PublicUrl, status: StatusCode },
     /// Metadata promises a blob that the mirror does not have.
     #[error("`{url}` does not exist, although the mirror's metadata promises it")]
     #[diagnostic(help(

@@ -29,9 +29,9 @@ impl BuiltFolder {
         }
     }
 
-    /// A folder that Spack is to push into, judged as the entry's own would be.
-    pub(crate) fn scratch(entry: &BuiltEntry, path: &Path) -> Result<Self, StoreError> {
-        Self::at(path, &entry.name, entry.signatures)
+    /// A folder that Spack is to push into, judged as the place would be that is meant in the end.
+    pub(crate) fn scratch(name: &str, signatures: Signatures, path: &Path) -> Result<Self, StoreError> {
+        Self::at(path, name, signatures)
     }
 
     fn at(path: &Path, name: &str, signatures: Signatures) -> Result<Self, StoreError> {

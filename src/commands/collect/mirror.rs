@@ -1,0 +1,55 @@
+//! Into a mirror that outlives the pipeline: a registry or a bucket.
+
+use std::sync::Arc;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::batches::Batches;
+use super::{Arrived, bucket, registry};
+use crate::commands::error::CommandError;
+use crate::config::BuiltMirrorEntry;
+use crate::lockfile::ConcreteSpec;
+use crate::mirror::Published;
+use crate::pipeline::{RunError, Session};
+use crate::transport::Transport;
+use crate::types::Mirror;
+
+/// Those of the specs that the mirror lacks.
+pub(super) async fn lacking<'a>(
+    session: &Session<'_>,
+    entry: &BuiltMirrorEntry,
+    transport: &Transport,
+    specs: Vec<&'a ConcreteSpec>,
+) -> Result<Vec<&'a ConcreteSpec>, CommandError> {
+    let asking = async { Ok(found_in(&entry.mirror, &specs, transport).await?) };
+    let found = session.unless_interrupted(asking).await?;
+    Ok(specs.into_iter().zip(found).filter(|(_, found)| found.is_none()).map(|(spec, _)| spec).collect())
+}
+
+/// Push, and see what arrived.
+pub(super) async fn push(
+    batches: &Batches<'_>,
+    entry: &BuiltMirrorEntry,
+    transport: &Arc<Transport>,
+    specs: &[&ConcreteSpec],
+) -> Result<Arrived, CommandError> {
+    if entry.mirror.url.is_registry() {
+        registry::push(batches, entry, transport, specs).await
+    } else {
+        bucket::push(batches, entry, transport, specs).await
+    }
+}
+
+/// What the mirror has of each spec, in their order.
+pub(super) async fn found_in(
+    mirror: &Arc<Mirror>,
+    specs: &[&ConcreteSpec],
+    transport: &Transport,
+) -> Result<Vec<Option<Published>>, RunError> {
+    let ask = |spec: &ConcreteSpec| {
+        let id = spec.id.clone();
+        async move { mirror.find(&id, transport).await }
+    };
+    let asking = futures::stream::iter(specs.iter().map(|spec| ask(spec)));
+    Ok(asking.buffered(transport.settings().metadata_connections).try_collect().await?)
+}
