@@ -150,7 +150,9 @@ fn read_built(
 ) -> Result<BuiltEntry> {
     if let Some((key, place)) = node.first_of(&ACCESS_KEYS).or_else(|| node.first_of(&["push", "optional"])) {
         let problem = Problem::new(format!("a folder with `collect: true` has no `{key}`"));
-        return Err(problem.help("it is a folder of the project, `path: .larder/built`, which need not exist").at(place));
+        return Err(problem
+            .help("it is a folder of the project, `path: .larder/built`, which need not exist")
+            .at(place));
     }
     let Some(path) = entry.path else {
         let problem = Problem::new("a mirror with `collect: true` needs a `path` or a `url`");

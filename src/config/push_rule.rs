@@ -62,6 +62,9 @@ mod tests {
         assert!(!PushRule::Protected.allows(&Variables::default()), "a laptop");
         assert!(PushRule::Always.allows(&job("false")));
         assert_eq!("always".parse::<PushRule>().unwrap().to_string(), "always");
-        assert_eq!("allways".parse::<PushRule>().unwrap_err().to_string(), "`allways` is not a choice of jobs that push; did you mean `always`?");
+        assert_eq!(
+            "allways".parse::<PushRule>().unwrap_err().to_string(),
+            "`allways` is not a choice of jobs that push; did you mean `always`?"
+        );
     }
 }

@@ -15,7 +15,9 @@ impl MirrorError {
         match self {
             Self::NoFolder { .. } => true,
             Self::Ask { source, .. } => source.is_absence(),
-            Self::NotMetadata { .. } | Self::WeakDigest { .. } | Self::OtherSpec { .. } | Self::SpecFile { .. } => false,
+            Self::NotMetadata { .. } | Self::WeakDigest { .. } | Self::OtherSpec { .. } | Self::SpecFile { .. } => {
+                false
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ impl AbsentMirrors {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&mirror.url)
     }
 
-    /// Go on without a mirror that may be absent and is, and tell so once; any other error stays one.
+    /// Go on without a mirror that may be absent and is, and tell so once. Any other error stays one.
     pub(crate) fn note(&self, session: &Session<'_>, mirror: &Mirror, error: MirrorError) -> Result<(), MirrorError> {
         if mirror.presence == Presence::Required || !error.is_absence() {
             return Err(error);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`session`] | configuration, variables, reporter, warnings of one run |
 //! | [`environments`] | lockfiles, mirrors, install trees |
+//! | [`concretize`] `freshness` | lockfiles that Spack is to make first, and which those are |
 //! | [`run`] | what one run works with: environments, caches, transports, job folder |
 //! | [`no_mirror`] | what is proposed where there is no mirror |
 //! | [`absent`] | optional mirrors that are not there |
@@ -20,9 +21,11 @@
 //! | [`uploads`] | what GitLab's variables add to the runner's upload rule |
 
 mod absent;
+pub(crate) mod concretize;
 pub(crate) mod environments;
 mod error;
 pub(crate) mod fetch;
+mod freshness;
 pub(crate) mod materialize;
 pub(crate) mod needed;
 mod no_mirror;
@@ -37,6 +40,7 @@ mod session;
 pub(crate) mod stores;
 pub(crate) mod uploads;
 
+pub use concretize::ConcretizeOptions;
 pub use error::{FailedDownload, RunError};
 pub(crate) use session::Scope;
-pub use session::{Mode, OnCorrupt, Push, Session, Wanted};
+pub use session::{MissingLockfile, Mode, OnCorrupt, Push, Session, Wanted};

@@ -29,6 +29,14 @@ mod tests {
 
     #[test]
     fn a_run_without_mirrors_says_what_to_copy() {
-        insta::assert_snapshot!(proposal(&["spack.yaml".into()]), @"");
+        insta::assert_snapshot!(proposal(&["spack.yaml".into()]), @r#"
+        there is no mirror of binaries: Spack builds everything, in each pipeline again (Spack's configuration (`spack.yaml`) names none)
+        larder can keep what a pipeline builds. Add to larder.yaml one of:
+          mirrors: [{ name: built, path: .larder/built, collect: true }]
+          mirrors: [{ name: built, url: "oci://${CI_REGISTRY_IMAGE}/spack", collect: true }]
+        The first is a folder that GitLab caches for the branch, the second the project's own registry. In .gitlab-ci.yml, the job that builds extends `.larder-collect`, or has:
+          after_script: [larder finish --collect]
+        A mirror that exists already is named with `--mirror URL`, or under `mirrors:` as well
+        "#);
     }
 }

@@ -50,11 +50,11 @@ pub(super) fn built<'a>(
     Ok(candidates.into_iter().filter(is_built).collect())
 }
 
-/// What this job may have built. Where `prepare` ran, it knows; else everything that can be built.
+/// What this job may have built. Where `prepare` ran and there was a lockfile to read, it knows; else everything that can be built.
 fn candidates<'a>(graph: &Graph<'a>, state: Option<&State>) -> Vec<&'a ConcreteSpec> {
     // A spliced spec is a relinked binary; what is built is its build spec.
     let can_be_built = |spec: &&ConcreteSpec| spec.origin == Origin::Package && spec.build_spec.is_none();
-    match state {
+    match state.filter(|state| state.without_lockfile.is_empty()) {
         Some(state) => state.to_build.iter().filter_map(|hash| graph.spec(*hash)).filter(can_be_built).collect(),
         None => graph.specs().filter(can_be_built).collect(),
     }

@@ -19,7 +19,7 @@ use self::batches::Batches;
 use super::error::CommandError;
 use crate::config::{BuiltEntry, BuiltMirrorEntry, PushRule};
 use crate::job::{JobFolder, State};
-use crate::lockfile::ConcreteSpec;
+use crate::lockfile::{ConcreteSpec, Lockfile};
 use crate::pipeline::prune::Pruning;
 use crate::pipeline::reporting::count_requests;
 use crate::pipeline::uploads::Note;
@@ -153,7 +153,12 @@ async fn push_to(
         return Ok(Vec::new());
     }
     let job = JobFolder::of(&session.config.root);
-    let lockfiles = environments::lockfiles(session)?;
+    let found = environments::known_lockfiles(session)?.found;
+    if found.is_empty() {
+        session.inform("no environment has a lockfile: nothing was built for one, and nothing is collected");
+        return Ok(Vec::new());
+    }
+    let lockfiles: Vec<Lockfile> = found.into_iter().map(|(_, lockfile)| lockfile).collect();
     let graph = Graph::new(&lockfiles);
     let built = built::built(session, options, &graph, &job)?;
     let folder = match place {

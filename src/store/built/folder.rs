@@ -42,7 +42,14 @@ impl BuiltFolder {
         };
         let url = MirrorUrl::parse(&path.to_string_lossy(), Path::new("/")).map_err(odd)?;
         let plain_http = PlainHttp::LoopbackOnly;
-        let mirror = Mirror { name: name.to_owned(), url, signatures, plain_http, access: Arc::default(), presence: Presence::default() };
+        let mirror = Mirror {
+            name: name.to_owned(),
+            url,
+            signatures,
+            plain_http,
+            access: Arc::default(),
+            presence: Presence::default(),
+        };
         Ok(Self { folder: Folder::at(path), mirror: Arc::new(mirror) })
     }
 

@@ -59,7 +59,9 @@ impl PushedMirror<'_> {
         let Some(config) = self.transport.document(&config).await? else { return Ok(Some((tag, digest, None))) };
         let described = survey_config(&config).filter(|_| Sha256Digest::of(&config) == survey.config.digest);
         // An image whose configuration is of another spec was not pushed by Spack.
-        let Some((_, pushed)) = described.filter(|(spec, _)| *spec == hash) else { return Ok(Some((tag, digest, None))) };
+        let Some((_, pushed)) = described.filter(|(spec, _)| *spec == hash) else {
+            return Ok(Some((tag, digest, None)));
+        };
         // What does not say when it was pushed does not age.
         let last_used = pushed.unwrap_or(now);
         let blob = |digest, bytes| BlobReport { digest, bytes, intact: None, last_used, requests: Vec::new() };

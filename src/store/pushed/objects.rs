@@ -51,7 +51,8 @@ impl PushedMirror<'_> {
         let root = self.entry.mirror.location(&MirrorPath::new([]));
         let prefix = percent_decode_str(root.url.path().trim_matches('/')).decode_utf8_lossy().into_owned();
         let below = |object: Listed| {
-            let path = if prefix.is_empty() { &object.key } else { object.key.strip_prefix(&prefix)?.strip_prefix('/')? };
+            let path =
+                if prefix.is_empty() { &object.key } else { object.key.strip_prefix(&prefix)?.strip_prefix('/')? };
             Some((path.to_owned(), object))
         };
         let all = self.transport.list(&root).await.map_err(failed)?.into_iter().filter_map(below);
@@ -82,7 +83,8 @@ impl PushedMirror<'_> {
                 None => is_clear = false,
             }
         }
-        let digests: Vec<&str> = sorted.others.iter().flat_map(|path| digests_in(documents.get(path.as_str()))).collect();
+        let digests: Vec<&str> =
+            sorted.others.iter().flat_map(|path| digests_in(documents.get(path.as_str()))).collect();
         kept.extend(digests.iter().filter_map(|digest| by_name.get(digest).map(|path| (*path).clone())));
         let is_old = |path: &str| listed.get(path).is_some_and(|object| now.duration_since(object.modified) >= GRACE);
         let strays = sorted.blobs.iter().filter(|(path, _)| is_clear && !kept.contains(*path) && is_old(path));
