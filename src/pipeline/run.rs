@@ -1,9 +1,10 @@
 //! What a command that needs binaries works with: environments, caches and mirrors, opened.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::absent::AbsentMirrors;
-use super::environments::{self, Environments};
+use super::environments::{self, Environments, Mirrors};
 use super::error::RunError;
 use super::no_mirror::proposal;
 use super::remote::RemoteCaches;
@@ -37,6 +38,30 @@ impl<'a> Run<'a> {
         if environments.have_no_mirror() {
             session.warn(&proposal(&environments.files));
         }
+        Self::with(session, wanted, scope, environments)
+    }
+
+    /// The same without lockfiles and all that comes from them: for what is asked of mirrors before there is one.
+    pub(crate) fn of_mirrors(session: &'a Session<'a>, wanted: &'a Wanted) -> Result<Self, RunError> {
+        let Mirrors { all: mirrors, of_environments: mirrors_of } = environments::mirrors(session)?;
+        let environments = Environments {
+            lockfiles: Vec::new(),
+            without_lockfile: Vec::new(),
+            mirrors,
+            mirrors_of,
+            built: None,
+            installed: HashSet::new(),
+            files: Vec::new(),
+        };
+        Self::with(session, wanted, Scope::Job, environments)
+    }
+
+    fn with(
+        session: &'a Session<'a>,
+        wanted: &'a Wanted,
+        scope: Scope,
+        environments: Environments,
+    ) -> Result<Self, RunError> {
         let caches = stores::open_caches(session)?;
         let transport = session.transport();
         let remotes = RemoteCaches::new(session, Some(&transport));
