@@ -31,9 +31,12 @@ async fn registry(
     let mut removals = choose(&images.items, policy, &PushedMirror::fresh(&images.items, session.now), session.now);
     if mode == Mode::Act && !removals.is_empty() {
         removals = mirror.delete_images(&images, removals).await?;
+        let (count, is) = match removals.len() {
+            1 => ("1 image".to_owned(), "is"),
+            count => (format!("{count} images"), "are"),
+        };
         session.inform(&format!(
-            "{} images of {mirror} are deleted; the registry frees the room when it next collects its garbage",
-            removals.len()
+            "{count} of {mirror} {is} deleted; the registry frees the room when it next collects its garbage"
         ));
     }
     let blobs: u64 = removals.iter().map(|removal| removal.item.blobs.len() as u64).sum();

@@ -161,8 +161,10 @@ fn jobs_that_push_the_same_at_the_same_time_all_succeed() {
         let site = Site::new(mirror);
         let projects: Vec<Project> = (0..4).map(|_| site.project("")).collect();
         projects.iter().for_each(|project| drop(site.prepare(project)));
+        let site = &site;
         std::thread::scope(|scope| {
-            let jobs: Vec<_> = projects.iter().map(|project| scope.spawn(|| site.collect(project, "true"))).collect();
+            let push = |project| scope.spawn(move || site.collect(project, "true"));
+            let jobs: Vec<_> = projects.iter().map(push).collect();
             jobs.into_iter().for_each(|job| drop(job.join().unwrap().succeeds()));
         });
         assert_eq!(site.objects(), site.objects_of_app());
@@ -291,7 +293,7 @@ fn pruning_a_registry_deletes_old_images_and_spares_what_another_tag_needs() {
     assert_eq!(names_with(&project.prepare(), "build"), [""; 0]);
     project.larder(&["prune", "--dry-run"]).succeeds().says(&["built: would remove"]);
     assert_eq!(names_with(&project.prepare(), "build"), [""; 0]);
-    project.larder(&["prune"]).succeeds().says(&["1 images of mirror `built` are deleted", "built: removed 2 blobs"]);
+    project.larder(&["prune"]).succeeds().says(&["1 image of mirror `built` is deleted", "built: removed 2 blobs"]);
     assert_eq!(names_with(&project.prepare(), "build"), ["app"]);
     project.larder(&["prune"]).succeeds();
     assert_eq!(names_with(&project.prepare(), "build"), ["app"]);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 
-use super::CollectOptions;
+use super::options::CollectOptions;
 use crate::commands::error::CommandError;
 use crate::job::{JobError, JobFolder};
 use crate::lockfile::{ConcreteSpec, Lockfile};

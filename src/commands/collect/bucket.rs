@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fs_err as fs;
 
-use super::Arrived;
+use super::arrived::Arrived;
 use super::batches::Batches;
 use crate::commands::error::CommandError;
 use crate::config::BuiltMirrorEntry;

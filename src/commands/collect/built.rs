@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::CollectOptions;
+use super::options::CollectOptions;
 use crate::commands::error::CommandError;
 use crate::install_tree;
 use crate::job::{JobFolder, State};

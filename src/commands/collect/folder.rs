@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::Arrived;
+use super::arrived::Arrived;
 use super::batches::Batches;
 use crate::commands::error::CommandError;
 use crate::config::BuiltEntry;

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt as _, TryStreamExt as _};
-
+use super::arrived::{Arrived, found_in};
 use super::batches::Batches;
-use super::{Arrived, bucket, registry};
+use super::{bucket, registry};
 use crate::commands::error::CommandError;
 use crate::config::BuiltMirrorEntry;
 use crate::lockfile::ConcreteSpec;
-use crate::mirror::Published;
-use crate::pipeline::{RunError, Session};
+use crate::pipeline::Session;
 use crate::transport::Transport;
-use crate::types::Mirror;
 
 /// Those of the specs that the mirror lacks.
 pub(super) async fn lacking<'a>(
@@ -38,18 +35,4 @@ pub(super) async fn push(
     } else {
         bucket::push(batches, entry, transport, specs).await
     }
-}
-
-/// What the mirror has of each spec, in their order.
-pub(super) async fn found_in(
-    mirror: &Arc<Mirror>,
-    specs: &[&ConcreteSpec],
-    transport: &Transport,
-) -> Result<Vec<Option<Published>>, RunError> {
-    let ask = |spec: &ConcreteSpec| {
-        let id = spec.id.clone();
-        async move { mirror.find(&id, transport).await }
-    };
-    let asking = futures::stream::iter(specs.iter().map(|spec| ask(spec)));
-    Ok(asking.buffered(transport.settings().metadata_connections).try_collect().await?)
 }

@@ -3,18 +3,21 @@
 //! There may be two places: a registry or a bucket that outlives the pipeline (`mirror`), and a folder that GitLab caches for the
 //! branch (`folder`). A job that may push to the first does; the folder is for the others.
 
+mod arrived;
 mod batches;
 mod bucket;
 mod built;
 mod folder;
 mod mirror;
+mod options;
 mod registry;
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+pub use self::options::CollectOptions;
+
+use self::arrived::Arrived;
 use self::batches::Batches;
 use super::error::CommandError;
 use crate::config::{BuiltEntry, BuiltMirrorEntry, PushRule};
@@ -26,22 +29,10 @@ use crate::pipeline::uploads::Note;
 use crate::pipeline::{Mode, RunError, Session, environments, stores, uploads};
 use crate::plan::{Graph, Need, row};
 use crate::report::{CacheReport, Report, SpecReport};
-use crate::spack::SpackError;
 use crate::store::Store;
 use crate::store::built::BuiltFolder;
 use crate::transport::Transport;
-use crate::types::{DagHash, Signatures};
-
-/// Options of `collect`.
-#[derive(Clone, Debug, Default)]
-pub struct CollectOptions {
-    /// Spack, where it is not the one on the PATH.
-    pub spack: Option<PathBuf>,
-    /// Install trees named on the command line.
-    pub install_trees: Vec<PathBuf>,
-    /// How long Spack may take, all pushes together.
-    pub patience: Option<Duration>,
-}
+use crate::types::Signatures;
 
 /// Where this job's builds go.
 #[derive(Clone, Copy)]
@@ -52,14 +43,6 @@ enum Place<'a> {
     Folder(&'a BuiltEntry),
     /// Nowhere: only other branches may push to this mirror.
     Nowhere(&'a BuiltMirrorEntry),
-}
-
-/// What came of a push.
-struct Arrived {
-    /// How large each is that arrived.
-    bytes: HashMap<DagHash, u64>,
-    /// What Spack says.
-    pushed: Result<(), SpackError>,
 }
 
 /// Push what this job built and the place lacks. The folder is pruned by its `keep:` then. With nothing to push it is left as it

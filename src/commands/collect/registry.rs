@@ -8,9 +8,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 use std::{fs, io};
 
-use super::Arrived;
+use super::arrived::{Arrived, found_in};
 use super::batches::{Batches, scope_folder};
-use super::mirror::found_in;
 use crate::commands::error::CommandError;
 use crate::config::BuiltMirrorEntry;
 use crate::job::JobError;

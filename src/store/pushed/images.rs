@@ -64,7 +64,14 @@ impl PushedMirror<'_> {
         };
         // What does not say when it was pushed does not age.
         let last_used = pushed.unwrap_or(now);
-        let blob = |digest, bytes| BlobReport { digest, bytes, intact: None, last_used, requests: Vec::new() };
+        let blob = |digest, bytes| BlobReport {
+            digest,
+            bytes,
+            intact: None,
+            last_used,
+            requests: Vec::new(),
+            indexes: Vec::new(),
+        };
         let blobs: Vec<_> = [survey.binary, survey.config]
             .map(|expected| blob(expected.digest, expected.size.stated().unwrap_or_default()))
             .into();

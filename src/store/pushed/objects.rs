@@ -115,7 +115,7 @@ impl PushedMirror<'_> {
             });
             let requests = request.into_iter().collect();
             let digest = blob.expected.digest;
-            reports.push(BlobReport { digest, bytes: size, intact: None, last_used, requests });
+            reports.push(BlobReport { digest, bytes: size, intact: None, last_used, requests, indexes: Vec::new() });
             files.push(PathBuf::from(file));
             bytes += size;
         }
