@@ -73,8 +73,11 @@ impl Registry {
         };
         let response = self.ask(&asked).await?;
         match response.status() {
-            StatusCode::OK | StatusCode::ACCEPTED | StatusCode::NO_CONTENT => Ok(()),
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
+            StatusCode::OK
+            | StatusCode::ACCEPTED
+            | StatusCode::NO_CONTENT
+            | StatusCode::NOT_FOUND
+            | StatusCode::GONE => Ok(()),
             status @ (StatusCode::METHOD_NOT_ALLOWED | StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED) => {
                 Err(TransportError::NoDeletion { url: at.public(), status })
             }
