@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::pipeline::RunError;
 use crate::spack::SpackError;
+use crate::transport::UploadError;
 use crate::types::Sha256Digest;
 
 /// A command that could not do what it is for.
@@ -52,9 +53,16 @@ pub enum CommandError {
     ))]
     NothingForCaches { path: PathBuf, holds: Vec<String>, caches: Vec<String> },
     /// `collect`: no mirror takes what was built.
-    #[error("there is no folder to collect into")]
-    #[diagnostic(help("add `{{ name: built, path: .larder/built, collect: true }}` to `mirrors:` in larder.yaml"))]
+    #[error("there is no place to collect into")]
+    #[diagnostic(help(
+        "add `{{ name: built, path: .larder/built, collect: true }}` to `mirrors:` in larder.yaml, a folder that GitLab caches for \
+         the branch; or `{{ name: built, url: \"oci://${{CI_REGISTRY_IMAGE}}/spack\", collect: true }}`, the project's registry"
+    ))]
     NoBuiltFolder,
+    /// `collect`: a bucket did not take what Spack made.
+    #[error("can't push {spec} to mirror `{mirror}`")]
+    #[diagnostic(help("what was pushed before is whole and stays; the others are built again by the next pipeline"))]
+    Upload { mirror: String, spec: String, source: Box<UploadError> },
     /// `collect`: Spack would push without signatures, which no job would use.
     #[error("mirror `{mirror}` is `signed: true`, and there is no key to sign with")]
     #[diagnostic(help("give its entry in larder.yaml a `signing-key`; `larder prepare` needs none"))]
