@@ -16,8 +16,8 @@ use super::palette::Palette;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done = 0,
-    /// `verify` found a corrupt blob.
-    Corrupt = 1,
+    /// `verify` found a corrupt blob, or `init --check` something that is still open.
+    Found = 1,
     /// Done, but something needed is in no mirror, and `--require-all` was given.
     Incomplete = 3,
 }

@@ -1,6 +1,6 @@
 //! The folder itself: made, locked, cleared.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -14,6 +14,9 @@ pub(crate) const DOTENV: &str = "larder.env";
 
 /// The metrics report for GitLab.
 pub(crate) const OPEN_METRICS: &str = "metrics.txt";
+
+/// What keeps git out of `.larder`, this file included.
+const GITIGNORE: &str = "# Made by larder: nothing in here belongs into the repository.\n*\n";
 
 /// `.larder/job` of a project.
 #[derive(Clone, Debug)]
@@ -52,6 +55,7 @@ impl JobFolder {
         if let Some(path) = Folder::at(&self.root).first_link(project).map_err(self.failed("look"))? {
             return Err(JobError::NotAFolder { path });
         }
+        self.keep_out_of_git()?;
         let enter = || -> io::Result<JobLock> {
             fs::create_dir_all(&self.root)?;
             // A network file system without locks: two runs in one project folder are then the user's to avoid.
@@ -61,6 +65,25 @@ impl JobFolder {
             Ok(JobLock(lock))
         };
         enter().map_err(self.failed("make the job folder"))
+    }
+
+    /// Have git ignore `.larder`: its caches hold gigabytes, and one `git add .` would commit them. A file of this name that is
+    /// there stays as it is.
+    pub fn keep_out_of_git(&self) -> Result<(), JobError> {
+        let folder = self.root.parent().unwrap_or(&self.root);
+        if !matches!(kind(folder).map_err(self.failed("look"))?, Kind::Folder | Kind::Missing) {
+            return Err(JobError::NotAFolder { path: folder.to_owned() });
+        }
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(folder)?;
+            let file = fs::OpenOptions::new().write(true).create_new(true).open(folder.join(".gitignore"));
+            match file {
+                Ok(mut file) => file.write_all(GITIGNORE.as_bytes()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        write().map_err(self.failed("have git ignore `.larder`"))
     }
 
     /// Forget what an earlier run prepared: Spack must not take its mirror for this job's, nor `finish` its state.

@@ -1,0 +1,274 @@
+//! The lines for `.gitlab-ci.yml`, for what the jobs will find: lockfiles or none, mirrors or none.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::environment::{FoundEnvironment, Origin, has_no_mirror};
+use super::mirrors::FoundMirror;
+use super::open::MARKER;
+use super::text::{comment, json, quoted, relative};
+
+/// An address that nobody has: a job that uses it fails at once, and says why.
+const IMAGE: &str = "registry.example.org/spack-with-larder:1";
+
+/// What shapes the pipeline.
+#[derive(Clone, Copy)]
+struct Shape {
+    lockfiles: Lockfiles,
+    binaries: Binaries,
+}
+
+/// Where the lockfiles come from.
+#[derive(Clone, Copy, PartialEq)]
+enum Lockfiles {
+    /// From the repository.
+    Committed,
+    /// At least one is made in the pipeline, from an environment that is in the repository.
+    Concretized,
+    /// At least one environment is made by the job's own script, before which there is nothing to concretize.
+    InScript,
+}
+
+/// Where binaries come from.
+#[derive(Clone, Copy, PartialEq)]
+enum Binaries {
+    /// From mirrors.
+    Mirrors,
+    /// From the pipelines before.
+    EarlierPipelines,
+}
+
+/// The lines for `.gitlab-ci.yml`.
+pub(super) fn pipeline(root: &Path, environments: &[FoundEnvironment], mirrors: &[FoundMirror]) -> String {
+    let lockfiles = if environments.iter().any(|environment| environment.origin != Origin::Repository) {
+        Lockfiles::InScript
+    } else if environments.iter().any(|environment| !environment.lockfile.is_used()) {
+        Lockfiles::Concretized
+    } else {
+        Lockfiles::Committed
+    };
+    let has_none = has_no_mirror(environments, mirrors);
+    let shape = Shape { lockfiles, binaries: if has_none { Binaries::EarlierPipelines } else { Binaries::Mirrors } };
+    let mut out = "# larder keeps Spack's binaries between jobs; made by `larder init`.\n".to_owned();
+    let _ = writeln!(
+        out,
+        "# `larder init --check` lists the lines with `{}`: they wait for you.",
+        MARKER.trim_start_matches("# ")
+    );
+    out.push_str(&variables(mirrors));
+    out.push_str(&include(shape));
+    out.push_str(&job(shape));
+    for environment in environments {
+        for command in commands(root, shape.lockfiles, environment) {
+            let _ = writeln!(out, "    - {}", scalar(&command));
+        }
+    }
+    // A `larder run` collects by itself.
+    if shape.binaries == Binaries::EarlierPipelines && shape.lockfiles == Lockfiles::Committed {
+        out.push_str("    - larder collect\n");
+    }
+    out
+}
+
+/// What the jobs need to reach the mirrors.
+fn variables(mirrors: &[FoundMirror]) -> String {
+    let mut out = String::new();
+    for mirror in mirrors {
+        let names: Vec<_> = match mirror.url.split("://").next() {
+            _ if !mirror.variables.is_empty() => mirror.variables.iter().map(String::as_str).collect(),
+            Some("s3") => vec!["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+            _ => continue,
+        };
+        let reason =
+            if mirror.variables.is_empty() { ", unless the bucket is public or the runner has a role" } else { "" };
+        let _ = writeln!(
+            out,
+            "{MARKER} mirror `{}` needs {} (Settings > CI/CD > Variables: masked, and protected if only protected branches may read it){reason}",
+            comment(&mirror.name),
+            comment(&names.join(" and ")),
+        );
+    }
+    for mirror in mirrors.iter().filter(|mirror| mirror.signed && mirror.is_readable) {
+        let _ = writeln!(
+            out,
+            "{MARKER} mirror `{}` is signed: Spack in the job must trust its key (`spack gpg trust FILE`), else it builds everything",
+            comment(&mirror.name)
+        );
+    }
+    out
+}
+
+fn include(shape: Shape) -> String {
+    let mut out = "\
+include:
+  # A copy of `ci-templates/larder.yml` of larder; use `project:` and `file:` where your GitLab has its repository.
+  - local: ci-templates/larder.yml
+    inputs:
+"
+    .to_owned();
+    let _ = match (shape.lockfiles, shape.binaries) {
+        (Lockfiles::Committed, Binaries::Mirrors) => write!(
+            out,
+            "      {MARKER} an image of yours with larder, for the job that fills the caches; any with curl does if you add
+      # `download_url:` and `download_sha256:`, from which all jobs get larder
+      image: {IMAGE}\n"
+        ),
+        (Lockfiles::Concretized, Binaries::Mirrors) => write!(
+            out,
+            "      # No lockfile is in the repository: the first job makes it, and hands it to the others.
+      concretize: true
+      {MARKER} an image of yours with Spack and larder; one with Spack does if you add `download_url:` and
+      # `download_sha256:`, from which all jobs get larder
+      image: {IMAGE}\n"
+        ),
+        (_, Binaries::EarlierPipelines) => write!(
+            out,
+            "      # Nothing can be downloaded before the job, as no environment names a mirror: no job for that.
+      warm_job: .larder-warm\n"
+        ),
+        (Lockfiles::InScript, Binaries::Mirrors) => write!(
+            out,
+            "      # Before the script has made the environment, nothing can be downloaded: no job for that.
+      warm_job: .larder-warm\n"
+        ),
+    };
+    out
+}
+
+fn job(shape: Shape) -> String {
+    let extends = match (shape.lockfiles, shape.binaries) {
+        (_, Binaries::EarlierPipelines) => ".larder-collect",
+        (Lockfiles::InScript, Binaries::Mirrors) => ".larder-save",
+        (_, Binaries::Mirrors) => ".larder",
+    };
+    format!(
+        "
+install:
+  extends: {extends}
+  {MARKER} an image of yours with Spack and larder, or with Spack and the template's inputs `download_url` and
+  # `download_sha256`; a shell runner needs none
+  image: {IMAGE}
+  script:
+"
+    )
+}
+
+/// The commands that install an environment.
+fn commands(root: &Path, lockfiles: Lockfiles, environment: &FoundEnvironment) -> Vec<String> {
+    let path = relative(root, &environment.path);
+    let folder = quoted(path.strip_suffix("/spack.lock").unwrap_or(&path));
+    match (&environment.origin, lockfiles) {
+        (Origin::Repository, Lockfiles::Committed) => vec![format!("spack -C .larder/job/spack -e {folder} install")],
+        (Origin::Repository | Origin::Script, _) => vec![format!("larder run -- spack -e {folder} install")],
+        (Origin::File(file), _) => {
+            let file = quoted(&relative(root, file));
+            // A runner's folder may outlive the job, and `create` refuses what is there.
+            vec![
+                format!("test -e {folder}/spack.yaml || spack env create -d {folder} {file}"),
+                format!("larder run -- spack -e {folder} install"),
+            ]
+        }
+    }
+}
+
+/// A command as an item of a list. What begins with a letter and holds neither `: ` nor ` #` needs no quotes.
+fn scalar(command: &str) -> String {
+    let is_plain = !command.contains(": ") && !command.contains(" #");
+    if is_plain { command.to_owned() } else { json(command) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_yaml::Value;
+
+    use super::*;
+    use crate::commands::init::environment::EnvironmentMirrors;
+    use crate::commands::init::git::LockfileState;
+
+    fn environment(path: &str, lockfile: LockfileState) -> FoundEnvironment {
+        let mirrors = EnvironmentMirrors::None;
+        FoundEnvironment { path: Path::new("/p").join(path), origin: Origin::Repository, lockfile, mirrors }
+    }
+
+    fn written(environments: &[FoundEnvironment], mirrors: &[FoundMirror]) -> (String, Value, Vec<String>) {
+        let text = pipeline(Path::new("/p"), environments, mirrors);
+        let yaml: Value = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(yaml["include"][0]["local"], "ci-templates/larder.yml");
+        let script = yaml["install"]["script"].as_sequence().unwrap();
+        let script = script.iter().map(|line| line.as_str().unwrap().to_owned()).collect();
+        (text, yaml, script)
+    }
+
+    fn develop(signed: bool) -> FoundMirror {
+        FoundMirror::new("develop", "https://h.example/develop", signed)
+    }
+
+    #[test]
+    fn with_lockfiles_the_warm_up_job_fills_the_caches_and_each_environment_is_installed() {
+        let committed = LockfileState::Committed;
+        let environments = ["", "a: b's", "envs/x/spack.lock"].map(|path| environment(path, committed));
+        let (_, yaml, script) = written(&environments, &[develop(false)]);
+        assert_eq!(yaml["install"]["extends"], ".larder");
+        assert_eq!(
+            script,
+            [
+                "spack -C .larder/job/spack -e . install",
+                r"spack -C .larder/job/spack -e 'a: b'\''s' install",
+                "spack -C .larder/job/spack -e envs/x install",
+            ]
+        );
+        assert!(yaml["include"][0]["inputs"]["warm_job"].is_null());
+        assert!(yaml["include"][0]["inputs"]["concretize"].is_null());
+    }
+
+    #[test]
+    fn without_a_lockfile_the_warm_up_job_makes_it_and_the_job_runs_whatever_it_finds() {
+        for missing in [LockfileState::Missing, LockfileState::Ignored] {
+            let environments = [environment("a", LockfileState::Committed), environment("b", missing)];
+            let (_, yaml, script) = written(&environments, &[develop(false)]);
+            assert_eq!(yaml["include"][0]["inputs"]["concretize"], true);
+            assert_eq!(yaml["install"]["extends"], ".larder");
+            assert_eq!(script, ["larder run -- spack -e a install", "larder run -- spack -e b install"]);
+        }
+    }
+
+    #[test]
+    fn without_a_mirror_the_job_keeps_what_it_builds_and_there_is_no_warm_up_job() {
+        for (lockfile, lines) in [
+            (LockfileState::Committed, &["spack -C .larder/job/spack -e a install", "larder collect"][..]),
+            (LockfileState::Missing, &["larder run -- spack -e a install"]),
+        ] {
+            let (_, yaml, script) = written(&[environment("a", lockfile)], &[]);
+            assert_eq!(yaml["include"][0]["inputs"]["warm_job"], ".larder-warm");
+            assert_eq!(yaml["install"]["extends"], ".larder-collect");
+            assert_eq!(script, lines);
+        }
+    }
+
+    #[test]
+    fn an_environment_of_another_name_is_made_in_the_script() {
+        let mut environment = environment(".larder/environments/ci", LockfileState::Missing);
+        environment.origin = Origin::File("/p/.ci/spack gpu.yaml".into());
+        environment.mirrors = EnvironmentMirrors::Named;
+        let (_, yaml, script) = written(&[environment], &[develop(false)]);
+        assert_eq!(yaml["install"]["extends"], ".larder-save");
+        assert_eq!(
+            script,
+            [
+                "test -e .larder/environments/ci/spack.yaml || spack env create -d .larder/environments/ci '.ci/spack gpu.yaml'",
+                "larder run -- spack -e .larder/environments/ci install",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_only_a_person_knows_is_marked() {
+        let mut secret = FoundMirror::new("team\nx", "https://h.example/team", true);
+        secret.variables = vec!["TEAM_USER".to_owned(), "TEAM_PASSWORD".to_owned()];
+        let bucket = FoundMirror::new("bucket", "s3://ci-binaries/main", false);
+        let (text, ..) = written(&[environment("", LockfileState::Committed)], &[secret, bucket]);
+        let marked: Vec<_> = text.lines().filter(|line| line.contains(MARKER)).map(str::trim).collect();
+        insta::assert_snapshot!(marked.join("\n"), @r"
+        ");
+    }
+}
