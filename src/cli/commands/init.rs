@@ -94,8 +94,12 @@ fn notes(made: &Initialised, here: &Path) -> Vec<String> {
         notes.push(format!("there is a `{TEMPLATE}` already, and it is not the one of this larder; it stays as it is"));
     }
     if !made.open.is_empty() {
-        notes.push("still open (`larder init --check` lists it again):".to_owned());
-        notes.extend(made.open.iter().map(|point| format!("  {}", point_line(point, here))));
+        notes.push("still open (`larder init --check` lists what is open in the files):".to_owned());
+        let is_printed = made.pipeline_file != FileOutcome::Written;
+        notes.extend(made.open.iter().map(|point| match point.file.file_name() {
+            Some(name) if is_printed && name == ".gitlab-ci.yml" => format!("  {}", point.text),
+            _ => format!("  {}", point_line(point, here)),
+        }));
     }
     notes
 }
@@ -108,6 +112,9 @@ fn found(made: &Initialised, here: &Path) -> Vec<String> {
     };
     let mut notes: Vec<_> = made.skipped.iter().map(|skipped| format!("skipped: {}", skipped.reason)).collect();
     for environment in &made.environments {
+        if let Some(problem) = &environment.lockfile_problem {
+            notes.push(format!("{problem}: no job can use it as it is"));
+        }
         if let EnvironmentMirrors::Unknown(include) = &environment.mirrors {
             let path = shown(&environment.path, here);
             notes.push(format!(
@@ -200,6 +207,7 @@ mod tests {
             path: Path::new("/project").join(path),
             origin: Origin::Repository,
             lockfile,
+            lockfile_problem: None,
             mirrors,
         };
         let elsewhere = EnvironmentMirrors::Unknown("/opt/site/mirrors.yaml".to_owned());
@@ -208,10 +216,22 @@ mod tests {
             environment("a", LockfileState::Untracked, elsewhere),
             environment("b", LockfileState::Ignored, EnvironmentMirrors::None),
         ];
+        all.environments[1].lockfile_problem = Some("`a/spack.lock` has lockfile format 3".to_owned());
         let more = (1..=7).map(|n| environment(&format!("m{n}"), LockfileState::Missing, EnvironmentMirrors::Named));
         all.environments.extend(more);
         all.skipped = vec![Skipped { path: "/project/x".into(), reason: "`x/spack.yaml`, line 1: no".to_owned() }];
         all.open = vec![OpenPoint { file: "/project/larder.yaml".into(), line: 3, text: "decide".to_owned() }];
-        insta::assert_snapshot!(notes(&all, Path::new("/project")).join("\n"), @"");
+        insta::assert_snapshot!(notes(&all, Path::new("/project")).join("\n"), @"
+        skipped: `x/spack.yaml`, line 1: no
+        `a/spack.lock` has lockfile format 3: no job can use it as it is
+        `a` includes `/opt/site/mirrors.yaml`, which is not on this machine: its mirrors are not known
+        `m1`, `m2`, `m3`, `m4`, `m5` and 2 more: no lockfile: it is made in the job, by `larder run` or the template's `concretize: true`
+        `b`: git ignores the lockfile, so that no job finds it: it is made in the job; commit it to use this one
+        `a`: the lockfile is not in git yet: commit it with the rest
+        `b`: no mirror: larder can keep what the pipeline builds, see `collect: true` in larder.yaml
+        wrote `larder.yaml`
+        still open (`larder init --check` lists what is open in the files):
+          larder.yaml:3: decide
+        ");
     }
 }

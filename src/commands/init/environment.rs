@@ -30,6 +30,8 @@ pub struct FoundEnvironment {
     pub origin: Origin,
     /// What a job will find of its lockfile.
     pub lockfile: LockfileState,
+    /// Why larder can't use a lockfile that jobs will find.
+    pub lockfile_problem: Option<String>,
     /// Its mirrors.
     pub mirrors: EnvironmentMirrors,
 }
@@ -88,14 +90,15 @@ pub(super) fn survey(
     let mut survey = Survey { mirrors: given.to_vec(), ..Survey::default() };
     for (((path, origin), file), lockfile) in places.into_iter().zip(lockfiles).zip(states) {
         let is_read = origin == Origin::Repository && lockfile.is_used();
-        let read = if is_read { Lockfile::read(&file).map(drop).map_err(|error| in_one_line(&error)) } else { Ok(()) };
-        let found = read.and_then(|()| look(session, root, &path, &origin));
+        let problem = is_read.then(|| Lockfile::read(&file).err()).flatten();
+        let lockfile_problem = problem.map(|error| below(root, &in_one_line(&error)));
+        let found = look(session, root, &path, &origin);
         let (found, mirrors) = match found {
             Ok(found) => found,
             Err(reason) => {
                 let path = if let Origin::File(file) = origin { file } else { path };
                 let template = if is_template(&path) { " (it looks like a template)" } else { "" };
-                let reason = reason.replace(&format!("{}/", root.display()), "") + template;
+                let reason = below(root, &reason) + template;
                 survey.skipped.push(Skipped { path, reason });
                 continue;
             }
@@ -108,7 +111,7 @@ pub(super) fn survey(
             }
         }
         let mirrors = if given.is_empty() { mirrors } else { EnvironmentMirrors::Named };
-        survey.environments.push(FoundEnvironment { path, origin, lockfile, mirrors });
+        survey.environments.push(FoundEnvironment { path, origin, lockfile, lockfile_problem, mirrors });
     }
     Ok(survey)
 }
@@ -129,7 +132,7 @@ fn look(
         Origin::Repository => (discover(session, root, folder_of(path)), None),
         Origin::File(file) => {
             // Spack reads it as the `spack.yaml` of a folder.
-            let folder = folder_with(file).map_err(|reason| format!("`{}`: {reason}", file.display()))?;
+            let folder = folder_with(file)?;
             let copy = folder.path().join("spack.yaml").display().to_string();
             (discover(session, root, Some(folder.path())), Some((copy, file.display().to_string())))
         }
@@ -158,7 +161,8 @@ fn folder_with(file: &Path) -> Result<TempDir, String> {
     let tree = yaml::parse(text, file).map_err(|problem| in_one_line(&SpackConfigError::from(problem)))?;
     let environment = tree.get("spack");
     if !environment.is_some_and(|tree| OF_AN_ENVIRONMENT.iter().any(|key| tree.get(key).is_some())) {
-        return Err(format!("none of {} is below `spack:`", few(&OF_AN_ENVIRONMENT.map(str::to_owned))));
+        let keys = few(&OF_AN_ENVIRONMENT.map(str::to_owned));
+        return Err(format!("`{}` has none of {keys} below `spack:`", file.display()));
     }
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     std::fs::write(folder.path().join("spack.yaml"), text).map_err(|error| error.to_string())?;
@@ -188,6 +192,11 @@ fn is_template(path: &Path) -> bool {
     let file = if path.is_dir() { path.join("spack.yaml") } else { path.to_owned() };
     let text = read_capped(&file, MAX_MANIFEST).ok().flatten().unwrap_or_default();
     text.windows(2).any(|mark| mark == b"{%" || mark == b"{{")
+}
+
+/// A message with paths as they are seen from the repository.
+fn below(root: &Path, message: &str) -> String {
+    message.replace(&format!("{}/", root.display()), "")
 }
 
 /// An error with its causes.

@@ -12,7 +12,7 @@ pub enum LockfileState {
     Committed,
     /// It is there, and nobody has added it to git.
     Untracked,
-    /// git ignores it, so that no job has it.
+    /// It is there, and git ignores it, so that no job has it.
     Ignored,
     /// There is none.
     Missing,
@@ -31,10 +31,10 @@ pub(super) fn lockfile_states(root: &Path, lockfiles: &[PathBuf]) -> Vec<Lockfil
     let tracked = ask(root, &["ls-files", "-z", "--", "*spack.lock"], &[]);
     let state = |path: &PathBuf| {
         let is_in = |set: &Option<HashSet<PathBuf>>| set.as_ref().is_some_and(|set| set.contains(path));
-        if is_in(&ignored) {
-            LockfileState::Ignored
-        } else if !path.is_file() {
+        if !path.is_file() {
             LockfileState::Missing
+        } else if is_in(&ignored) {
+            LockfileState::Ignored
         } else if tracked.is_none() || is_in(&tracked) || !path.starts_with(root) {
             LockfileState::Committed
         } else {

@@ -1,5 +1,6 @@
 //! The lines for `.gitlab-ci.yml`, for what the jobs will find: lockfiles or none, mirrors or none.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -55,7 +56,7 @@ pub(super) fn pipeline(root: &Path, environments: &[FoundEnvironment], mirrors: 
         "# `larder init --check` lists the lines with `{}`: they wait for you.",
         MARKER.trim_start_matches("# ")
     );
-    out.push_str(&variables(mirrors));
+    out.push_str(&mirrors_need(mirrors));
     out.push_str(&include(shape));
     out.push_str(&job(shape));
     for environment in environments {
@@ -70,69 +71,67 @@ pub(super) fn pipeline(root: &Path, environments: &[FoundEnvironment], mirrors: 
     out
 }
 
-/// What the jobs need to reach the mirrors.
-fn variables(mirrors: &[FoundMirror]) -> String {
-    let mut out = String::new();
+/// What only a person can give to the jobs, so that they reach the mirrors and trust them.
+fn mirrors_need(mirrors: &[FoundMirror]) -> String {
+    let mut lines: Vec<String> = Vec::new();
     for mirror in mirrors {
-        let names: Vec<_> = match mirror.url.split("://").next() {
-            _ if !mirror.variables.is_empty() => mirror.variables.iter().map(String::as_str).collect(),
-            Some("s3") => vec!["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
-            _ => continue,
+        let name = comment(&mirror.name);
+        let variables = match mirror.url.split("://").next() {
+            _ if !mirror.variables.is_empty() => comment(&mirror.variables.join(" and ")),
+            Some("s3") => "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, unless the runner has a role,".to_owned(),
+            _ => String::new(),
         };
-        let reason =
-            if mirror.variables.is_empty() { ", unless the bucket is public or the runner has a role" } else { "" };
-        let _ = writeln!(
-            out,
-            "{MARKER} mirror `{}` needs {} (Settings > CI/CD > Variables: masked, and protected if only protected branches may read it){reason}",
-            comment(&mirror.name),
-            comment(&names.join(" and ")),
-        );
+        if !variables.is_empty() {
+            lines.push(format!(
+                "{MARKER} set {variables} for mirror `{name}` as protected and masked variables (Settings > CI/CD > Variables)"
+            ));
+        }
+        if mirror.signed && mirror.is_readable {
+            lines.push(format!(
+                "{MARKER} have Spack in the jobs trust the signing key of mirror `{name}` (`spack gpg trust FILE`), else it builds all"
+            ));
+        }
     }
-    for mirror in mirrors.iter().filter(|mirror| mirror.signed && mirror.is_readable) {
-        let _ = writeln!(
-            out,
-            "{MARKER} mirror `{}` is signed: Spack in the job must trust its key (`spack gpg trust FILE`), else it builds everything",
-            comment(&mirror.name)
-        );
-    }
-    out
+    let mut told = HashSet::new();
+    lines.retain(|line| told.insert(line.clone()));
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 fn include(shape: Shape) -> String {
-    let mut out = "\
+    let inputs = match (shape.lockfiles, shape.binaries) {
+        (_, Binaries::EarlierPipelines) => {
+            "      # No environment names a mirror, so that nothing can be downloaded before the job: no job for that.
+      warm_job: .larder-warm\n"
+                .to_owned()
+        }
+        (Lockfiles::InScript, Binaries::Mirrors) => {
+            "      # Before the script has made the environment, nothing can be downloaded: no job for that.
+      warm_job: .larder-warm\n"
+                .to_owned()
+        }
+        (Lockfiles::Committed, Binaries::Mirrors) => {
+            format!(
+                "      {MARKER} name an image with larder, or one with curl beside `download_url:`\n      image: {IMAGE}\n"
+            )
+        }
+        (Lockfiles::Concretized, Binaries::Mirrors) => format!(
+            "      # No lockfile is in the repository: the first job makes it, and hands it to the others.
+      concretize: true
+      {MARKER} name an image with Spack and larder, or one with Spack beside `download_url:`
+      image: {IMAGE}\n"
+        ),
+    };
+    format!(
+        "\
 include:
   # A copy of `ci-templates/larder.yml` of larder; use `project:` and `file:` where your GitLab has its repository.
   - local: ci-templates/larder.yml
     inputs:
-"
-    .to_owned();
-    let _ = match (shape.lockfiles, shape.binaries) {
-        (Lockfiles::Committed, Binaries::Mirrors) => write!(
-            out,
-            "      {MARKER} an image of yours with larder, for the job that fills the caches; any with curl does if you add
-      # `download_url:` and `download_sha256:`, from which all jobs get larder
-      image: {IMAGE}\n"
-        ),
-        (Lockfiles::Concretized, Binaries::Mirrors) => write!(
-            out,
-            "      # No lockfile is in the repository: the first job makes it, and hands it to the others.
-      concretize: true
-      {MARKER} an image of yours with Spack and larder; one with Spack does if you add `download_url:` and
-      # `download_sha256:`, from which all jobs get larder
-      image: {IMAGE}\n"
-        ),
-        (_, Binaries::EarlierPipelines) => write!(
-            out,
-            "      # Nothing can be downloaded before the job, as no environment names a mirror: no job for that.
-      warm_job: .larder-warm\n"
-        ),
-        (Lockfiles::InScript, Binaries::Mirrors) => write!(
-            out,
-            "      # Before the script has made the environment, nothing can be downloaded: no job for that.
-      warm_job: .larder-warm\n"
-        ),
-    };
-    out
+      # Where no image has larder, the jobs download it:
+      # download_url: https://…
+      # download_sha256: …
+{inputs}"
+    )
 }
 
 fn job(shape: Shape) -> String {
@@ -145,8 +144,7 @@ fn job(shape: Shape) -> String {
         "
 install:
   extends: {extends}
-  {MARKER} an image of yours with Spack and larder, or with Spack and the template's inputs `download_url` and
-  # `download_sha256`; a shell runner needs none
+  {MARKER} name an image with Spack and larder, or one with Spack beside `download_url:`; none for a shell runner
   image: {IMAGE}
   script:
 "
@@ -187,7 +185,8 @@ mod tests {
 
     fn environment(path: &str, lockfile: LockfileState) -> FoundEnvironment {
         let mirrors = EnvironmentMirrors::None;
-        FoundEnvironment { path: Path::new("/p").join(path), origin: Origin::Repository, lockfile, mirrors }
+        let path = Path::new("/p").join(path);
+        FoundEnvironment { path, origin: Origin::Repository, lockfile, lockfile_problem: None, mirrors }
     }
 
     fn written(environments: &[FoundEnvironment], mirrors: &[FoundMirror]) -> (String, Value, Vec<String>) {
@@ -268,7 +267,12 @@ mod tests {
         let bucket = FoundMirror::new("bucket", "s3://ci-binaries/main", false);
         let (text, ..) = written(&[environment("", LockfileState::Committed)], &[secret, bucket]);
         let marked: Vec<_> = text.lines().filter(|line| line.contains(MARKER)).map(str::trim).collect();
-        insta::assert_snapshot!(marked.join("\n"), @r"
+        insta::assert_snapshot!(marked.join("\n"), @"
+        # TODO(larder): set TEAM_USER and TEAM_PASSWORD for mirror `team x` as protected and masked variables (Settings > CI/CD > Variables)
+        # TODO(larder): have Spack in the jobs trust the signing key of mirror `team x` (`spack gpg trust FILE`), else it builds all
+        # TODO(larder): set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, unless the runner has a role, for mirror `bucket` as protected and masked variables (Settings > CI/CD > Variables)
+        # TODO(larder): name an image with larder, or one with curl beside `download_url:`
+        # TODO(larder): name an image with Spack and larder, or one with Spack beside `download_url:`; none for a shell runner
         ");
     }
 }

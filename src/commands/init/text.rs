@@ -160,6 +160,7 @@ mod tests {
             path: path.into(),
             origin: Origin::Repository,
             lockfile: LockfileState::Committed,
+            lockfile_problem: None,
             mirrors: if mirrors.is_empty() { EnvironmentMirrors::None } else { EnvironmentMirrors::Named },
         });
         configuration(Path::new("/p"), &environments, &mirrors, source)
