@@ -25,6 +25,9 @@ pub struct Report {
     pub command: String,
     /// The needed specs, in the order of their names.
     pub specs: Vec<SpecReport>,
+    /// Environments without a lockfile, of whose needs nothing is known.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub without_lockfile: Vec<String>,
     /// The caches, in the order of the configuration.
     pub caches: Vec<CacheReport>,
     /// The archive that `pack` wrote or `unpack` read.

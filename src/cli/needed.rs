@@ -14,6 +14,9 @@ const NAMED: usize = 10;
 
 /// What is there by now, what it took, and what is left for Spack to build.
 pub(crate) fn summary(report: &Report, palette: Palette) -> String {
+    if is_unknown(report) {
+        return String::new();
+    }
     let counts = headline(report, "reused", Status::Fetch, |_, _| String::new());
     let mut out = counts + "\n" + &built_before(report) + &traffic(&report.totals);
     if report.totals.bytes_reused > 0 {
@@ -21,6 +24,11 @@ pub(crate) fn summary(report: &Report, palette: Palette) -> String {
         out = out + &palette.paint(GOOD, &saved) + "\n";
     }
     out + &to_build(report, palette)
+}
+
+/// Whether nothing is known of what is needed, which was told already: no environment has a lockfile.
+pub(crate) fn is_unknown(report: &Report) -> bool {
+    report.specs.is_empty() && !report.without_lockfile.is_empty()
 }
 
 /// `5 specs needed: 3 CACHED (1.9 GiB), 2 fetched, 0 to build (2 external, 1 installed)`. The optional status is left out

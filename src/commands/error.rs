@@ -75,13 +75,17 @@ pub enum CommandError {
         #[diagnostic_source]
         source: SpackError,
     },
+    /// `run`: the command could not be started.
+    #[error("can't run `{}`", program.display())]
+    #[diagnostic(help("is it installed, on the PATH, and executable for this user?"))]
+    NotStarted { program: PathBuf, source: io::Error },
     /// `init`: there is a configuration already.
     #[error("`{}` is there already, and `larder init` overwrites nothing", path.display())]
     #[diagnostic(help("`larder init --print` shows what it would write; move the file away to start anew"))]
     ConfigExists { path: PathBuf },
     /// `init`: no environment.
     #[error(
-        "there is no Spack environment in `{}` or up to {depth} folders below it ({looked} were looked into)",
+        "there is no Spack environment in `{}` or up to {depth} folders below it (folders looked into: {looked})",
         folder.display()
     )]
     #[diagnostic(help(

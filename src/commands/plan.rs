@@ -27,6 +27,7 @@ pub async fn plan(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
         in_folder(blob).or_else(in_remote)
     };
     let mut report = Report::new("plan");
+    report.without_lockfile.clone_from(&run.environments.without_lockfile);
     report.specs = resolution.rows(|found| {
         let blobs = &found.published.blobs;
         let held: Vec<_> = blobs.iter().map(&look_for).collect();

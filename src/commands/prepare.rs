@@ -33,6 +33,7 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
     let mut state = State::new(needs.iter().map(|need| need.blob.expected.digest).collect());
     state.to_build = resolution.to_build();
     state.built = resolution.built();
+    state.without_lockfile.clone_from(&run.environments.without_lockfile);
     state.write(&folder)?;
 
     let build = |obtained: &Obtained| {

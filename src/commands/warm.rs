@@ -27,6 +27,7 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
         state.used.extend(earlier.used);
         earlier_remotes = earlier.remotes;
         (state.to_build, state.built) = (earlier.to_build, earlier.built);
+        state.without_lockfile = earlier.without_lockfile;
     }
     state.built.extend(resolution.built());
     state.write(&folder)?;

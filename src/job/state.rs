@@ -32,6 +32,9 @@ pub struct State {
     /// For each remote cache by its name: what it is to keep of this job.
     #[serde(default, rename = "teams")]
     pub remotes: BTreeMap<String, ForRemote>,
+    /// Environments of whose needs nothing was known, since they had no lockfile yet.
+    #[serde(default)]
+    pub without_lockfile: Vec<String>,
     /// What `prepare` found out; absent until it is done.
     #[serde(default)]
     pub prepared: Option<Prepared>,

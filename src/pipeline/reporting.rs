@@ -20,6 +20,7 @@ pub(crate) fn report(
     obtained: &Obtained,
 ) -> Result<Report, RunError> {
     let mut report = Report::new(command);
+    report.without_lockfile.clone_from(&run.environments.without_lockfile);
     report.specs = resolution.rows(|found| {
         let held: Vec<&CachedBlob> =
             found.published.blobs.iter().filter_map(|blob| obtained.blobs.get(&blob.expected.digest)).collect();

@@ -15,6 +15,7 @@ mod condition;
 mod document;
 mod error;
 mod include;
+mod inputs;
 mod install_trees;
 mod instance;
 mod merge;
@@ -30,6 +31,7 @@ use std::mem;
 use std::path::{Path, PathBuf};
 
 pub use error::SpackConfigError;
+pub use inputs::inputs;
 pub use mirrors::SpackMirror;
 
 use self::error::Result;

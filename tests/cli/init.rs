@@ -241,7 +241,8 @@ fn without_any_mirror_it_configures_the_folder_that_keeps_what_is_built() {
     environment(&project, "app", "  specs: [app]\n");
     project.larder(&["init"]).succeeds();
     assert!(configuration(&project).contains("\n  - { name: built, path: .larder/built, collect: true }\n"));
-    assert!(pipeline(&project).contains("extends: .larder-collect"));
+    assert!(pipeline(&project).contains("extends: .larder-run"));
+    assert!(pipeline(&project).contains("larder run -- spack -e app install"));
     // The configuration is one.
     let listed = project.larder(&["list", "--json"]).report();
     assert!(listed["caches"].as_array().unwrap().iter().any(|cache| cache["name"] == "built"), "{listed:#}");

@@ -15,6 +15,9 @@ use crate::cli::configuration::{environments, protected};
 use crate::cli::invocation::{Invocation, mode, print};
 use crate::cli::outcome::{Failure, Outcome};
 
+/// How many environments are told about one by one.
+const MAX_LINES: usize = 20;
+
 /// Write a first larder.yaml and the lines for the pipeline, from what is in this folder
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -110,8 +113,12 @@ fn found(made: &Initialised, here: &Path) -> Vec<String> {
         let ones = made.environments.iter().filter(|environment| is_one(environment));
         ones.map(|environment| shown(&environment.path, here)).collect()
     };
-    let mut notes: Vec<_> = made.skipped.iter().map(|skipped| format!("skipped: {}", skipped.reason)).collect();
-    for environment in &made.environments {
+    let skipped = made.skipped.iter().map(|skipped| format!("skipped: {}", skipped.reason));
+    let mut notes: Vec<_> = skipped.take(MAX_LINES).collect();
+    if made.skipped.len() > MAX_LINES {
+        notes.push(format!("skipped: {} more", made.skipped.len() - MAX_LINES));
+    }
+    for environment in made.environments.iter().take(MAX_LINES) {
         if let Some(problem) = &environment.lockfile_problem {
             notes.push(format!("{problem}: no job can use it as it is"));
         }

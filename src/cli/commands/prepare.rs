@@ -17,6 +17,7 @@ use crate::cli::selection::FillOptions;
 Examples:
   larder prepare
   larder prepare --require-all  # fail where Spack would have to build
+  larder prepare --concretize --spack /opt/spack/bin/spack
   larder prepare --spec app --installed /opt/spack
 
 Then install from the local mirror it made:
@@ -29,10 +30,18 @@ pub(crate) struct PrepareArgs {
 impl PrepareArgs {
     pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
         let session = invocation.stoppable_session()?;
-        let prepared = block_on(commands::prepare(&session, &self.fill.wanted()))?;
-        let summary = needed::summary(&prepared.report, invocation.console.err);
-        let next = how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
-        invocation.show_remarks(&prepared.report, &(summary + &next))?;
+        let concretize = self.fill.concretize(&session.config, &invocation.here);
+        let prepared = block_on(async {
+            if let Some(options) = concretize {
+                commands::concretize(&session, &options).await?;
+            }
+            commands::prepare(&session, &self.fill.wanted()).await
+        })?;
+        let mut summary = needed::summary(&prepared.report, invocation.console.err);
+        if !needed::is_unknown(&prepared.report) {
+            summary += &how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
+        }
+        invocation.show_remarks(&prepared.report, &summary)?;
         Ok(self.fill.selection.outcome(&prepared.report))
     }
 }

@@ -1,73 +1,61 @@
 //! The lines for `.gitlab-ci.yml`, for what the jobs will find: lockfiles or none, mirrors or none.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use super::environment::{FoundEnvironment, Origin, has_no_mirror};
 use super::mirrors::FoundMirror;
 use super::open::MARKER;
-use super::text::{comment, json, quoted, relative};
+use super::text::{Caches, comment, json, quoted, relative};
 
 /// An address that nobody has: a job that uses it fails at once, and says why.
 const IMAGE: &str = "registry.example.org/spack-with-larder:1";
 
-/// What shapes the pipeline.
-#[derive(Clone, Copy)]
-struct Shape {
-    lockfiles: Lockfiles,
-    binaries: Binaries,
-}
-
-/// Where the lockfiles come from.
-#[derive(Clone, Copy, PartialEq)]
-enum Lockfiles {
-    /// From the repository.
-    Committed,
-    /// At least one is made in the pipeline, from an environment that is in the repository.
-    Concretized,
-    /// At least one environment is made by the job's own script, before which there is nothing to concretize.
+/// What the jobs will find, and so what they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// All lockfiles, and mirrors.
+    LockfilesCommitted,
+    /// Mirrors, and an environment without a lockfile.
+    LockfilesMade,
+    /// Mirrors, and an environment that the job's own script makes: there is nothing to do before it.
     InScript,
+    /// No mirror: there is nothing to do before the job either, which keeps what it builds.
+    NoMirror,
 }
 
-/// Where binaries come from.
-#[derive(Clone, Copy, PartialEq)]
-enum Binaries {
-    /// From mirrors.
-    Mirrors,
-    /// From the pipelines before.
-    EarlierPipelines,
+impl Shape {
+    fn of(environments: &[FoundEnvironment], mirrors: &[FoundMirror]) -> Self {
+        if has_no_mirror(environments, mirrors) {
+            Self::NoMirror
+        } else if environments.iter().any(|environment| environment.origin != Origin::Repository) {
+            Self::InScript
+        } else if environments.iter().any(|environment| !environment.lockfile.is_used()) {
+            Self::LockfilesMade
+        } else {
+            Self::LockfilesCommitted
+        }
+    }
+
+    /// Whether a job before all others fills the caches.
+    fn has_warm_up(self) -> bool {
+        matches!(self, Self::LockfilesCommitted | Self::LockfilesMade)
+    }
 }
 
 /// The lines for `.gitlab-ci.yml`.
 pub(super) fn pipeline(root: &Path, environments: &[FoundEnvironment], mirrors: &[FoundMirror]) -> String {
-    let lockfiles = if environments.iter().any(|environment| environment.origin != Origin::Repository) {
-        Lockfiles::InScript
-    } else if environments.iter().any(|environment| !environment.lockfile.is_used()) {
-        Lockfiles::Concretized
-    } else {
-        Lockfiles::Committed
-    };
-    let has_none = has_no_mirror(environments, mirrors);
-    let shape = Shape { lockfiles, binaries: if has_none { Binaries::EarlierPipelines } else { Binaries::Mirrors } };
-    let mut out = "# larder keeps Spack's binaries between jobs; made by `larder init`.\n".to_owned();
-    let _ = writeln!(
-        out,
-        "# `larder init --check` lists the lines with `{}`: they wait for you.",
-        MARKER.trim_start_matches("# ")
+    let shape = Shape::of(environments, mirrors);
+    let mark = MARKER.trim_start_matches("# ").trim_end_matches(':');
+    let mut out = format!(
+        "# larder keeps Spack's binaries between jobs; made by `larder init`.
+# Lines with `{mark}` wait for you: `larder init --check` lists them.\n"
     );
     out.push_str(&mirrors_need(mirrors));
-    out.push_str(&include(shape));
+    out.push_str(&include(shape, Caches::of(mirrors)));
     out.push_str(&job(shape));
-    for environment in environments {
-        for command in commands(root, shape.lockfiles, environment) {
-            let _ = writeln!(out, "    - {}", scalar(&command));
-        }
-    }
-    // A `larder run` collects by itself.
-    if shape.binaries == Binaries::EarlierPipelines && shape.lockfiles == Lockfiles::Committed {
-        out.push_str("    - larder collect\n");
-    }
+    let commands = environments.iter().flat_map(|environment| commands(root, shape, environment));
+    out.extend(commands.map(|command| format!("    - {}\n", scalar(&command))));
     out
 }
 
@@ -97,29 +85,31 @@ fn mirrors_need(mirrors: &[FoundMirror]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn include(shape: Shape) -> String {
-    let inputs = match (shape.lockfiles, shape.binaries) {
-        (_, Binaries::EarlierPipelines) => {
-            "      # No environment names a mirror, so that nothing can be downloaded before the job: no job for that.
-      warm_job: .larder-warm\n"
-                .to_owned()
-        }
-        (Lockfiles::InScript, Binaries::Mirrors) => {
-            "      # Before the script has made the environment, nothing can be downloaded: no job for that.
-      warm_job: .larder-warm\n"
-                .to_owned()
-        }
-        (Lockfiles::Committed, Binaries::Mirrors) => {
-            format!(
-                "      {MARKER} name an image with larder, or one with curl beside `download_url:`\n      image: {IMAGE}\n"
-            )
-        }
-        (Lockfiles::Concretized, Binaries::Mirrors) => format!(
+fn include(shape: Shape, caches: Caches) -> String {
+    let what = match shape {
+        Shape::LockfilesCommitted => format!(
+            "      {MARKER} name an image with larder, or one with curl beside `download_url:`
+      image: {IMAGE}\n"
+        ),
+        Shape::LockfilesMade => format!(
             "      # No lockfile is in the repository: the first job makes it, and hands it to the others.
       concretize: true
       {MARKER} name an image with Spack and larder, or one with Spack beside `download_url:`
       image: {IMAGE}\n"
         ),
+        Shape::InScript => "\
+      # Before the script has made the environment, nothing can be downloaded: no job for that.
+      warm_job: .larder-warm\n"
+            .to_owned(),
+        Shape::NoMirror => "\
+      # No environment names a mirror, so that nothing can be downloaded before the job: no job for that.
+      warm_job: .larder-warm\n"
+            .to_owned(),
+    };
+    let caches = match (shape, caches) {
+        (Shape::NoMirror, _) => "built",
+        (_, Caches::Shared) => "shared",
+        (_, Caches::BranchAndShared) => "branch,shared",
     };
     format!(
         "\
@@ -130,16 +120,14 @@ include:
       # Where no image has larder, the jobs download it:
       # download_url: https://…
       # download_sha256: …
-{inputs}"
+{what}      # The folders of larder.yaml that GitLab is to keep.
+      caches: {caches}
+"
     )
 }
 
 fn job(shape: Shape) -> String {
-    let extends = match (shape.lockfiles, shape.binaries) {
-        (_, Binaries::EarlierPipelines) => ".larder-collect",
-        (Lockfiles::InScript, Binaries::Mirrors) => ".larder-save",
-        (_, Binaries::Mirrors) => ".larder",
-    };
+    let extends = if shape.has_warm_up() { ".larder" } else { ".larder-run" };
     format!(
         "
 install:
@@ -152,21 +140,22 @@ install:
 }
 
 /// The commands that install an environment.
-fn commands(root: &Path, lockfiles: Lockfiles, environment: &FoundEnvironment) -> Vec<String> {
+fn commands(root: &Path, shape: Shape, environment: &FoundEnvironment) -> Vec<String> {
     let path = relative(root, &environment.path);
     let folder = quoted(path.strip_suffix("/spack.lock").unwrap_or(&path));
-    match (&environment.origin, lockfiles) {
-        (Origin::Repository, Lockfiles::Committed) => vec![format!("spack -C .larder/job/spack -e {folder} install")],
-        (Origin::Repository | Origin::Script, _) => vec![format!("larder run -- spack -e {folder} install")],
-        (Origin::File(file), _) => {
+    let install = match shape {
+        Shape::LockfilesCommitted => format!("spack -C .larder/job/spack -e {folder} install"),
+        _ => format!("larder run -- spack -e {folder} install"),
+    };
+    let make = match &environment.origin {
+        Origin::File(file) => {
             let file = quoted(&relative(root, file));
             // A runner's folder may outlive the job, and `create` refuses what is there.
-            vec![
-                format!("test -e {folder}/spack.yaml || spack env create -d {folder} {file}"),
-                format!("larder run -- spack -e {folder} install"),
-            ]
+            Some(format!("test -e {folder}/spack.yaml || spack env create -d {folder} {file}"))
         }
-    }
+        Origin::Repository | Origin::Script => None,
+    };
+    make.into_iter().chain([install]).collect()
 }
 
 /// A command as an item of a list. What begins with a letter and holds neither `: ` nor ` #` needs no quotes.
@@ -233,14 +222,12 @@ mod tests {
 
     #[test]
     fn without_a_mirror_the_job_keeps_what_it_builds_and_there_is_no_warm_up_job() {
-        for (lockfile, lines) in [
-            (LockfileState::Committed, &["spack -C .larder/job/spack -e a install", "larder collect"][..]),
-            (LockfileState::Missing, &["larder run -- spack -e a install"]),
-        ] {
+        for lockfile in [LockfileState::Committed, LockfileState::Missing] {
             let (_, yaml, script) = written(&[environment("a", lockfile)], &[]);
             assert_eq!(yaml["include"][0]["inputs"]["warm_job"], ".larder-warm");
-            assert_eq!(yaml["install"]["extends"], ".larder-collect");
-            assert_eq!(script, lines);
+            assert_eq!(yaml["include"][0]["inputs"]["caches"], "built");
+            assert_eq!(yaml["install"]["extends"], ".larder-run");
+            assert_eq!(script, ["larder run -- spack -e a install"]);
         }
     }
 
@@ -250,7 +237,8 @@ mod tests {
         environment.origin = Origin::File("/p/.ci/spack gpu.yaml".into());
         environment.mirrors = EnvironmentMirrors::Named;
         let (_, yaml, script) = written(&[environment], &[develop(false)]);
-        assert_eq!(yaml["install"]["extends"], ".larder-save");
+        assert_eq!(yaml["include"][0]["inputs"]["warm_job"], ".larder-warm");
+        assert_eq!(yaml["install"]["extends"], ".larder-run");
         assert_eq!(
             script,
             [
@@ -258,6 +246,16 @@ mod tests {
                 "larder run -- spack -e .larder/environments/ci install",
             ]
         );
+    }
+
+    #[test]
+    fn gitlab_keeps_the_branch_s_folder_where_the_configuration_has_one() {
+        let temporary = FoundMirror::new("pr", "https://h.example/pr-17", false);
+        let environments = [environment("", LockfileState::Committed)];
+        for (mirrors, caches) in [(vec![develop(false)], "shared"), (vec![develop(false), temporary], "branch,shared")]
+        {
+            assert_eq!(written(&environments, &mirrors).1["include"][0]["inputs"]["caches"], caches);
+        }
     }
 
     #[test]

@@ -21,6 +21,23 @@ const SHARED: (&str, &str) = ("shared", "path: .larder/shared, keep: { max-age: 
 /// The cache of mirrors of one branch or merge request.
 const BRANCH: (&str, &str) = ("branch", "path: .larder/branch, keep: lockfile");
 
+/// Which caches the configuration has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caches {
+    /// One for all mirrors.
+    Shared,
+    /// Another for those of one branch or merge request.
+    BranchAndShared,
+}
+
+impl Caches {
+    /// Those of these mirrors.
+    pub(super) fn of(mirrors: &[FoundMirror]) -> Self {
+        let is_temporary = mirrors.iter().any(|mirror| mirror.temporary_prefix.is_some());
+        if is_temporary { Self::BranchAndShared } else { Self::Shared }
+    }
+}
+
 /// What keeps the outcome of a build where nothing can be downloaded.
 const NO_MIRROR: &str = "\
 # No environment names a mirror: what a pipeline builds is kept in a folder that GitLab caches, and the next one installs it.
@@ -32,7 +49,8 @@ mirrors:
 
 /// The same as an offer, where only some environments name a mirror.
 const SOME_WITHOUT: &str = "\
-# Not every environment names a mirror. This keeps what a pipeline builds for the next one, in a job that extends `.larder-collect`:
+# Not every environment names a mirror. This keeps what a pipeline builds for the next one, where the template's
+# `caches` has `built` and the script says `larder run`:
 # mirrors: [{ name: built, path: .larder/built, collect: true }]
 ";
 
@@ -77,7 +95,7 @@ fn caches(mirrors: &[FoundMirror]) -> String {
     let mut prefixes: Vec<&str> = mirrors.iter().filter_map(|mirror| mirror.temporary_prefix.as_deref()).collect();
     prefixes.sort_unstable();
     prefixes.dedup();
-    if prefixes.is_empty() {
+    if Caches::of(mirrors) == Caches::Shared {
         return cache(SHARED, &[]);
     }
     let lasting: Vec<&str> =
