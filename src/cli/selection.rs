@@ -22,6 +22,9 @@ pub(crate) struct SelectionOptions {
     /// Spec by its DAG hash or the beginning of one, as in `/abcdefg`; may be repeated
     #[arg(long = "hash", value_name = "HASH")]
     hashes: Vec<HashPrefix>,
+    /// Group of roots, as `spack.yaml` names it with `group:` (Spack 1.2 and later); may be repeated
+    #[arg(long = "group", value_name = "NAME")]
+    groups: Vec<String>,
     /// Build dependencies to provide: those of specs that must be built; all, for a plain `spack install`; or none
     /// [default: missing]
     #[arg(
@@ -50,6 +53,7 @@ pub(crate) struct FillOptions {
     /// First have Spack make the lockfiles: `missing` (and outdated) ones, `always` or `never`
     /// [without WHEN: `concretize:` of larder.yaml, else missing]
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, value_parser = when())]
+    #[expect(clippy::option_option, reason = "not given, given alone, given with WHEN")]
     concretize: Option<Option<Concretize>>,
     /// Fail where an environment has no lockfile
     #[arg(long)]
@@ -69,6 +73,7 @@ impl SelectionOptions {
             selection: Selection {
                 specs: self.specs.iter().map(ToString::to_string).collect(),
                 hashes: self.hashes.clone(),
+                groups: self.groups.clone(),
             },
             build_deps: self.build_deps,
             push: Push::AtFinish,

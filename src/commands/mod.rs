@@ -33,7 +33,7 @@ pub use init::{
 pub use list::list;
 pub use pack::{Output, pack};
 pub use plan::plan;
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, PreparedIndexes, prepare, prepare_indexes};
 pub use prune::prune;
 pub use run::{Ended, RunOptions, run};
 pub use unpack::unpack;

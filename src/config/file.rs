@@ -76,7 +76,7 @@ pub(super) fn parse(yaml: &str, file: &Path, root: &Path, variables: &Variables)
 }
 
 fn read(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<Config> {
-    let mut tree = yaml::parse(yaml, file)?;
+    let mut tree = yaml::parse(yaml, file, yaml::Dialect::Standard)?;
     expand_all(&mut tree, variables)?;
     let schema = tree.read::<Option<FileSchema>>()?.unwrap_or_default();
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::environments::{folder_of, shown};
 use super::error::RunError;
 use super::freshness::{Freshness, Notes};
+use super::index;
 use super::session::Session;
 use crate::config::Concretize;
 use crate::job::JobFolder;
@@ -21,6 +22,8 @@ pub struct ConcretizeOptions {
 
 /// One environment that Spack is to concretize.
 struct Due<'a> {
+    /// Among the configured ones.
+    position: usize,
     environment: &'a Path,
     renewal: Renewal,
     why: String,
@@ -35,10 +38,15 @@ pub(crate) async fn concretize(session: &Session<'_>, options: &ConcretizeOption
         return Ok(());
     }
     let program = spack::find(options.spack.as_deref(), &session.variables).map_err(RunError::Spack)?;
-    let scope = indexes(session).await?;
-    for Due { environment, renewal, why } in due {
+    let scopes = index::provide(session).await?.scopes;
+    for Due { position, environment, renewal, why } in due {
         session.inform(&format!("concretizing `{}`: {why}", shown(session, environment)));
-        let concretization = Concretization { program: &program, scope: scope.as_deref(), environment, renewal };
+        let concretization = Concretization {
+            program: &program,
+            scope: scopes.get(position).map(PathBuf::as_path),
+            environment,
+            renewal,
+        };
         match spack::concretize(&concretization, &session.interrupt) {
             Err(SpackError::Interrupted) => session.stop_if_asked()?,
             result => result.map_err(RunError::Spack)?,
@@ -49,15 +57,10 @@ pub(crate) async fn concretize(session: &Session<'_>, options: &ConcretizeOption
     Ok(())
 }
 
-/// The scope with the mirrors' indexes, so that Spack downloads none of them.
-async fn indexes(_: &Session<'_>) -> Result<Option<PathBuf>, RunError> {
-    Ok(None)
-}
-
 /// The environments that are due. One without `spack.yaml` is left to those who look for its lockfile.
 fn due<'a>(session: &'a Session<'_>, when: Concretize, notes: &Notes) -> Vec<Due<'a>> {
     let name = |file: &Path| shown(session, file);
-    let is_due = |environment: &'a Path| {
+    let is_due = |(position, environment): (usize, &'a Path)| {
         let freshness = notes.judge(session, environment);
         let (renewal, why) = match (when, freshness) {
             (Concretize::Never, _) | (Concretize::Missing, Freshness::UpToDate) => return None,
@@ -71,8 +74,8 @@ fn due<'a>(session: &'a Session<'_>, when: Concretize, notes: &Notes) -> Vec<Due
             }
             (_, Freshness::Older(file)) => (Renewal::NewRoots, format!("`{}` is newer than its lockfile", name(&file))),
         };
-        Some(Due { environment, renewal, why })
+        Some(Due { position, environment, renewal, why })
     };
-    let folders = session.config.environments.iter().filter_map(|path| folder_of(path));
-    folders.filter(|folder| folder.join("spack.yaml").is_file()).filter_map(is_due).collect()
+    let folders = session.config.environments.iter().enumerate().filter_map(|(at, path)| Some((at, folder_of(path)?)));
+    folders.filter(|(_, folder)| folder.join("spack.yaml").is_file()).filter_map(is_due).collect()
 }

@@ -35,16 +35,18 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Resu
         MissingLockfile::Refuse => Lockfiles::complete(lockfiles(session)?, session),
     };
     tell_missing(session, &missing, scope);
-    let mut mirrors: Vec<Arc<Mirror>> = Vec::new();
-    let mut mirrors_of = Vec::new();
+    for (_, lockfile) in &found {
+        if let Some(note) = lockfile.format().note() {
+            session.warn(&format!("`{}`: {note}", lockfile.path().display()));
+        }
+    }
+    let mut mirrors = Mirrors::default();
     let mut installed = HashSet::new();
     let mut files = Vec::new();
-    let job_folder = JobFolder::of(&session.config.root);
     for (path, _) in &found {
         let mut of_environment = session.config.mirrors.clone().unwrap_or_default();
         if session.config.mirrors.is_none() || scope == Scope::Job {
-            let home = session.home.as_deref();
-            let spack = spack_config::discover(folder_of(path), &session.variables, home, job_folder.root())?;
+            let spack = discover(session, path)?;
             if session.config.mirrors.is_none() {
                 of_environment = spack.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?;
                 spack.notes.iter().for_each(|note| session.warn(note));
@@ -56,8 +58,9 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Resu
                 }
             }
         }
-        mirrors_of.push(of_environment.into_iter().map(|mirror| shared(&mut mirrors, mirror)).collect());
+        mirrors.add(of_environment);
     }
+    let Mirrors { all: mirrors, of_environments: mirrors_of } = mirrors;
     for tree in &wanted.install_trees {
         let specs = install_tree::installed_specs(tree)?;
         installed.extend(specs.ok_or_else(|| RunError::NoInstallTree { path: tree.clone() })?);
@@ -71,6 +74,41 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Resu
     let lockfiles = found.into_iter().map(|(_, lockfile)| lockfile).collect();
     let without_lockfile = missing.iter().map(|path| shown(session, path)).collect();
     Ok(Environments { lockfiles, without_lockfile, mirrors, mirrors_of, built, installed })
+}
+
+/// The mirrors of all environments.
+#[derive(Default)]
+pub(crate) struct Mirrors {
+    /// Each once.
+    pub all: Vec<Arc<Mirror>>,
+    /// For each environment, its mirrors in the order in which they are asked.
+    pub of_environments: Vec<Vec<Arc<Mirror>>>,
+}
+
+impl Mirrors {
+    fn add(&mut self, of_environment: Vec<Mirror>) {
+        let of_environment = of_environment.into_iter().map(|mirror| shared(&mut self.all, mirror)).collect();
+        self.of_environments.push(of_environment);
+    }
+}
+
+/// The mirrors alone. No environment needs a lockfile for that.
+pub(crate) fn mirrors(session: &Session<'_>) -> Result<Mirrors, RunError> {
+    let mut mirrors = Mirrors::default();
+    for path in &session.config.environments {
+        mirrors.add(match &session.config.mirrors {
+            Some(configured) => configured.clone(),
+            None => discover(session, path)?.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?,
+        });
+    }
+    Ok(mirrors)
+}
+
+/// What Spack's configuration says of an environment.
+fn discover(session: &Session<'_>, path: &Path) -> Result<spack_config::SpackConfig, RunError> {
+    let job_folder = JobFolder::of(&session.config.root);
+    let home = session.home.as_deref();
+    Ok(spack_config::discover(folder_of(path), &session.variables, home, job_folder.root())?)
 }
 
 /// The folder of what the branch built. One that can't be used is as good as none: then Spack builds.

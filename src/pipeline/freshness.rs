@@ -26,7 +26,7 @@ use crate::job::{JobError, JobFolder};
 use crate::lockfile::Lockfile;
 use crate::spack_config;
 use crate::types::Sha256Digest;
-use crate::yaml::{self, Node, Value};
+use crate::yaml::{self, Dialect, Node, Value};
 
 const FORMAT: u32 = 1;
 const FILE_NAME: &str = "concretized.json";
@@ -140,7 +140,7 @@ fn modified(file: &Path) -> Option<SystemTime> {
 fn other_root(environment: &Path, lockfile: &Path) -> Option<String> {
     let manifest = environment.join("spack.yaml");
     let text = String::from_utf8(crate::fs::read_linked(&manifest, MAX_MANIFEST).ok()??).ok()?;
-    let asked = plain_specs(&yaml::parse(&text, &manifest).ok()?)?;
+    let asked = plain_specs(&yaml::parse(&text, &manifest, Dialect::Spack).ok()?)?;
     // A broken lockfile is an error of those who read it next.
     let lockfile = Lockfile::read(lockfile).ok()?;
     let locked = lockfile.roots().iter().map(|root| plain(&root.request)).collect::<Option<BTreeSet<_>>>()?;
@@ -183,7 +183,8 @@ mod tests {
     use super::*;
 
     fn specs(yaml: &str) -> Option<Vec<String>> {
-        plain_specs(&yaml::parse(yaml, Path::new("spack.yaml")).unwrap()).map(|specs| specs.into_iter().collect())
+        plain_specs(&yaml::parse(yaml, Path::new("spack.yaml"), Dialect::Spack).unwrap())
+            .map(|specs| specs.into_iter().collect())
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | [`resolve`] | which specs are needed, and which mirror has each: asks for metadata |
 //! | [`materialize`] | look into the caches, verify, download the rest, record |
 //! | [`fetch`] | the downloads |
+//! | [`index`] | the indexes of mirrors, for concretizing |
 //! | [`remote`] | caches in object stores: read before mirrors, added to after the job |
 //! | [`stores`] | the stores of the configuration, opened |
 //! | [`prune`] | making room in one |
@@ -22,6 +23,7 @@ pub(crate) mod environments;
 mod error;
 pub(crate) mod fetch;
 mod freshness;
+pub(crate) mod index;
 pub(crate) mod materialize;
 pub(crate) mod needed;
 pub(crate) mod parallel;

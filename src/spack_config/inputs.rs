@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::error::Result;
 use super::include::Includer;
 use super::instance::Instance;
-use super::scope::{Form, Generation, Scope};
+use super::scope::{Form, Generation, Scope, absolute};
 use super::stack::Stack;
 use super::substitute::Substitution;
-use super::{absolute, error::Result};
 use crate::types::Variables;
 
 /// `spack.yaml` and whatever it includes that is on this machine; the scopes of the user, the site and the system do not count.
@@ -37,10 +37,10 @@ fn scopes(environment: &Path, vars: &Variables, home: Option<&Path>, job_folder:
     let (spack, short_version) = instance.map(|instance| (instance.root, instance.short_version)).unzip();
     let (home, short_version) = (home.map(Path::to_owned), short_version.flatten());
     let substitution = Substitution { variables: vars.clone(), home, spack, short_version, environment: None };
-    let mut stack = Stack::new(Includer { generation, substitution, job_folder: &job_folder, notes: Vec::new() });
+    let mut below = Stack::new(Includer { generation, substitution, job_folder: &job_folder, notes: Vec::new() });
     let path = environment.join("spack.yaml");
-    stack.push(Scope { name: "env".to_owned(), path, form: Form::Manifest, permanent: false }, 0)?;
-    Ok(stack.scopes)
+    below.push(Scope { name: "env".to_owned(), path, form: Form::Manifest, permanent: false }, 0)?;
+    Ok(below.scopes)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod install_trees;
 mod instance;
 mod merge;
 mod mirrors;
+mod outline;
 mod scope;
 mod stack;
 mod substitute;
@@ -37,10 +38,10 @@ pub use mirrors::SpackMirror;
 use self::error::Result;
 use self::include::Includer;
 use self::instance::Instance;
-use self::scope::{Form, Generation, Scope};
+use self::scope::{Form, Generation, Scope, absolute};
 use self::stack::Stack;
 use self::substitute::Substitution;
-use crate::types::{Variables, normalise};
+use crate::types::Variables;
 use crate::yaml::{self, Node};
 
 /// What Spack's configuration says.
@@ -126,10 +127,4 @@ fn merged<T>(
         }
     }
     Ok(read(&merged, &mut stack.includer.notes)?)
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path)
-        .map(|path| normalise(&path))
-        .map_err(|source| SpackConfigError::NowhereToStart { path: path.to_owned(), source })
 }
