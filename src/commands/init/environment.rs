@@ -13,7 +13,7 @@ use crate::lockfile::Lockfile;
 use crate::pipeline::Session;
 use crate::pipeline::environments::folder_of;
 use crate::spack_config::{self, SpackConfig, SpackConfigError};
-use crate::yaml;
+use crate::yaml::{self, Dialect};
 
 /// The largest file that is taken for an environment of another name. Real ones have a few kilobytes.
 const MAX_MANIFEST: u64 = 1 << 20;
@@ -158,7 +158,8 @@ fn look(
 fn folder_with(file: &Path) -> Result<TempDir, String> {
     let bytes = read_capped(file, MAX_MANIFEST).map_err(|error| error.to_string())?.unwrap_or_default();
     let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string())?;
-    let tree = yaml::parse(text, file).map_err(|problem| in_one_line(&SpackConfigError::from(problem)))?;
+    let tree =
+        yaml::parse(text, file, Dialect::Spack).map_err(|problem| in_one_line(&SpackConfigError::from(problem)))?;
     let environment = tree.get("spack");
     if !environment.is_some_and(|tree| OF_AN_ENVIRONMENT.iter().any(|key| tree.get(key).is_some())) {
         let keys = few(&OF_AN_ENVIRONMENT.map(str::to_owned));
