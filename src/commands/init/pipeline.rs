@@ -97,14 +97,16 @@ fn include(shape: Shape, caches: Caches) -> String {
       {MARKER} name an image with Spack and larder, or one with Spack beside `download_url:`
       image: {IMAGE}\n"
         ),
-        Shape::InScript => "\
-      # Before the script has made the environment, nothing can be downloaded: no job for that.
+        Shape::InScript => {
+            "      # Before the script has made the environment, nothing can be downloaded: no job for that.
       warm_job: .larder-warm\n"
-            .to_owned(),
-        Shape::NoMirror => "\
-      # No environment names a mirror, so that nothing can be downloaded before the job: no job for that.
+                .to_owned()
+        }
+        Shape::NoMirror => {
+            "      # No environment names a mirror, so that nothing can be downloaded before the job: no job for that.
       warm_job: .larder-warm\n"
-            .to_owned(),
+                .to_owned()
+        }
     };
     let caches = match (shape, caches) {
         (Shape::NoMirror, _) => "built",
@@ -223,7 +225,8 @@ mod tests {
     #[test]
     fn without_a_mirror_the_job_keeps_what_it_builds_and_there_is_no_warm_up_job() {
         for lockfile in [LockfileState::Committed, LockfileState::Missing] {
-            let (_, yaml, script) = written(&[environment("a", lockfile)], &[]);
+            let (text, yaml, script) = written(&[environment("a", lockfile)], &[]);
+            assert!(text.contains("\n      # No environment names a mirror, so that"), "{text}");
             assert_eq!(yaml["include"][0]["inputs"]["warm_job"], ".larder-warm");
             assert_eq!(yaml["include"][0]["inputs"]["caches"], "built");
             assert_eq!(yaml["install"]["extends"], ".larder-run");
