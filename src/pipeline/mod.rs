@@ -5,6 +5,7 @@
 //! | [`session`] | configuration, variables, reporter, warnings of one run |
 //! | [`environments`] | lockfiles, mirrors, install trees |
 //! | [`concretize`] `freshness` | lockfiles that Spack is to make first, and which those are |
+//! | [`real_spack`] | which Spack is called |
 //! | [`run`] | what one run works with: environments, caches, transports, job folder |
 //! | [`needed`] | which blobs are needed, and what became of each |
 //! | [`resolve`] | which specs are needed, and which mirror has each: asks for metadata |
@@ -28,6 +29,7 @@ pub(crate) mod materialize;
 pub(crate) mod needed;
 pub(crate) mod parallel;
 pub(crate) mod prune;
+pub(crate) mod real_spack;
 pub(crate) mod remote;
 pub(crate) mod reporting;
 pub(crate) mod resolve;

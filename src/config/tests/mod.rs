@@ -117,7 +117,7 @@ fn every_example_of_the_user_documentation_is_understood() {
     let documentation = include_str!("../../../docs/configuration.md");
     let examples: Vec<&str> =
         documentation.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 10);
+    assert_eq!(examples.len(), 11);
     for example in &examples {
         parse(example).unwrap_or_else(|error| panic!("{}", render(&error)));
     }
