@@ -27,6 +27,7 @@ mod configuration;
 mod corrupt_cache;
 mod corrupt_download;
 mod disk_full;
+mod docs;
 mod export;
 mod first_and_second_run;
 mod hand_over;
