@@ -55,7 +55,7 @@ pub async fn finish(
     let restored = uploads::note(session, &folder, Note::OfAnEarlierCommand, mode)?;
     if let Some(options) = collect {
         let patience = options.patience.unwrap_or_else(|| pushes_end.saturating_duration_since(Instant::now()));
-        collect_built(session, &CollectOptions { patience: Some(patience), ..options.clone() }, mode)?;
+        collect_built(session, &CollectOptions { patience: Some(patience), ..options.clone() }, mode).await?;
     }
     let deadline = Instant::now() + PATIENCE;
     let pruning = Pruning { session, job: folder, used, restored, mode, deadline };
@@ -102,9 +102,9 @@ fn with_causes(error: &dyn miette::Diagnostic) -> String {
 }
 
 /// Have Spack push what this job built. Whatever keeps it from that, the caches are pruned all the same.
-fn collect_built(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(), CommandError> {
-    match collect::push(session, options, mode) {
-        Ok(_) => Ok(()),
+async fn collect_built(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(), CommandError> {
+    match collect::push(session, options, mode).await {
+        Ok(()) => Ok(()),
         Err(
             error @ (CommandError::Run(RunError::Interrupted { .. })
             | CommandError::NoBuiltFolder

@@ -95,7 +95,7 @@ fn read(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<C
     };
     if let Some(mirrors) = schema.mirrors {
         let mirrors = Mirrors::read(mirrors, tree.items_of("mirrors"), &surroundings, &caches)?;
-        (config.mirrors, config.collect) = (mirrors.read, mirrors.built);
+        (config.mirrors, config.collect, config.built_mirror) = (mirrors.read, mirrors.folder, mirrors.pushed);
     }
     (config.caches, config.remote_caches) = (caches.folders, caches.remotes);
     config.jobs = JobRule::read_all(schema.jobs.unwrap_or_default());

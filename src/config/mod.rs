@@ -28,6 +28,7 @@ mod mirror_pattern;
 mod mirrors;
 mod network;
 mod project;
+mod push_rule;
 mod schema;
 mod slack;
 #[cfg(test)]
@@ -35,7 +36,7 @@ mod tests;
 mod text;
 
 pub use build_deps::BuildDeps;
-pub use built_entry::{BuiltEntry, Upkeep};
+pub use built_entry::{BuiltEntry, BuiltMirrorEntry, Upkeep};
 pub use cache_entry::{CacheEntry, Kept, RemoteCacheEntry};
 pub use cache_name::CacheName;
 pub use concretize::Concretize;
@@ -45,6 +46,7 @@ pub use jobs::JobRule;
 pub use keep::{Keep, KeepRules, LockfileBlobs};
 pub use mirror_pattern::Prefixes;
 pub use project::Config;
+pub use push_rule::PushRule;
 pub use schema::schema;
 pub use slack::Slack;
 pub use text::Size;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytesize::ByteSize;
 
 use super::build_deps::BuildDeps;
-use super::built_entry::BuiltEntry;
+use super::built_entry::{BuiltEntry, BuiltMirrorEntry};
 use super::cache_entry::{CacheEntry, Kept, RemoteCacheEntry};
 use super::concretize::Concretize;
 use super::hand_over::HandOver;
@@ -29,6 +29,8 @@ pub struct Config {
     pub mirrors: Option<Vec<Mirror>>,
     /// The folder that collects what the pipeline built; asked after all mirrors.
     pub collect: Option<BuiltEntry>,
+    /// The registry or bucket that collects what pipelines built; asked after all mirrors, and before the folder.
+    pub built_mirror: Option<BuiltMirrorEntry>,
     /// The caches that are folders, in the order in which they are tried. At least one.
     pub caches: Vec<CacheEntry>,
     /// The caches in object stores, in the order in which they are tried.
@@ -56,6 +58,7 @@ impl Config {
             environments: vec![root.to_owned()],
             mirrors: None,
             collect: None,
+            built_mirror: None,
             caches: vec![CacheEntry::of_larder(root, "shared", Kept::Yes)],
             remote_caches: Vec::new(),
             jobs: Vec::new(),

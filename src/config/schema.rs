@@ -18,6 +18,7 @@ use super::jobs::{JobPattern, JobSchema};
 use super::keep::Keep;
 use super::mirror_pattern::Prefixes;
 use super::network::NetworkSchema;
+use super::push_rule::PushRule;
 use super::text::{Endpoint, Flag, KeyId, Line, OneOrMany, PathText, Size, TextOr, VariableName};
 
 /// The configuration of larder. Every key is optional.
@@ -49,7 +50,7 @@ pub(super) struct FileSchema {
 /// A mirror: its URL, or a map that says more.
 pub(super) type MirrorEntry = TextOr<Line, MirrorSchema>;
 
-/// A mirror, or with `collect: true` the folder that collects what the pipelines of a branch build.
+/// A mirror. With `collect: true` it takes what pipelines build: a folder that GitLab keeps for a branch, a registry or a bucket.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
@@ -73,13 +74,17 @@ pub(super) struct MirrorSchema {
     pub(super) profile: Option<Line>,
     /// Where an object store is reached.
     pub(super) endpoint_url: Option<Endpoint>,
-    /// Whether this is the folder that collects what was built; at most one is. Default: `false`.
+    /// Whether a run goes on without the mirror where it is not there or can't be reached. Default: `false`.
+    pub(super) optional: Option<Flag>,
+    /// Whether it collects what was built: at most one folder (`path`) and one registry or bucket (`url`) do. Default: `false`.
     pub(super) collect: Option<Flag>,
     /// With `collect`: the folder, inside the project.
     pub(super) path: Option<PathText>,
+    /// With `collect` and `url`: which jobs push, `protected` (those of protected branches and tags; the default) or `always`.
+    pub(super) push: Option<PushRule>,
     /// With `collect`: the key that Spack signs with. Default: pushed with `--unsigned`.
     pub(super) signing_key: Option<KeyId>,
-    /// With `collect`: what stays in the folder after a job. Default: `lockfile`.
+    /// With `collect`: what stays in it. Default: `lockfile` in a folder, elsewhere what was pushed in the last 30 days.
     pub(super) keep: Option<Keep>,
 }
 

@@ -250,6 +250,64 @@ fn what_one_pipeline_built_the_next_one_installs_signed_or_not() {
     }
 }
 
+/// A project whose jobs collect into `built`, beside the mirror at `upstream`.
+fn collecting(spack: &Spack, upstream: &str, built: &str) -> Project {
+    let project = Project::new(if spack.is_new() { "v3/env-partial" } else { "v2/env-partial" });
+    let mirrors = crate::context::mirror_entry(upstream, false);
+    project.configure(&format!("{mirrors}  - {{ name: built, url: \"{built}\", collect: true, push: always }}\n"));
+    project
+}
+
+/// What one project builds and collects, a second one installs, whose caches and install tree are empty.
+fn built_once_for_two_projects(spack: &mut Spack, built: &str, variables: &[(&str, &str)]) {
+    let server = crate::server::Server::start(&spack.mirrors()[1].folder());
+    let first = collecting(spack, &server.url(), built);
+    spack.begin_tree();
+    let report = first.larder_with(&["prepare", "--json"], variables).report();
+    assert_eq!(names_with(&report, "build"), ["py-tool", "unbuilt"]);
+    let environment = first.root();
+    spack.run(&[&first.path(".larder/job/spack")], &["-e", environment.to_str().unwrap(), "install"]);
+    let (program, tree) = (spack.wrapper(), spack.tree());
+    let collect = ["collect", "--spack", program.to_str().unwrap(), "--installed", tree.to_str().unwrap()];
+    let run = first.larder_with(&collect, variables).succeeds();
+    run.says(&["pushing 2 specs (py-tool", "built: pushed 2 specs"]);
+    first.larder_with(&collect, variables).succeeds().says(&["built nothing that `built` lacks"]);
+    let left: Vec<_> =
+        fs::read_dir(first.path(".larder/job/partial")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("collect-")), "a scope is left: {left:?}");
+
+    let second = collecting(spack, &server.url(), built);
+    spack.begin_tree();
+    let report = second.larder_with(&["prepare", "--json"], variables).report();
+    assert_eq!(names_with(&report, "build"), [""; 0], "{report:#}");
+    let of_built = report["specs"].as_array().unwrap().iter().filter(|spec| spec["mirror"] == "built");
+    assert_eq!(of_built.map(|spec| spec["name"].as_str().unwrap()).collect::<Vec<_>>(), ["py-tool", "unbuilt"]);
+    let environment = second.root();
+    let install = ["-e", environment.to_str().unwrap(), "install", "--cache-only"];
+    spack.run(&[&second.path(".larder/job/spack")], &install);
+    let installed = spack.installed();
+    assert!(["unbuilt", "py-tool"].iter().all(|name| installed.contains(&(*name).to_owned())), "{installed:?}");
+}
+
+#[test]
+fn what_one_project_built_another_installs_from_a_registry() {
+    // Older ones push to a registry over TLS only, and don't read the layout in which larder shows one.
+    for mut spack in Spack::all_new() {
+        let Some(registry) = DockerRegistry::start(false) else { return };
+        built_once_for_two_projects(&mut spack, &registry.url("group/project/spack"), &[]);
+    }
+}
+
+#[test]
+fn what_one_project_built_another_installs_from_a_bucket() {
+    for mut spack in Spack::all() {
+        let bucket = S3Server::start(Readers::Known);
+        let variables = bucket.variables();
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        built_once_for_two_projects(&mut spack, "s3://binaries/built", &variables);
+    }
+}
+
 pub const NEEDED: [&str; 5] = ["app", "libbase", "libmid", "plotter", "rtdata"];
 
 #[test]
