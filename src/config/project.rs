@@ -8,6 +8,7 @@ use super::build_deps::BuildDeps;
 use super::built_entry::{BuiltEntry, BuiltMirrorEntry};
 use super::cache_entry::{CacheEntry, Kept, RemoteCacheEntry};
 use super::concretize::Concretize;
+use super::hand_over::HandOver;
 use super::jobs::JobRule;
 use crate::transport::NetworkSettings;
 use crate::types::{Mirror, MirrorUrl};
@@ -40,6 +41,8 @@ pub struct Config {
     pub build_deps: Option<BuildDeps>,
     /// When Spack is to concretize, where the command line does not say so.
     pub concretize: Option<Concretize>,
+    /// How Spack gets the job mirror, where the command line does not say so; at least one way.
+    pub hand_over: Option<Vec<HandOver>>,
     /// Patience and parallelism.
     pub network: NetworkSettings,
     /// Above this size, the archive of a cache is warned of.
@@ -61,6 +64,7 @@ impl Config {
             jobs: Vec::new(),
             build_deps: None,
             concretize: None,
+            hand_over: None,
             network: NetworkSettings::default(),
             max_archive_size: MAX_ARCHIVE_SIZE,
         }

@@ -13,6 +13,7 @@ use super::access::{AccessKeys, PairSchema};
 use super::build_deps::BuildDeps;
 use super::cache_name::CacheName;
 use super::concretize::Concretize;
+use super::hand_over::HandOver;
 use super::jobs::{JobPattern, JobSchema};
 use super::keep::Keep;
 use super::mirror_pattern::Prefixes;
@@ -38,6 +39,8 @@ pub(super) struct FileSchema {
     pub(super) build_deps: Option<BuildDeps>,
     /// When `run` has Spack concretize: `missing` (the default), `always` or `never`.
     pub(super) concretize: Option<Concretize>,
+    /// How Spack gets the job mirror: `flag`, `path`, `environment`, `instance`, or several. Default: `flag`; for `run`, `path`.
+    pub(super) hand_over: Option<OneOrMany<HandOver>>,
     /// Patience and parallelism.
     pub(super) network: Option<NetworkSchema>,
     /// Above this size, `larder finish` warns of a cache's archive. Default: `5GB`.

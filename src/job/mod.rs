@@ -5,6 +5,8 @@
 //! .larder/job/mirror-unsigned/   the same for mirrors without signatures, where the job has both kinds
 //! .larder/job/index/             until the binaries are there: a mirror for each source mirror that holds its index alone
 //! .larder/job/spack/mirrors.yaml a configuration scope that puts them first
+//! .larder/job/bin/spack          calls Spack with the job mirror; `libexec/spack-python` and `env.sh` belong to it
+//! .larder/job/handed-over.json   which files of Spack's name the job mirror, to be undone
 //! .larder/job/partial/           unfinished files; emptied at the start of a run
 //! .larder/job/state.json         what the job needs, for `larder finish`
 //! .larder/job/restored.json      what the caches were like before this job changed them
@@ -19,6 +21,7 @@
 
 mod error;
 mod folder;
+pub(crate) mod hand_over;
 mod index;
 mod mirror;
 mod scope;

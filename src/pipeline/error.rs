@@ -10,6 +10,7 @@ use crate::export::ExportError;
 use crate::install_tree::InstallTreeError;
 use crate::interrupt::Signal;
 use crate::job::JobError;
+use crate::job::hand_over::HandOverError;
 use crate::lockfile::LockfileError;
 use crate::mirror::MirrorError;
 use crate::plan::SelectionError;
@@ -55,6 +56,10 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Job(#[from] JobError),
+    /// Handing Spack the job mirror.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    HandOver(#[from] HandOverError),
     /// The folder to export to.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -5,6 +5,7 @@
 //! | [`session`] | configuration, variables, reporter, warnings of one run |
 //! | [`environments`] | lockfiles, mirrors, install trees |
 //! | [`concretize`] `freshness` | lockfiles that Spack is to make first, and which those are |
+//! | [`real_spack`] | which Spack is called |
 //! | [`run`] | what one run works with: environments, caches, transports, job folder |
 //! | [`no_mirror`] | what is proposed where there is no mirror |
 //! | [`absent`] | optional mirrors that are not there |
@@ -34,6 +35,7 @@ mod no_mirror;
 pub(crate) mod parallel;
 pub(crate) mod prune;
 pub(crate) mod prune_mirror;
+pub(crate) mod real_spack;
 pub(crate) mod remote;
 pub(crate) mod reporting;
 pub(crate) mod resolve;
