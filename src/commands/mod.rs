@@ -28,7 +28,10 @@ pub use error::CommandError;
 pub use export::export;
 pub use finish::finish;
 pub use hand_over::hand_over;
-pub use init::{FileOutcome, InitOptions, Initialised, TEMPLATE, init};
+pub use init::{
+    EnvironmentMirrors, FileOutcome, FoundEnvironment, InitOptions, Initialised, LockfileState, OpenPoint, Origin,
+    Skipped, TEMPLATE, init, open_points,
+};
 pub use list::list;
 pub use pack::{Output, pack};
 pub use plan::plan;

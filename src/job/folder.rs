@@ -1,6 +1,6 @@
 //! The folder itself: made, locked, cleared.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -14,6 +14,9 @@ pub(crate) const DOTENV: &str = "larder.env";
 
 /// The metrics report for GitLab.
 pub(crate) const OPEN_METRICS: &str = "metrics.txt";
+
+/// What keeps git out of `.larder`, this file included.
+const GITIGNORE: &str = "# Made by larder: nothing in here belongs into the repository.\n*\n";
 
 /// What a shell is given for `--hand-over path`: a folder for its PATH, what those programs need, and a file to source.
 pub(super) const PROGRAMS: [&str; 3] = ["bin", "libexec", "env.sh"];
@@ -58,7 +61,7 @@ impl JobFolder {
 
     /// Make the folder, wait until no other run writes in it (`on_wait` is called once), and clear what a killed run left.
     pub fn enter(&self, on_wait: impl FnOnce()) -> Result<JobLock, JobError> {
-        self.refuse_links()?;
+        self.keep_out_of_git()?;
         let enter = || -> io::Result<JobLock> {
             fs::create_dir_all(&self.root)?;
             // A network file system without locks: two runs in one project folder are then the user's to avoid.
@@ -68,6 +71,23 @@ impl JobFolder {
             Ok(JobLock(lock))
         };
         enter().map_err(self.failed("make the job folder"))
+    }
+
+    /// Have git ignore `.larder`: its caches hold gigabytes, and one `git add .` would commit them. A file of this name that is
+    /// there stays as it is.
+    pub fn keep_out_of_git(&self) -> Result<(), JobError> {
+        self.refuse_links()?;
+        let folder = self.root.parent().unwrap_or(&self.root);
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(folder)?;
+            let file = fs::OpenOptions::new().write(true).create_new(true).open(folder.join(".gitignore"));
+            match file {
+                Ok(mut file) => file.write_all(GITIGNORE.as_bytes()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        write().map_err(self.failed("have git ignore `.larder`"))
     }
 
     /// An error where the folder, or one between it and the project, is a link that a restored archive may hold.

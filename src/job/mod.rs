@@ -13,6 +13,7 @@
 //! .larder/job/report.json        what the last command did
 //! .larder/job/larder.env         what the caches were worth, for `artifacts:reports:dotenv`
 //! .larder/job/metrics.txt        the same, for `artifacts:reports:metrics`
+//! .larder/.gitignore             keeps git out of all of it
 //! .larder/job.lock               held by the one run that may write here
 //! ```
 //!

@@ -3,6 +3,8 @@
 //! Runs with the `spack` on the `PATH`, or with those that `LARDER_TEST_SPACK` names, separated by `:` (wrappers made by
 //! `tests/fixtures/spack/setup`). Spack 1.x is tried with the v3 fixtures, Spack 0.x with the v2 fixtures.
 
+mod hand_over;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -58,7 +58,10 @@ fn text_that_looks_like_yaml_arrives_as_it_was_typed() {
     let meant = |name: &str| MEANT.iter().find(|(found, _)| *found == name).unwrap().1;
     let warm = &pipeline[meant("warm_job")];
     let script = |job: &str| pipeline[job]["script"][0].as_str().unwrap().to_owned();
-    assert_eq!(script(".larder-prepare"), format!("larder prepare $larder_environments {}", meant("prepare_arguments")));
+    assert_eq!(
+        script(".larder-prepare"),
+        format!("larder prepare $larder_environments {}", meant("prepare_arguments"))
+    );
     assert_eq!(script(".larder-finish"), format!("larder finish $larder_environments {}", meant("finish_arguments")));
     assert!(warm["script"][0].as_str().unwrap().ends_with(meant("warm_arguments")));
     let collect = pipeline[".larder-collect"]["after_script"][1].as_str().unwrap();

@@ -188,7 +188,8 @@ fn a_project_has_only_the_caches_it_uses() {
         };
         let of_mirrors = option.trim_end_matches("built").trim_end_matches(',');
         let restores = |job: &str| (folders(job, "pull"), folders(job, "pull-push"));
-        let built = |others: &str| ["built", others].join(",").trim_end_matches(',').split(',').collect::<Vec<_>>().join(",");
+        let built =
+            |others: &str| ["built", others].join(",").trim_end_matches(',').split(',').collect::<Vec<_>>().join(",");
         let sorted = |names: &str| {
             let mut names: Vec<_> = names.split(',').collect();
             names.sort_unstable();

@@ -81,7 +81,9 @@ impl Spack {
         python.arg(fixture("spack/packages.py")).args([spack.repository("fixture"), spack.packages.path().join("old")]);
         assert!(python.status().unwrap().success());
         let [new, old] = [spack.repository("small"), spack.packages.path().join("old-small")];
-        for (root, header) in [(&new, "repo:\n  namespace: small\n  api: v2.0\n"), (&old, "repo:\n  namespace: small\n")] {
+        for (root, header) in
+            [(&new, "repo:\n  namespace: small\n  api: v2.0\n"), (&old, "repo:\n  namespace: small\n")]
+        {
             for (name, class) in STAND_INS {
                 let folder = root.join("packages").join(name);
                 fs::create_dir_all(&folder).unwrap();

@@ -32,7 +32,7 @@ impl VerifyArgs {
         let report = block_on(commands::verify(&session, corrupt))?;
         invocation.show_result(&report, &render(&report, corrupt, invocation.console.out))?;
         let any = report.caches.iter().any(|cache| cache.corrupt > 0);
-        Ok(if any { Outcome::Corrupt } else { Outcome::Done })
+        Ok(if any { Outcome::Found } else { Outcome::Done })
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::job::scope::JobMirror;
 use crate::types::{Signatures, shorten};
-use crate::yaml::{Entry, Node, Place, Problem, Result, Scalar, Value, parse};
+use crate::yaml::{Dialect, Entry, Node, Place, Problem, Result, Scalar, Value, parse};
 
 /// Where a file has its `mirrors:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -122,7 +122,7 @@ impl<'a> Text<'a> {
     }
 
     fn root(self) -> Result<Node> {
-        parse(self.text, self.file)
+        parse(self.text, self.file, Dialect::Spack)
     }
 
     /// The map that has, or is to have, the key `mirrors`.
@@ -184,15 +184,16 @@ impl<'a> Text<'a> {
         format!("{}{}", &self.text[..start], self.text.get(end.max(start)..).unwrap_or_default())
     }
 
-    /// Without the very text that [`Self::with`] put there, up to what follows.
+    /// Without the very text that [`Self::with`] put there, or else up to what follows.
     fn without_flow(self, from: &Place, what: &str, next: Option<&Entry>) -> String {
         let start = self.offset(from);
-        let end = match next {
-            Some(next) => self.offset(&next.key_place),
-            None if self.text[start..].starts_with(what) => start + what.len(),
-            None => start,
+        let rest = &self.text[start..];
+        let after = match (rest.strip_prefix(what), next) {
+            (Some(after), _) => after.strip_prefix(", ").unwrap_or(after),
+            (None, Some(next)) => self.text.get(self.offset(&next.key_place)..).unwrap_or_default(),
+            (None, None) => rest,
         };
-        format!("{}{}", &self.text[..start], self.text.get(end..).unwrap_or_default())
+        format!("{}{after}", &self.text[..start])
     }
 
     /// The edited text, if it says what the one before does but for the mirrors.
@@ -223,7 +224,7 @@ impl<'a> Text<'a> {
         };
         key.value.value = Value::Map(change(mirrors));
         entries.insert(at.unwrap_or(0), key);
-        let found = parse(&text, self.file).map_err(|_| unlike())?;
+        let found = parse(&text, self.file, Dialect::Spack).map_err(|_| unlike())?;
         if same(&expected, &found) { Ok(text) } else { Err(unlike()) }
     }
 }
@@ -283,9 +284,16 @@ fn last_line(node: &Node) -> usize {
     below.unwrap_or_default().max(node.place.line)
 }
 
-/// Whether both say the same, wherever. A map without entries says as little as nothing does, and so does the key of one.
+/// A map without entries says as little as nothing does, and so does one of mirrors that are none.
+fn says_nothing(node: &Node) -> bool {
+    match &node.value {
+        Value::Map(entries) => entries.iter().all(|entry| is_mirrors(entry) && says_nothing(&entry.value)),
+        _ => node.is_null(),
+    }
+}
+
+/// Whether both say the same, wherever.
 fn same(one: &Node, two: &Node) -> bool {
-    let says_nothing = |node: &Node| node.is_null() || matches!(&node.value, Value::Map(entries) if entries.is_empty());
     match (&one.value, &two.value) {
         (Value::Map(ones), Value::Map(twos)) => {
             let told = |entry: &&Entry| !(is_mirrors(entry) && says_nothing(&entry.value));
