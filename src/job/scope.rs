@@ -83,7 +83,7 @@ pub(crate) fn mirrors_in(folder: &JobFolder) -> Result<Vec<JobMirror>, JobError>
 }
 
 fn read(bytes: &[u8], path: &Path, folder: &JobFolder) -> Option<Vec<JobMirror>> {
-    let tree = yaml::parse(std::str::from_utf8(bytes).ok()?, path).ok()?;
+    let tree = yaml::parse(std::str::from_utf8(bytes).ok()?, path, yaml::Dialect::Spack).ok()?;
     let yaml::Value::Map(entries) = &tree.get("mirrors")?.value else { return None };
     let text = |node: &yaml::Node| match &node.value {
         yaml::Value::Scalar(scalar) => Some(scalar.text.clone()),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::job::scope::JobMirror;
 use crate::types::{Signatures, shorten};
-use crate::yaml::{Entry, Node, Place, Problem, Result, Scalar, Value, parse};
+use crate::yaml::{Dialect, Entry, Node, Place, Problem, Result, Scalar, Value, parse};
 
 /// Where a file has its `mirrors:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -122,7 +122,7 @@ impl<'a> Text<'a> {
     }
 
     fn root(self) -> Result<Node> {
-        parse(self.text, self.file)
+        parse(self.text, self.file, Dialect::Spack)
     }
 
     /// The map that has, or is to have, the key `mirrors`.
@@ -224,7 +224,7 @@ impl<'a> Text<'a> {
         };
         key.value.value = Value::Map(change(mirrors));
         entries.insert(at.unwrap_or(0), key);
-        let found = parse(&text, self.file).map_err(|_| unlike())?;
+        let found = parse(&text, self.file, Dialect::Spack).map_err(|_| unlike())?;
         if same(&expected, &found) { Ok(text) } else { Err(unlike()) }
     }
 }
