@@ -12,7 +12,7 @@ use super::needed::{BlobNeed, Obtained, SourceBlob};
 use super::reporting;
 use super::run::Run;
 use super::session::{Session, Wanted};
-use crate::job::{IndexMirror, IndexScope, State, build_indexes};
+use crate::job::{IndexMirror, IndexScope, State, build_indexes, hand_over};
 use crate::mirror::{MirrorError, PublishedIndex};
 use crate::report::{CacheReport, IndexReport, IndexStatus, Report};
 use crate::transport::TransportError;
@@ -39,6 +39,7 @@ pub(crate) async fn provide(session: &Session<'_>) -> Result<Provided, RunError>
     let wanted = Wanted::default();
     let run = Run::of_mirrors(session, &wanted)?;
     let (folder, lock) = run.enter()?;
+    hand_over::undo(&folder)?.iter().for_each(|remark| session.warn(remark));
     folder.clear(&lock)?;
     let staging = folder.partial();
     let mut offers = session.unless_interrupted(ask(&run)).await?;
