@@ -43,7 +43,7 @@ pub async fn collect(session: &Session<'_>, options: &CollectOptions, mode: Mode
     let entry = session.config.collect.as_ref().ok_or(CommandError::NoBuiltFolder)?;
     let pushed = push(session, options, mode)?;
     let added = if mode == Mode::Act { pushed.len() as u64 } else { 0 };
-    let store = Store::Built(BuiltFolder::open(entry, &session.config.root)?, entry);
+    let store = Store::Built(stores::open_built(session, entry)?, entry);
     let pruned = if added > 0 { prune(session, &store, &pushed).await? } else { CacheReport::default() };
     let state = store.report(&store.inventory().await?);
     let mut report = Report::new("collect");
@@ -79,7 +79,7 @@ pub(super) fn push(
     if entry.signatures == Signatures::Required && entry.signing_key.is_none() {
         return Err(CommandError::NoSigningKey { mirror: entry.name.clone() });
     }
-    let folder = BuiltFolder::open(entry, &session.config.root)?;
+    let folder = stores::open_built(session, entry)?;
     let job = JobFolder::of(&session.config.root);
     let lockfiles = environments::lockfiles(session)?;
     let graph = Graph::new(&lockfiles);

@@ -32,6 +32,13 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
     state.write(&folder)?;
     let staging = folder.partial();
     let (obtained, ()) = materialize(&run, &needs, &staging, |_| Ok(())).await?;
+    if obtained.left > 0 {
+        session.warn(&format!(
+            "stopped with {} downloads to go, since the job's timeout is near, and a job that runs into it saves no cache: the next \
+             run goes on from here. A longer `timeout:` lets one job have it all",
+            obtained.left
+        ));
+    }
     state.remotes = run.remotes.note(&needs, &obtained);
     if wanted.push == Push::Now {
         run.remotes.note_absent(&mut state.remotes).await;

@@ -27,6 +27,7 @@ mod mirrors;
 mod network;
 mod project;
 mod schema;
+mod set_aside;
 mod slack;
 #[cfg(test)]
 mod tests;
@@ -42,5 +43,6 @@ pub use keep::{Keep, KeepRules, LockfileBlobs};
 pub use mirror_pattern::Prefixes;
 pub use project::Config;
 pub use schema::schema;
+pub use set_aside::SetAside;
 pub use slack::Slack;
 pub use text::Size;

@@ -8,6 +8,7 @@ use super::build_deps::BuildDeps;
 use super::built_entry::BuiltEntry;
 use super::cache_entry::{CacheEntry, Kept, RemoteCacheEntry};
 use super::jobs::JobRule;
+use super::set_aside::SetAside;
 use crate::transport::NetworkSettings;
 use crate::types::{Mirror, MirrorUrl};
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub network: NetworkSettings,
     /// Above this size, the archive of a cache is warned of.
     pub max_archive_size: ByteSize,
+    /// When `finish` moves an unchanged cache out of the runner's sight.
+    pub set_aside: SetAside,
 }
 
 impl Config {
@@ -56,6 +59,7 @@ impl Config {
             build_deps: None,
             network: NetworkSettings::default(),
             max_archive_size: MAX_ARCHIVE_SIZE,
+            set_aside: SetAside::default(),
         }
     }
 

@@ -14,8 +14,10 @@
 //! | [`prune`] | making room in one |
 //! | [`reporting`] | what a run did, as data |
 //! | [`parallel`] | work for all processors |
+//! | [`aside`] | unchanged folders out of the runner's sight, and back |
 //! | [`uploads`] | what GitLab's variables add to the runner's upload rule |
 
+pub(crate) mod aside;
 pub(crate) mod environments;
 mod error;
 pub(crate) mod fetch;

@@ -46,6 +46,7 @@ mod real_spack;
 mod registries;
 mod remote_cache;
 mod runner_archives;
+mod runner_rules;
 mod secure_connections;
 mod selection;
 mod server_itself;
