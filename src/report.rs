@@ -51,7 +51,7 @@ pub enum Status {
     Cached,
     /// Its blobs were downloaded in this run, at least one of them.
     Fetched,
-    /// Its blobs are on a mirror and not in a cache. Only `plan` says so.
+    /// Its blobs are on a mirror and not in a cache. Only `plan` says so, and a `warm` that ran out of time.
     Fetch,
     /// No mirror has it: Spack has to build it.
     Build,

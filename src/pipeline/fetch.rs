@@ -75,12 +75,11 @@ pub(crate) async fn fetch(
     }
     let is_missing = |need: &&&BlobNeed| !obtained.blobs.contains_key(&need.blob.expected.digest);
     obtained.left = missing.iter().filter(is_missing).count();
-    match (in_time, run.scope) {
-        (InTime::Yes, _) => Ok(()),
-        // What a warm-up leaves, the next one fetches, if this one gets to save what it has.
-        (InTime::No, Scope::WholeEnvironments) => Ok(()),
-        (InTime::No, Scope::Job) => Err(RunError::OutOfTime { left: obtained.left, wanted: missing.len() }),
+    // What a warm-up leaves, the next one fetches, if this one gets to save what it has.
+    if in_time == InTime::No && run.scope == Scope::Job {
+        return Err(RunError::OutOfTime { left: obtained.left, wanted: missing.len() });
     }
+    Ok(())
 }
 
 /// Whether work was done before its time was over.

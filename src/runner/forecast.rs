@@ -140,15 +140,14 @@ pub fn forecast(circumstances: Circumstances) -> (Uploads, UploadRule) {
     if folder == FolderNow::Missing {
         return (Uploads::No, UploadRule::NothingThere);
     }
+    let lost = (Uploads::No, UploadRule::OtherOutcome);
     let is_saved = match (when, outcome) {
         // On a person's machine: as a job would that ends well.
-        _ if runner == Runner::None => Ok(()),
-        (Some(SaveWhen::Always), _) | (Some(SaveWhen::OnSuccess) | None, Outcome::Success) => Ok(()),
+        _ if runner == Runner::None || when == Some(SaveWhen::Always) => Ok(()),
         (_, Outcome::Running) => Err(UploadRule::UnknownOutcome),
-        (Some(SaveWhen::OnSuccess), _) | (Some(SaveWhen::OnFailure), Outcome::Success) => {
-            return (Uploads::No, UploadRule::OtherOutcome);
-        }
-        (Some(SaveWhen::OnFailure), _) => Ok(()),
+        (Some(SaveWhen::OnFailure), Outcome::Success) => return lost,
+        (Some(SaveWhen::OnFailure), _) | (_, Outcome::Success) => Ok(()),
+        (Some(SaveWhen::OnSuccess), _) => return lost,
         (None, _) => Err(UploadRule::UnknownWhen),
     };
     match (by_archive(circumstances), is_saved) {
@@ -190,7 +189,7 @@ impl Runner {
             return Self::None;
         }
         let version = variables.set("CI_RUNNER_VERSION").unwrap_or_default().trim_start_matches('v');
-        let mut parts = version.split('.').map(|part| part.parse::<u32>());
+        let mut parts = version.split('.').map(str::parse::<u32>);
         match (parts.next(), parts.next()) {
             (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= (18, 11) => Self::Asking,
             (Some(Ok(_)), Some(Ok(_))) => Self::Trusting,

@@ -266,6 +266,7 @@ fn hurried() -> Job {
 fn a_warm_up_that_runs_out_of_time_ends_well_and_the_next_one_goes_on() {
     let (project, server) = slow();
     let run = hurried().larder(&project, &["warm"]).succeeds();
+    assert!(run.stderr.contains(", 1 to fetch, 0 to build"), "{run}");
     let run = run.says(&["warning: stopped with 1 downloads to go, since the job's timeout is near"]);
     assert!(!run.stderr.contains("error"), "{run}");
     let all = MIRROR.needed_blobs().len();
