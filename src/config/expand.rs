@@ -112,6 +112,7 @@ fn malformed(text: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml;
     use proptest::prelude::*;
 
     fn expanded(text: &str) -> Result<String, String> {
@@ -172,8 +173,8 @@ mod tests {
     #[test]
     fn a_list_or_map_is_bounded() {
         let check = |yaml: &str| {
-            expand_all(&mut crate::yaml::parse(yaml, std::path::Path::new("x")).unwrap(), &Variables::default())
-                .map_err(|problem| problem.message)
+            let tree = yaml::parse(yaml, std::path::Path::new("x"), yaml::Dialect::Standard);
+            expand_all(&mut tree.unwrap(), &Variables::default()).map_err(|problem| problem.message)
         };
         for item in ["- a: b\n", "- x\n"] {
             assert!(check(&item.repeat(ITEMS)).is_ok());

@@ -15,10 +15,12 @@ use crate::yaml::{Problem, Result};
 pub struct JobRule {
     /// Which jobs: a glob over `CI_JOB_NAME`. Its `*` matches any characters, `/` and spaces included.
     pub pattern: Glob,
-    /// The names of the specs that the job needs. Nothing here and in `hashes`: all roots.
+    /// The names of the specs that the job needs. Nothing here, in `hashes` and in `groups`: all roots.
     pub specs: Vec<String>,
     /// The DAG hashes, or their beginnings, of specs that the job needs.
     pub hashes: Vec<HashPrefix>,
+    /// The groups whose roots the job needs.
+    pub groups: Vec<String>,
     /// Which build dependencies, if it says so.
     pub build_deps: Option<BuildDeps>,
 }
@@ -35,12 +37,16 @@ impl JobRule {
     /// The rules in the order of the file, since the first pattern that matches counts.
     pub(super) fn read_all(jobs: IndexMap<JobPattern, Option<JobSchema>>) -> Vec<Self> {
         let read = |(JobPattern(pattern), schema): (JobPattern, Option<JobSchema>)| {
-            let JobSchema { specs, hashes, build_deps } = schema.unwrap_or_default();
-            let specs = specs.map(OneOrMany::into_vec).unwrap_or_default();
+            let JobSchema { specs, hashes, groups, build_deps } = schema.unwrap_or_default();
             let hashes = hashes.map(OneOrMany::into_vec).unwrap_or_default();
+            let names = |lines: Option<OneOrMany<Line>>| -> Vec<String> {
+                let lines = lines.map(OneOrMany::into_vec).unwrap_or_default();
+                lines.into_iter().map(|Line(name)| name).collect()
+            };
             Self {
                 pattern,
-                specs: specs.into_iter().map(|Line(name)| name).collect(),
+                specs: names(specs),
+                groups: names(groups),
                 hashes: hashes.into_iter().map(|SpecHash(hash)| hash).collect(),
                 build_deps,
             }
@@ -49,14 +55,20 @@ impl JobRule {
     }
 }
 
-/// What the jobs with a certain name need. With neither `specs` nor `hashes`: all roots.
+/// What the jobs with a certain name need. With none of `specs`, `hashes` and `groups`: all roots.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "a map with `specs`, `hashes` or `build-deps`")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a map with `specs`, `hashes`, `groups` or `build-deps`"
+)]
 pub(super) struct JobSchema {
     /// Names of the specs that the job needs.
     pub(super) specs: Option<OneOrMany<Line>>,
     /// DAG hashes, or their beginnings, of specs that the job needs.
     pub(super) hashes: Option<OneOrMany<SpecHash>>,
+    /// Groups of `spack.yaml` whose roots the job needs.
+    pub(super) groups: Option<OneOrMany<Line>>,
     /// Which build dependencies the job needs. Default: that of the whole file.
     pub(super) build_deps: Option<BuildDeps>,
 }
@@ -79,7 +91,9 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, job: &str) -> bool {
-        let rule = JobRule { pattern: glob(pattern).unwrap(), specs: Vec::new(), hashes: Vec::new(), build_deps: None };
+        let none = JobSchema::default();
+        let pattern = JobPattern(glob(pattern).unwrap());
+        let rule = JobRule::read_all([(pattern, Some(none))].into_iter().collect()).remove(0);
         rule.matches(job)
     }
 

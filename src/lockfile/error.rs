@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// The newest format that larder understands.
-pub(super) const NEWEST_FORMAT: u32 = 6;
+use super::format::{NEWEST, OLDEST};
 
 /// A lockfile that can't be used.
 #[derive(Debug, Error, Diagnostic)]
@@ -36,17 +35,22 @@ pub enum LockfileError {
         "expected a file with `\"file-type\": \"spack-lockfile\"` in its `_meta`, as Spack writes `spack.lock`"
     ))]
     OtherFile { path: PathBuf, found: String },
-    /// A format of the future, or of a distant past.
+    /// A format of a distant past.
+    #[error("`{}` has lockfile format {found}; this larder understands formats {OLDEST} to {NEWEST}", path.display())]
+    #[diagnostic(help("a Spack before 0.18 wrote it: concretize the environment again with a newer one"))]
+    TooOld { path: PathBuf, found: u32 },
+    /// A format of the future that differs in more than its number.
     #[error(
-        "`{}` has lockfile format {found}; this larder understands formats 4 to {NEWEST_FORMAT}",
+        "`{}` has lockfile format {found}, which differs from formats {OLDEST} to {NEWEST} that this larder understands",
         path.display()
     )]
-    #[diagnostic(help("{}", if *found > NEWEST_FORMAT {
-        "a newer Spack wrote it: use a newer larder"
-    } else {
-        "a Spack before 0.18 wrote it: concretize the environment again with a newer one"
-    }))]
-    Format { path: PathBuf, found: u32 },
+    #[diagnostic(help("a newer Spack wrote it: use a newer larder"))]
+    TooNew {
+        path: PathBuf,
+        found: u32,
+        /// Where it is not of the shape of the newest known format.
+        source: Box<LockfileError>,
+    },
     /// An edge to a spec that the file does not hold.
     #[error("`{}` is incomplete: {from} needs {to}, which is not in it", path.display())]
     #[diagnostic(help("make the lockfile anew with `spack -e . concretize --force`"))]

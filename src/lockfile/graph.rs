@@ -1,6 +1,6 @@
 //! Is the graph whole, and free of cycles?
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::error::LockfileError;
 use super::model::{ConcreteSpec, Lockfile};
@@ -23,6 +23,23 @@ pub(super) fn check(lockfile: &Lockfile) -> Result<(), LockfileError> {
         }
     }
     find_cycle(lockfile).map_or(Ok(()), |cycle| Err(LockfileError::Cycle { path: lockfile.path.clone(), cycle }))
+}
+
+/// Every spec is needed by a root, as in all that Spack writes: a format that names its edges in another way would look like
+/// specs without dependencies.
+pub(super) fn check_reach(lockfile: &Lockfile) -> Result<(), LockfileError> {
+    let mut reached: HashSet<DagHash> = lockfile.roots.iter().map(|root| root.hash).collect();
+    let mut to_visit: Vec<DagHash> = reached.iter().copied().collect();
+    while let Some(spec) = to_visit.pop().and_then(|hash| lockfile.spec(hash)) {
+        to_visit.extend(edges(spec).filter(|hash| reached.insert(*hash)));
+    }
+    match lockfile.specs().find(|spec| !reached.contains(&spec.id.hash)) {
+        None => Ok(()),
+        Some(spec) => Err(LockfileError::Malformed {
+            path: lockfile.path.clone(),
+            reason: format!("nothing needs {}, which is in it", spec.id),
+        }),
+    }
 }
 
 fn edges(spec: &ConcreteSpec) -> impl Iterator<Item = DagHash> {

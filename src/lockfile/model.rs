@@ -3,27 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::dependency::Dependency;
+use super::format::Format;
+use super::root::Root;
 use crate::types::{DagHash, SpecId};
 
 /// A lockfile: parsed, complete, without cycles.
 #[derive(Clone, Debug)]
 pub struct Lockfile {
     pub(super) path: PathBuf,
+    pub(super) format: Format,
     pub(super) roots: Vec<Root>,
     pub(super) specs: BTreeMap<DagHash, ConcreteSpec>,
-}
-
-/// What the environment asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Root {
-    /// The spec that answers it.
-    pub hash: DagHash,
-    /// The request as `spack.yaml` has it, such as `app@3: +shared`.
-    #[serde(default, rename = "spec")]
-    pub request: String,
 }
 
 /// One node of the graph.
@@ -54,6 +45,11 @@ impl Lockfile {
     /// The file it was read from.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The format that it is written in.
+    pub(crate) fn format(&self) -> Format {
+        self.format
     }
 
     /// The roots, of included environments too.

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::error::{LockfileError, NEWEST_FORMAT};
+use super::error::LockfileError;
+use super::format::Format;
 use super::graph;
-use super::model::{ConcreteSpec, Lockfile, Root};
+use super::model::{ConcreteSpec, Lockfile};
 use super::node::RawNode;
+use super::root::Root;
 use crate::types::{Compiler, DagHash};
 
 /// The most bytes a lockfile may have. The largest real ones, of environments with thousands of specs, have some ten
@@ -60,11 +62,18 @@ fn parse(path: &Path, text: &[u8]) -> Result<Lockfile, LockfileError> {
         Some(kind) => return Err(other(&format!("its file type is `{}`", kind.escape_debug()))),
         None => return Err(other("its `_meta` has no `file-type`")),
     }
-    match meta.lockfile_version.ok_or_else(|| other("its `_meta` has no `lockfile-version`"))? {
-        4..=NEWEST_FORMAT => {}
-        found => return Err(LockfileError::Format { path: path.to_owned(), found }),
+    let number = meta.lockfile_version.ok_or_else(|| other("its `_meta` has no `lockfile-version`"))?;
+    match Format::of(number).ok_or_else(|| LockfileError::TooOld { path: path.to_owned(), found: number })? {
+        format @ Format::Known(_) => environment(path, text, format),
+        // Whatever does not fit is a difference of that format, and no damage.
+        format @ Format::Newer(found) => environment(path, text, format)
+            .and_then(|lockfile| graph::check_reach(&lockfile).map(|()| lockfile))
+            .map_err(|error| LockfileError::TooNew { path: path.to_owned(), found, source: error.into() }),
     }
-    let mut lockfile = Lockfile { path: path.to_owned(), roots: Vec::new(), specs: BTreeMap::new() };
+}
+
+fn environment(path: &Path, text: &[u8], format: Format) -> Result<Lockfile, LockfileError> {
+    let mut lockfile = Lockfile { path: path.to_owned(), format, roots: Vec::new(), specs: BTreeMap::new() };
     merge(&mut lockfile, json::<RawEnvironment>(path, text)?)
         .map_err(|reason| LockfileError::Malformed { path: path.to_owned(), reason })?;
     graph::check(&lockfile)?;
@@ -143,14 +152,66 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_names_both_versions() {
+    fn an_older_format_names_both_versions() {
         let mut value = lockfile(&[('a', node("a", &[]))]);
-        value["_meta"]["lockfile-version"] = json!(7);
-        value["concrete_specs"] = json!("of a shape yet unknown");
+        value["_meta"]["lockfile-version"] = json!(3);
         insta::assert_snapshot!(
             parse_value(&value).unwrap_err(),
-            @"`spack.lock` has lockfile format 7; this larder understands formats 4 to 6"
+            @"`spack.lock` has lockfile format 3; this larder understands formats 4 to 8"
         );
+    }
+
+    #[test]
+    fn a_newer_format_of_known_shape_is_read_and_noted() {
+        let mut value = lockfile(&[('a', node("a", &['b'])), ('b', node("b", &[]))]);
+        assert_eq!(parse_value(&value).unwrap().format().note(), None);
+        value["_meta"]["lockfile-version"] = json!(9);
+        value["roots"][0]["of_the_future"] = json!({});
+        let lockfile = parse_value(&value).unwrap();
+        assert_eq!(lockfile.specs().count(), 2);
+        let note = lockfile.format().note().unwrap();
+        assert!(note.contains("format 9") && note.contains("knows is 8"), "{note}");
+    }
+
+    #[test]
+    fn a_newer_format_of_another_shape_names_both_versions() {
+        let mut value = lockfile(&[('a', node("a", &['b'])), ('b', node("b", &[]))]);
+        value["_meta"]["lockfile-version"] = json!(9);
+        let mut renamed = value.clone();
+        // Read as if it were known, this would be a root without dependencies.
+        let node = renamed["concrete_specs"][hash('a')].as_object_mut().unwrap();
+        let edges = node.shift_remove("dependencies").unwrap();
+        node.insert("edges".to_owned(), edges);
+        let error = parse_value(&renamed).unwrap_err();
+        insta::assert_snapshot!(
+            error,
+            @"`spack.lock` has lockfile format 9, which differs from formats 4 to 8 that this larder understands"
+        );
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("nothing needs b@1.0"), "{cause}");
+        value["concrete_specs"] = json!("of a shape yet unknown");
+        let error = parse_value(&value).unwrap_err();
+        assert!(matches!(error, LockfileError::TooNew { found: 9, .. }), "{error}");
+    }
+
+    #[test]
+    fn roots_of_format_7_have_groups_and_those_of_others_the_default_one() {
+        let mut value = lockfile(&[('a', node("a", &[]))]);
+        value["_meta"]["lockfile-version"] = json!(7);
+        value["roots"] = json!([
+            {"hash": hash('a'), "spec": "a", "group": "tools"}, {"hash": hash('a'), "spec": "a", "group": "apps"},
+            {"hash": hash('a'), "spec": "a@1"},
+        ]);
+        let lockfile = parse_value(&value).unwrap();
+        assert_eq!(lockfile.roots().iter().map(Root::group).collect::<Vec<_>>(), ["tools", "apps", "default"]);
+    }
+
+    #[test]
+    fn what_nodes_of_format_8_provide_is_passed_over() {
+        let mut value = lockfile(&[('a', node("a", &[]))]);
+        value["_meta"] = json!({"file-type": "spack-lockfile", "lockfile-version": 8, "specfile-version": 6});
+        value["concrete_specs"][hash('a')]["provided_virtuals"] = json!(["zlib-api", "libgfortran@5"]);
+        assert_eq!(parse_value(&value).unwrap().format(), Format::Known(8));
     }
 
     #[test]

@@ -126,7 +126,7 @@ impl Rules for V2 {
 
     fn publish(&self, extra: Extra<'_>, content: Vec<u8>) -> Vec<(MirrorPath, Vec<u8>)> {
         let digest = matches!(extra, Extra::Index).then(|| Sha256Digest::of(&content).to_string().into_bytes());
-        let digest = digest.map(|digest| (MirrorPath::new(["build_cache", "index.json.hash"]), digest));
+        let digest = digest.map(|digest| (place_of_index_hash(), digest));
         [(self.place_of(extra), content)].into_iter().chain(digest).collect()
     }
 
@@ -149,6 +149,16 @@ impl Rules for V2 {
         }
         node
     }
+}
+
+/// The sha256 of the index.
+pub(super) fn place_of_index_hash() -> MirrorPath {
+    MirrorPath::new(["build_cache", "index.json.hash"])
+}
+
+/// What the file with the sha256 of the index says: Spack reads 64 characters of it, and takes anything else for none.
+pub(super) fn index(hash: &[u8]) -> Option<Sha256Digest> {
+    std::str::from_utf8(hash.get(..64)?).ok()?.parse().ok()
 }
 
 /// What the names of all files of a spec begin with.

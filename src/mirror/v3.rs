@@ -23,6 +23,12 @@ const INDEX: &str = "application/vnd.spack.db.v8+json";
 const KEY_INDEX: &str = "application/vnd.spack.keyindex.v1+json";
 const KEY: &str = "application/pgp-keys";
 
+/// How the media type of an index begins: its version goes with that of the Spack that wrote it.
+const INDEX_PREFIX: &str = "application/vnd.spack.db.v";
+
+/// The most indexes of one manifest: stops one that names thousands of blobs. Spack writes one.
+const MOST_INDEXES: usize = 4;
+
 /// How the name of a spec's manifest ends.
 const SPEC_MANIFEST: &str = ".spec.manifest.json";
 
@@ -103,7 +109,7 @@ impl Rules for V3 {
         let manifest = manifest([Record::new(media_type(extra), "none", digest, content.len() as u64)].into());
         let mut files = vec![(MirrorPath::of_blob(digest), content)];
         if matches!(extra, Extra::Index) {
-            files.push((MirrorPath::new(["v3", "layout.json"]), br#"{"signing": "gpg"}"#.to_vec()));
+            files.push(layout_file());
         }
         files.push((self.place_of(extra), manifest));
         files
@@ -121,6 +127,31 @@ impl Rules for V3 {
     fn index_version(&self) -> &'static str {
         "8"
     }
+}
+
+/// The file that says that a mirror has this layout.
+pub(super) fn layout_file() -> (MirrorPath, Vec<u8>) {
+    (MirrorPath::new(["v3", "layout.json"]), br#"{"signing": "gpg"}"#.to_vec())
+}
+
+/// The indexes that the manifest of an index names, whatever their version: which of them Spack takes is its business.
+pub(super) fn indexes(metadata: Metadata<'_>) -> Result<Vec<Expected>, MirrorError> {
+    let (manifest, _) = metadata.signed_json::<Manifest>()?;
+    if manifest.version != 3 {
+        return Err(metadata.wrong(format!("a manifest of version {} where 3 was expected", manifest.version)));
+    }
+    let records = manifest.data.iter().filter(|record| record.media_type.starts_with(INDEX_PREFIX));
+    let indexes = records.map(|record| record.promise(metadata)).collect::<Result<Vec<_>, _>>()?;
+    match indexes.len() {
+        0 => Err(metadata.wrong("the manifest names no index")),
+        1..=MOST_INDEXES => Ok(indexes),
+        many => Err(metadata.wrong(format!("the manifest names {many} indexes"))),
+    }
+}
+
+/// The manifest of an index that is stored as a registry stores it.
+pub(super) fn index_manifest(index: Expected) -> Vec<u8> {
+    manifest([Record::new(INDEX, "none", index.digest, index.size.limit())].into())
 }
 
 /// Where the manifest of a spec lies below a mirror.

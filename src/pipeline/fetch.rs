@@ -10,8 +10,7 @@ use thiserror::Error;
 
 use super::error::{FailedDownload, RunError};
 use super::needed::{BlobNeed, CachedBlob, Obtained};
-use super::run::Run;
-use super::session::Scope;
+use super::run::{OutOfTime, Run};
 use crate::reporter::Phase;
 use crate::store::{DownloadLock, StoreError, Validation};
 use crate::transport::{FetchRequest, Permit, TransportError};
@@ -75,8 +74,7 @@ pub(crate) async fn fetch(
     }
     let is_missing = |need: &&&BlobNeed| !obtained.blobs.contains_key(&need.blob.expected.digest);
     obtained.left = missing.iter().filter(is_missing).count();
-    // What a warm-up leaves, the next one fetches, if this one gets to save what it has.
-    if in_time == InTime::No && run.scope == Scope::Job {
+    if in_time == InTime::No && run.out_of_time == OutOfTime::Fails {
         return Err(RunError::OutOfTime { left: obtained.left, wanted: missing.len() });
     }
     Ok(())

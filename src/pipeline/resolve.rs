@@ -25,7 +25,7 @@ use crate::plan::{
 use crate::report::SpecReport;
 use crate::reporter::Phase;
 use crate::store::built::{BuiltBinary, Depth, FoundSpec, Lookup};
-use crate::types::{DagHash, Mirror, SpecId};
+use crate::types::{DagHash, Mirror, SpecId, shorten};
 
 /// What the environments' jobs need.
 pub(crate) struct Resolution {
@@ -46,13 +46,14 @@ impl Resolution {
     pub(crate) fn rows(&self, hold: impl Fn(&Located) -> Holding) -> Vec<SpecReport> {
         let row_of = |spec: &ResolvedSpec| {
             let Some(found) = self.found.get(&spec.binary).filter(|_| spec.need == Need::Binary) else {
-                return row(&spec.id, spec.binary, spec.need, None);
+                return SpecReport { groups: spec.groups.clone(), ..row(&spec.id, spec.binary, spec.need, None) };
             };
             let holding = match &found.built {
                 Some(built) => Holding { availability: Availability::Cached, bytes: Some(built.bytes), cache: None },
                 None => hold(found),
             };
             SpecReport {
+                groups: spec.groups.clone(),
                 mirror: Some(found.published.mirror.name.clone()),
                 collected: found.built.is_some(),
                 digest: found.published.blobs.first().map(|blob| blob.expected.digest),
@@ -79,6 +80,8 @@ pub(crate) struct ResolvedSpec {
     pub binary: DagHash,
     /// What it is.
     pub need: Need,
+    /// The groups in which it is a root, where its lockfile has groups.
+    pub groups: Vec<String>,
 }
 
 /// What a mirror publishes for a binary.
@@ -109,6 +112,10 @@ impl Run<'_> {
 
 async fn resolve(run: &Run<'_>, documents: Documents<'_>) -> Result<Resolution, RunError> {
     let Run { session, wanted, environments, .. } = run;
+    if environments.lockfiles.is_empty() {
+        // Whatever is selected, it can't be known yet.
+        return Ok(Resolution { specs: Vec::new(), found: HashMap::new() });
+    }
     let graph = Graph::new(&environments.lockfiles);
     let job = job_of(session, wanted, run.scope)?;
     let roots = select(&graph, &job.selection)?;
@@ -136,7 +143,10 @@ async fn resolve(run: &Run<'_>, documents: Documents<'_>) -> Result<Resolution, 
     let needed = walk(&question, |hash| answers.get(&hash).map(Option::is_some), Unknown::IsThere);
     let mut specs: Vec<ResolvedSpec> = needed
         .into_iter()
-        .map(|Needed { spec, need }| ResolvedSpec { id: spec.id.clone(), binary: spec.binary_hash(), need })
+        .map(|Needed { spec, need }| {
+            let groups = graph.groups_of(spec.id.hash).into_iter().map(shorten).collect();
+            ResolvedSpec { id: spec.id.clone(), binary: spec.binary_hash(), need, groups }
+        })
         .collect();
     specs.sort_by(|a, b| (&a.id.name, a.id.hash).cmp(&(&b.id.name, b.id.hash)));
     let binaries = specs.iter().filter(|spec| spec.need == Need::Binary).map(|spec| spec.binary);
@@ -160,12 +170,13 @@ fn job_of(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Job, R
     if let Some(text) = session.variables.set("SPACK_JOB_SPEC_DAG_HASH") {
         let no_such = |_| SelectionError::NoSuchHash { hash: text.to_owned() };
         let hash: DagHash = text.parse().map_err(no_such)?;
-        let selection = Selection { specs: Vec::new(), hashes: vec![hash.into()] };
+        let selection = Selection { hashes: vec![hash.into()], ..Selection::default() };
         return Ok(Job { selection, built_here: Some(hash), ..Job::default() });
     }
     let rule = session.variables.set("CI_JOB_NAME").and_then(|name| session.config.job_rule(name));
     let job = rule.map(|rule| {
-        let selection = Selection { specs: rule.specs.clone(), hashes: rule.hashes.clone() };
+        let (specs, hashes, groups) = (rule.specs.clone(), rule.hashes.clone(), rule.groups.clone());
+        let selection = Selection { specs, hashes, groups };
         Job { selection, build_deps: rule.build_deps, built_here: None }
     });
     Ok(job.unwrap_or_default())

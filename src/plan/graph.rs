@@ -1,6 +1,6 @@
 //! The lockfiles of all environments as one graph.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lockfile::{ConcreteSpec, Lockfile, Root};
 use crate::types::DagHash;
@@ -35,6 +35,20 @@ impl<'a> Graph<'a> {
     /// What the environments ask for.
     pub(crate) fn roots(&self) -> &[&'a Root] {
         &self.roots
+    }
+
+    /// All groups of roots, each once, in the order of their names. Nothing where no lockfile names one: then all roots are in the
+    /// same, which nobody has to choose.
+    pub(crate) fn groups(&self) -> BTreeSet<&'a str> {
+        if self.roots.iter().all(|root| root.named_group.is_none()) {
+            return BTreeSet::new();
+        }
+        self.roots.iter().map(|root| root.group()).collect()
+    }
+
+    /// The groups in which a spec is a root, as far as lockfiles name any.
+    pub(crate) fn groups_of(&self, hash: DagHash) -> BTreeSet<&'a str> {
+        self.roots.iter().filter(|root| root.hash == hash).filter_map(|root| root.named_group.as_deref()).collect()
     }
 
     /// All specs, in the order of their hashes.

@@ -47,6 +47,7 @@ pub(crate) fn row(id: &SpecId, binary_hash: DagHash, need: Need, holding: Option
         build_spec: Some(binary_hash).filter(|binary| *binary != id.hash),
         status,
         reason: reason.map(str::to_owned),
+        groups: Vec::new(),
         mirror: None,
         collected: false,
         cache,

@@ -5,7 +5,10 @@ use thiserror::Error;
 
 use super::Graph;
 use crate::lockfile::ConcreteSpec;
-use crate::types::{DagHash, HashPrefix};
+use crate::types::{DagHash, HashPrefix, shorten};
+
+/// The most groups that a message lists, and the longest names that are compared: a lockfile can hold any number of any length.
+const MAX_SHOWN: usize = 64;
 
 /// What was asked for. Nothing at all means all roots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub struct Selection {
     pub specs: Vec<String>,
     /// DAG hashes or unambiguous beginnings of them.
     pub hashes: Vec<HashPrefix>,
+    /// Groups of roots, as `spack.yaml` names them.
+    pub groups: Vec<String>,
 }
 
 /// Something was asked for that the lockfiles do not have.
@@ -33,6 +38,20 @@ pub enum SelectionError {
         "was the lockfile made anew since the hash was noted? `larder plan` lists the specs that there are"
     ))]
     NoSuchHash { hash: String },
+    /// No group of this name.
+    #[error("no environment has a group `{name}`")]
+    #[diagnostic(help("{}", match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are the groups {known}"),
+    }))]
+    NoSuchGroup { name: String, near: Option<String>, known: String },
+    /// No groups at all.
+    #[error("no environment has a group `{name}`: no lockfile names groups")]
+    #[diagnostic(help(
+        "groups stand in the lockfiles of Spack 1.2 and later, where `specs:` of spack.yaml has entries with `group:`; \
+         without them, choose by `--spec`, or `specs:` under `jobs:`"
+    ))]
+    NoGroups { name: String },
     /// Several specs whose hashes begin so.
     #[error("`{hash}` is the beginning of several hashes: {}", found.join(", "))]
     #[diagnostic(help("give more characters of the one that you mean"))]
@@ -48,7 +67,10 @@ pub(crate) fn select(graph: &Graph<'_>, selection: &Selection) -> Result<Vec<Dag
     for text in &selection.hashes {
         chosen.push(by_hash(graph, text)?);
     }
-    if selection.specs.is_empty() && selection.hashes.is_empty() {
+    for name in &selection.groups {
+        chosen.extend(by_group(graph, name)?);
+    }
+    if *selection == Selection::default() {
         chosen.extend(graph.roots().iter().map(|root| root.hash));
     }
     let mut seen = std::collections::HashSet::new();
@@ -67,13 +89,32 @@ fn by_name(graph: &Graph<'_>, text: &str) -> Result<Vec<DagHash>, SelectionError
     if !found.is_empty() {
         return Ok(found);
     }
-    let names = graph.specs().map(|spec| spec.id.name.as_str());
-    let near = names
-        .map(|name| (strsim::damerau_levenshtein(name, text), name))
-        .min()
-        .filter(|(distance, _)| *distance <= 2)
-        .map(|(_, name)| name.to_owned());
+    let near = nearest(graph.specs().map(|spec| spec.id.name.as_str()), text);
     Err(SelectionError::NoSuchSpec { name: text.to_owned(), near })
+}
+
+/// The name that was probably meant.
+fn nearest<'a>(names: impl Iterator<Item = &'a str>, text: &str) -> Option<String> {
+    let (distance, name) = names.map(|name| (strsim::damerau_levenshtein(name, text), name)).min()?;
+    (distance <= 2).then(|| name.to_owned())
+}
+
+/// The roots of a group.
+fn by_group(graph: &Graph<'_>, name: &str) -> Result<Vec<DagHash>, SelectionError> {
+    let roots = graph.roots().iter().filter(|root| root.group() == name);
+    let found: Vec<DagHash> = roots.map(|root| root.hash).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let (name, groups) = (shorten(name), graph.groups());
+    if groups.is_empty() {
+        return Err(SelectionError::NoGroups { name });
+    }
+    // Longer ones are nobody's names, and the quadratic comparison should not be given them.
+    let short = groups.iter().copied().filter(|group| group.len() <= MAX_SHOWN);
+    let near = nearest(short, &name).map(|near| shorten(&near));
+    let shown: Vec<_> = groups.iter().take(MAX_SHOWN).map(|group| format!("`{}`", shorten(group))).collect();
+    Err(SelectionError::NoSuchGroup { name, near, known: shown.join(", ") })
 }
 
 fn is_called(spec: &ConcreteSpec, text: &str) -> bool {

@@ -141,13 +141,14 @@ pub fn forecast(circumstances: Circumstances) -> (Uploads, UploadRule) {
         return (Uploads::No, UploadRule::NothingThere);
     }
     let lost = (Uploads::No, UploadRule::OtherOutcome);
+    // On a person's machine: as in a job that ends well.
+    let (when, outcome) = if runner == Runner::None { (None, Outcome::Success) } else { (when, outcome) };
     let is_saved = match (when, outcome) {
-        // On a person's machine: as a job would that ends well.
-        _ if runner == Runner::None || when == Some(SaveWhen::Always) => Ok(()),
+        (Some(SaveWhen::Always), _)
+        | (None | Some(SaveWhen::OnSuccess), Outcome::Success)
+        | (Some(SaveWhen::OnFailure), Outcome::Failed | Outcome::Canceled | Outcome::TimedOut) => Ok(()),
         (_, Outcome::Running) => Err(UploadRule::UnknownOutcome),
-        (Some(SaveWhen::OnFailure), Outcome::Success) => return lost,
-        (Some(SaveWhen::OnFailure), _) | (_, Outcome::Success) => Ok(()),
-        (Some(SaveWhen::OnSuccess), _) => return lost,
+        (Some(SaveWhen::OnSuccess | SaveWhen::OnFailure), _) => return lost,
         (None, _) => Err(UploadRule::UnknownWhen),
     };
     match (by_archive(circumstances), is_saved) {
@@ -163,12 +164,11 @@ fn by_archive(circumstances: Circumstances) -> (Uploads, UploadRule) {
     match (start, folder == FolderNow::Changed) {
         (Start::Nothing, _) => (Uploads::First, UploadRule::FirstTime),
         (Start::OtherKey, false) => (Uploads::Yes, UploadRule::OtherKey),
-        // No archive of its own, or an older one: either way a new one is made.
-        (Start::OtherKey | Start::Survived, true) => (Uploads::Yes, UploadRule::Changed),
         (Start::OwnKey | Start::UnknownKey, _) if clocks == Clocks::Disagree => {
             (Uploads::Unknown, UploadRule::UnknownTime)
         }
-        (Start::OwnKey | Start::UnknownKey, true) => (Uploads::Yes, UploadRule::Changed),
+        // No archive of its own, or an older one: either way a new one is made.
+        (_, true) => (Uploads::Yes, UploadRule::Changed),
         _ if runner == Runner::None => (Uploads::No, UploadRule::UpToDate),
         (Start::Survived, false) => (Uploads::Unknown, UploadRule::UnknownArchive),
         (Start::UnknownKey, false) => (Uploads::Unknown, UploadRule::UnknownKey),

@@ -9,7 +9,7 @@ use std::mem;
 use std::path::Path;
 
 use super::scope::{Form, SECTIONS};
-use crate::yaml::{self, Entry, Node, Place, Problem, Result, Scalar, Value};
+use crate::yaml::{self, Dialect, Entry, Node, Place, Problem, Result, Scalar, Value};
 
 /// A value as Spack's schema takes it.
 impl Node {
@@ -61,7 +61,7 @@ fn flag(scalar: &Scalar) -> Option<bool> {
 
 /// The sections of a file that larder needs. In `spack.yaml` they are under `spack:`, in old files under `env:`.
 pub(super) fn parse(text: &str, file: &Path, form: Form) -> Result<Node> {
-    let mut tree = yaml::parse(text, file)?;
+    let mut tree = yaml::parse(text, file, Dialect::Spack)?;
     keep_needed(&mut tree, form);
     normalise(&mut tree)?;
     let below = ["spack", "env"].iter().find_map(|key| tree.get(key)).filter(|_| form == Form::Manifest);

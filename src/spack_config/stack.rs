@@ -4,12 +4,14 @@
 //! lies directly below it. Three generations of Spack differ in the rest, see [`Generation`].
 
 use std::collections::{BTreeSet, HashMap};
+use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::document;
 use super::error::{Result, SpackConfigError};
 use super::include::{Include, Includer};
+use super::outline;
 use super::scope::{Form, Generation, SECTIONS, Scope};
 use crate::yaml::{Entry, Node};
 
@@ -89,10 +91,30 @@ impl<'a> Stack<'a> {
     pub(super) fn section(&mut self, scope: &Scope, section: &str) -> Result<Option<Entry>> {
         let path = scope.file_of(section);
         if !self.files.contains_key(&path) {
-            let sections = read(&path)?.map(|text| document::parse(&text, &path, scope.form));
-            self.files.insert(path.clone(), sections.transpose()?);
+            let sections = self.read(&path, scope.form)?;
+            self.files.insert(path.clone(), sections);
         }
         Ok(self.files[&path].as_ref().and_then(|sections| sections.entry(section).cloned()))
+    }
+
+    /// The sections of a file; `None` where there is no file, or one that can't be understood and has none of them.
+    fn read(&mut self, path: &Path, form: Form) -> Result<Option<Node>> {
+        let unreadable = |source| SpackConfigError::Unreadable { path: path.to_owned(), source };
+        // Links are followed: configuration is often kept in another place.
+        let Some(bytes) = crate::fs::read_linked(path, MAX_FILE).map_err(unreadable)? else { return Ok(None) };
+        let understood = match std::str::from_utf8(&bytes) {
+            Ok(text) => document::parse(text, path, form).map_err(SpackConfigError::from),
+            Err(error) => Err(unreadable(io::Error::other(error))),
+        };
+        match understood {
+            Ok(sections) => Ok(Some(sections)),
+            Err(error) if outline::may_name_sections(&String::from_utf8_lossy(&bytes)) => Err(error),
+            Err(error) => {
+                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                self.includer.notes.push(format!("{error}{cause}; it has nothing that larder needs, and is left out"));
+                Ok(None)
+            }
+        }
     }
 
     /// The files that count, the most important first.
@@ -105,11 +127,4 @@ impl<'a> Stack<'a> {
         }
         files
     }
-}
-
-/// The text of a file, `None` where there is none. Links are followed: configuration is often kept in another place.
-fn read(path: &Path) -> Result<Option<String>> {
-    let unreadable = |source| SpackConfigError::Unreadable { path: path.to_owned(), source };
-    let bytes = crate::fs::read_linked(path, MAX_FILE).map_err(unreadable)?;
-    bytes.map(|bytes| String::from_utf8(bytes).map_err(|error| unreadable(io::Error::other(error)))).transpose()
 }

@@ -395,6 +395,38 @@ fn what_larder_does_not_need_may_hold_anything() {
     assert!(said.contains("line 2, column 13") && said.contains("a key must be a text"), "{said}");
 }
 
+#[test]
+fn what_spack_writes_in_flow_lists_is_read_as_spack_reads_it() {
+    let packages =
+        "packages:\n  all:\n    prefer: [gcc@12:]\n  m4: {version: [:2.4.6], require: [m4@1:, 'x', y%gcc@12:]}\n";
+    let machine = Machine::with_spack("1.1.0")
+        .file(
+            "env/spack.yaml",
+            "spack:\n  include: [packages.yaml]\n  mirrors: {x: {url: 'https://x', signed: false}}\n",
+        )
+        .file("env/packages.yaml", packages);
+    assert_eq!(machine.mirrors(), ["x=https://x"]);
+    assert_eq!(machine.discover().unwrap().notes, [] as [String; 0]);
+}
+
+#[test]
+fn a_file_that_names_nothing_that_larder_needs_never_stops_it() {
+    for text in
+        ["packages:\n  m4: {require: [%gcc@12:]}\n", "{% if x %}\npackages: {}\n{% endif %}\n", "- a\n- [\n", "\u{7}"]
+    {
+        let machine = Machine::with_spack("1.1.0")
+            .file("env/spack.yaml", "spack:\n  include: [other.yaml]\n  mirrors: {x: https://x}\n")
+            .file("env/other.yaml", text);
+        assert_eq!(machine.mirrors(), ["x=https://x"], "{text}");
+        let note = machine.only_note();
+        assert!(note.contains("env/other.yaml") && note.contains("has nothing that larder needs"), "{note}");
+    }
+    let needed = Machine::with_spack("1.1.0")
+        .file("env/spack.yaml", "spack:\n  include: [other.yaml]\n")
+        .file("env/other.yaml", "packages: [%gcc]\nmirrors: {x: https://x}\n");
+    assert!(refusal(&needed).contains("env/other.yaml`, line 1, column 12"), "{}", refusal(&needed));
+}
+
 /// What an error and its causes say.
 fn refusal(machine: &Machine) -> String {
     let error = machine.discover().unwrap_err();

@@ -134,6 +134,7 @@ impl<'de> IntoDeserializer<'de, Problem> for &'de Node {
 mod tests {
     use std::path::Path;
 
+    use super::super::dialect::Dialect;
     use super::super::tree::parse;
     use super::*;
 
@@ -146,7 +147,7 @@ mod tests {
     }
 
     fn read(yaml: &str) -> Result<Vec<Item>, String> {
-        parse(yaml, Path::new("x.yaml")).unwrap().read().map_err(|problem: Problem| {
+        parse(yaml, Path::new("x.yaml"), Dialect::Standard).unwrap().read().map_err(|problem: Problem| {
             let place = problem.place.as_ref().unwrap();
             format!("{}:{} {problem:#}", place.line, place.column)
         })

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
+use super::dialect::{Dialect, DialectInput};
 use super::place::Place;
 use super::problem::Problem;
 
@@ -132,13 +133,13 @@ impl Scalar {
 }
 
 /// The tree of a file's text. One without a document is nothing (`~`).
-pub(crate) fn parse(text: &str, file: &Path) -> Result<Node, Problem> {
-    let parser = Parser::new_from_str(text);
+pub(crate) fn parse(text: &str, file: &Path, dialect: Dialect) -> Result<Node, Problem> {
+    let parser = Parser::new(DialectInput::new(text, dialect));
     Builder { parser, file: file.into(), anchors: HashMap::new(), left: EXPANDED }.document()
 }
 
 struct Builder<'a> {
-    parser: Parser<'a, StrInput<'a>>,
+    parser: Parser<'a, DialectInput<'a>>,
     file: Arc<Path>,
     /// What each anchor stands for, and what that costs.
     anchors: HashMap<usize, (Node, usize)>,
@@ -257,7 +258,7 @@ mod tests {
     use super::*;
 
     fn parse(yaml: &str) -> Result<Node, Problem> {
-        super::parse(yaml, Path::new("x.yaml"))
+        super::parse(yaml, Path::new("x.yaml"), Dialect::Standard)
     }
 
     fn place(line: usize, column: usize) -> Place {
@@ -285,6 +286,42 @@ mod tests {
         assert_eq!(shown(&list[0]), "x true 3:5");
         assert_eq!(shown(&texts[1]), "é false 4:14");
         assert_eq!(shown(&texts[2]), "2024.10 true 4:19");
+    }
+
+    /// What Spack 0.23.1 and 1.1.0 make of the same texts.
+    #[test]
+    fn spacks_plain_scalars_go_on_at_a_colon_before_a_bracket() {
+        let read = |yaml: &str, dialect| {
+            let node = super::parse(&format!("é: {yaml}\nlast: x\n"), Path::new("x.yaml"), dialect).unwrap();
+            assert_eq!(node.entry("last").unwrap().key_place, place(2, 1), "{yaml}");
+            show(node.get("é").unwrap())
+        };
+        for (yaml, shown) in [
+            ("[gcc@12:]", "['gcc@12:' 5]"),
+            ("[a%gcc@12:, b@:2]", "['a%gcc@12:' 5, 'b@:2' 16]"),
+            ("[gcc@12:,gcc@13:]", "['gcc@12:' 5, 'gcc@13:' 13]"),
+            ("[:2.4.6]", "[':2.4.6' 5]"),
+            ("{version: [:2.4.6, 3:], x: y}", "{version: [':2.4.6' 15, '3:' 23], x: 'y' 31}"),
+            ("{b: c:}", "{b: 'c:' 8}"),
+            ("{b:}", "{b:: '' 7}"),
+            ("[b: c]", "[{b: 'c' 8}]"),
+            ("{\"b\":c}", "{b: 'c' 9}"),
+        ] {
+            assert_eq!(read(yaml, Dialect::Spack), shown, "{yaml}");
+        }
+        assert_eq!(read("[gcc@12:]", Dialect::Standard), "[{gcc@12: '' 11}]");
+    }
+
+    fn show(node: &Node) -> String {
+        match &node.value {
+            Value::Scalar(scalar) => format!("'{}' {}", scalar.text, node.place.column),
+            Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(", ")),
+            Value::Map(entries) => {
+                let shown = entries.iter().map(|entry| format!("{}: {}", entry.key, show(&entry.value)));
+                format!("{{{}}}", shown.collect::<Vec<_>>().join(", "))
+            }
+            Value::Unreadable(problem) => problem.to_string(),
+        }
     }
 
     #[test]

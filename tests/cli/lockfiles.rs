@@ -72,12 +72,88 @@ fn a_spliced_spec_needs_the_binary_of_its_build_spec() {
     assert_eq!(entry["status"], "fetched");
 }
 
-#[test]
-fn a_newer_format_is_refused_with_both_numbers() {
+/// The demo as Spack 1.2 and 1.3 write it: roots have groups, nodes say what they provide.
+fn in_format(number: u32) -> Value {
     let mut lockfile = demo();
-    lockfile["_meta"]["lockfile-version"] = json!(99);
+    lockfile["_meta"]["lockfile-version"] = json!(number);
+    for (at, root) in lockfile["roots"].as_array_mut().unwrap().iter_mut().enumerate() {
+        root["group"] = json!(if at == 0 { "compiler" } else { "default" });
+    }
+    if number >= 8 {
+        lockfile["_meta"]["specfile-version"] = json!(6);
+        let specs = lockfile["concrete_specs"].as_object_mut().unwrap();
+        specs.values_mut().for_each(|node| node["provided_virtuals"] = json!(["base-api", "language@5"]));
+    }
+    lockfile
+}
+
+#[rstest]
+#[case::spack_1_2(7)]
+#[case::spack_1_3(8)]
+fn newer_formats_are_read_like_the_older_ones(#[case] number: u32) {
+    let (project, _server) = project_with(&demo());
+    let expected = statuses(&project.larder(&["plan", "--json"]).report());
+    assert!(expected.len() > 3, "{expected:?}");
+    project.write("spack.lock", in_format(number).to_string());
+    let report = project.larder(&["plan", "--json"]).report();
+    assert_eq!(statuses(&report), expected);
+    assert_eq!(report["warnings"], json!([]));
+}
+
+#[test]
+fn a_format_of_the_future_is_read_with_a_warning_as_long_as_its_shape_is_known() {
+    let (project, _server) = project_with(&in_format(9));
+    let report = project.larder(&["plan", "--json"]).report();
+    let warning = report["warnings"][0].as_str().unwrap();
+    for said in ["spack.lock", "format 9", "knows is 8"] {
+        assert!(warning.contains(said), "{warning}");
+    }
+    assert!(statuses(&report).len() > 3);
+
+    let mut strange = in_format(9);
+    strange["concrete_specs"] = json!([]);
+    project.write("spack.lock", strange.to_string());
+    project.larder(&["plan"]).fails_saying(1, &["spack.lock", "format 9", "4 to 8", "newer larder"]);
+}
+
+#[test]
+fn a_format_of_a_distant_past_is_refused_with_both_numbers() {
+    let mut lockfile = demo();
+    lockfile["_meta"]["lockfile-version"] = json!(3);
     let (project, _server) = project_with(&lockfile);
-    project.larder(&["plan"]).fails_saying(1, &["spack.lock", "99", "6"]);
+    project.larder(&["plan"]).fails_saying(1, &["spack.lock", "format 3", "4 to 8", "concretize"]);
+}
+
+#[test]
+fn groups_choose_roots_and_unknown_ones_are_told_from_known_ones() {
+    let lockfile = in_format(7);
+    let roots = lockfile["roots"].as_array().unwrap();
+    assert!(roots.len() > 1, "{roots:?}");
+    let named = |root: &Value| lockfile["concrete_specs"][root["hash"].as_str().unwrap()]["name"].clone();
+    let (project, server) = project_with(&lockfile);
+    let in_group = |arguments: &[&str], variables: &[(&str, &str)], group: &str| {
+        let report = project.larder_with(&[&["plan", "--json"], arguments].concat(), variables).report();
+        let specs = report["specs"].as_array().unwrap();
+        let has = |spec: &&Value| spec["groups"].as_array().is_some_and(|groups| groups.contains(&json!(group)));
+        specs.iter().filter(has).map(|spec| spec["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(in_group(&["--group", "compiler"], &[], "compiler"), [named(&roots[0])]);
+    let both = ["--group", "compiler", "--group", "default"];
+    assert_eq!(in_group(&both, &[], "default").len(), roots.len() - 1);
+    assert_eq!(in_group(&["--group", "default"], &[], "compiler"), [] as [Value; 0]);
+
+    let shown = project.larder(&["plan"]).succeeds();
+    assert!(shown.stdout.contains("roots by group: compiler 1, default "), "{shown}");
+    project.larder(&["plan", "--group", "compilr"]).fails_saying(2, &["`compilr`", "did you mean `compiler`?"]);
+    project.larder(&["plan", "--group", "apps"]).fails_saying(2, &["`apps`", "`compiler`, `default`"]);
+
+    project.configure(&format!("{}jobs:\n  a: {{ groups: [compiler] }}\n", mirror_entry(&server.url(), false)));
+    assert_eq!(in_group(&[], &[("CI_JOB_NAME", "a")], "compiler").len(), 1);
+    assert_eq!(in_group(&[], &[("CI_JOB_NAME", "a")], "default").len(), 0);
+
+    project.write("spack.lock", demo().to_string());
+    project.larder(&["plan", "--group", "apps"]).fails_saying(2, &["no lockfile names groups", "Spack 1.2"]);
+    assert!(project.larder(&["plan", "--json", "--group", "default"]).report()["specs"].as_array().unwrap().len() > 3);
 }
 
 #[test]
@@ -110,11 +186,4 @@ fn a_file_that_is_no_lockfile_is_named(#[case] text: &str) {
     let project = Project::new("v3/env-demo");
     project.write("spack.lock", text);
     project.larder(&["plan"]).fails_saying(1, &["spack.lock"]);
-}
-
-#[test]
-fn no_lockfile_is_said_with_the_next_step() {
-    let project = Project::new("v3/env-demo");
-    std::fs::remove_file(project.path("spack.lock")).unwrap();
-    project.larder(&["prepare"]).fails_saying(1, &["spack.lock", "concretize"]);
 }

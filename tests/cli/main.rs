@@ -45,6 +45,7 @@ mod prune;
 mod real_spack;
 mod registries;
 mod remote_cache;
+mod run;
 mod runner_archives;
 mod runner_rules;
 mod secure_connections;

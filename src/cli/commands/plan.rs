@@ -1,5 +1,7 @@
 //! `larder plan`: what the job needs and where each binary would come from.
 
+use std::collections::BTreeMap;
+
 use anstyle::Style;
 use clap::Args;
 use larder::commands;
@@ -9,6 +11,7 @@ use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::needed;
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::palette::{BAD, FAINT, GOOD, PENDING, Palette};
+use crate::cli::printable::printable;
 use crate::cli::selection::SelectionOptions;
 use crate::cli::table::{self, Column, Line};
 use crate::cli::units::size;
@@ -57,6 +60,20 @@ fn render(report: &Report, width: Option<u16>, palette: Palette) -> String {
     table::render(&COLUMNS, &lines, width, palette)
         + &needed::headline(report, "cached", Status::Fetched, size_of)
         + "\n"
+        + &groups(report)
+}
+
+/// The groups whose roots are among the needed specs, where the lockfiles have groups.
+fn groups(report: &Report) -> String {
+    let mut roots: BTreeMap<&str, usize> = BTreeMap::new();
+    for group in report.specs.iter().flat_map(|spec| &spec.groups) {
+        *roots.entry(group).or_default() += 1;
+    }
+    if roots.is_empty() {
+        return String::new();
+    }
+    let shown: Vec<_> = roots.into_iter().map(|(group, roots)| format!("{} {roots}", printable(group))).collect();
+    format!("roots by group: {} (`--group NAME` chooses)\n", shown.join(", "))
 }
 
 fn line(spec: &SpecReport) -> Line {
@@ -137,6 +154,15 @@ mod tests {
 
         4 specs needed: 1 cached (1.0 GiB), 2 to fetch (at least 100.0 MiB), 1 to build (1 external, 1 installed)
         ");
+    }
+
+    #[test]
+    fn groups_are_counted_below_the_table() {
+        let mut report = sample();
+        report.specs[0].groups = vec!["apps".to_owned(), "tools".to_owned()];
+        report.specs[2].groups = vec!["tools\n".to_owned()];
+        let table = render(&report, None, Palette::Plain);
+        insta::assert_snapshot!(table.lines().last().unwrap(), @r"roots by group: apps 1, tools 1, tools\n 1 (`--group NAME` chooses)");
     }
 
     #[test]

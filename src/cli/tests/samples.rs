@@ -41,6 +41,7 @@ pub(crate) fn spec(name: &str, version: &str, status: Status, bytes: Option<u64>
         status,
         reason: None,
         mirror: from_mirror.then(|| "develop".to_owned()),
+        groups: Vec::new(),
         collected: false,
         cache: from_mirror.then(|| "shared".to_owned()),
         digest: from_mirror.then(|| digest(1)),
@@ -68,6 +69,7 @@ pub(crate) fn blob(byte: u8, name: &str, role: BlobRole, bytes: u64, last_used: 
         intact: None,
         last_used: last_used.parse().unwrap(),
         requests: vec![request],
+        indexes: Vec::new(),
     }
 }
 

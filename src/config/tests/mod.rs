@@ -65,6 +65,7 @@ caches:
 jobs:
   "build:*": { specs: [app] }
   "docs":    { specs: plotter, hashes: [/abcd], build-deps: none }
+  "tools":   { groups: compiler }
   "*":
 build-deps: all
 network: { retries: 2, idle-timeout: 500ms, connections: 16 }
@@ -102,6 +103,7 @@ network: { retries: 2, idle-timeout: 500ms, connections: 16 }
         (&docs.specs, &docs.hashes, docs.build_deps),
         (&vec!["plotter".to_owned()], &vec!["abcd".parse().unwrap()], Some(BuildDeps::None))
     );
+    assert_eq!(config.job_rule("tools").unwrap().groups, ["compiler"]);
     assert_eq!(config.job_rule("other").unwrap().pattern.glob(), "*");
     assert_eq!(config.build_deps, Some(BuildDeps::All));
     assert_eq!(config.network.retries, 2);
@@ -115,7 +117,7 @@ fn every_example_of_the_user_documentation_is_understood() {
     let documentation = include_str!("../../../docs/configuration.md");
     let examples: Vec<&str> =
         documentation.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 10);
+    assert_eq!(examples.len(), 11);
     for example in &examples {
         parse(example).unwrap_or_else(|error| panic!("{}", render(&error)));
     }
@@ -162,7 +164,7 @@ fn every_key_of_the_schema_has_a_description() {
         assert!(property["description"].as_str().is_some_and(|text| !text.is_empty()), "{key}");
         count += 1;
     }
-    assert_eq!(count, 48);
+    assert_eq!(count, 50);
 }
 
 #[test]
