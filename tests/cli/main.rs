@@ -53,6 +53,7 @@ mod registries;
 mod remote_cache;
 mod run;
 mod runner_archives;
+mod runner_rules;
 mod secure_connections;
 mod selection;
 mod server_itself;
