@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{DagHash, PackageName, Request, Sha256Digest, Totals, UploadCause, VersionText};
+use crate::types::{DagHash, IndexRequest, PackageName, Request, Sha256Digest, Totals, UploadCause, VersionText};
 
 /// The version of this format.
 pub const FORMAT: u32 = 1;
@@ -25,6 +25,12 @@ pub struct Report {
     pub command: String,
     /// The needed specs, in the order of their names.
     pub specs: Vec<SpecReport>,
+    /// Environments without a lockfile, of whose needs nothing is known.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub without_lockfile: Vec<String>,
+    /// The indexes of mirrors that this job was given to concretize with.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub indexes: Vec<IndexReport>,
     /// The caches, in the order of the configuration.
     pub caches: Vec<CacheReport>,
     /// The archive that `pack` wrote or `unpack` read.
@@ -89,6 +95,36 @@ pub struct SpecReport {
     pub digest: Option<Sha256Digest>,
     /// The size of its blobs together, where known: a v2 mirror states none before the download.
     pub bytes: Option<u64>,
+}
+
+/// The index of a mirror.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexReport {
+    /// The name of the mirror.
+    pub mirror: String,
+    /// What became of it.
+    pub status: IndexStatus,
+    /// The document that names it, below the mirror, or its tag in a registry; absent where the mirror has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub document: Option<String>,
+    /// The cache that holds it.
+    pub cache: Option<String>,
+    /// Its sha256.
+    pub digest: Option<Sha256Digest>,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What became of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IndexStatus {
+    /// It was in a cache, was read, and found right.
+    Cached,
+    /// It was downloaded.
+    Fetched,
+    /// The mirror has none that a digest vouches for.
+    Missing,
 }
 
 /// An archive of caches.
@@ -214,6 +250,9 @@ pub struct BlobReport {
     pub last_used: jiff::Timestamp,
     /// Which requests it answers.
     pub requests: Vec<Request>,
+    /// The mirrors whose index it is.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub indexes: Vec<IndexRequest>,
 }
 
 impl Report {

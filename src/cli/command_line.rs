@@ -32,11 +32,13 @@ job it prunes its caches and leaves them so that the runner uploads only what ch
     max_term_width = 100,
     after_help = "\
 Examples:
+  larder run -- spack -e . install  # all of the following, and concretizes where there is no lockfile
   larder prepare   # in before_script: check caches, fetch what is missing
   spack -C .larder/job/spack -e . install --cache-only
   larder finish    # in after_script: prune the caches
 
-Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done, but something is in no mirror (--require-all)",
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done, but something is in no mirror (--require-all);
+`run`: that of its command",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -63,6 +65,10 @@ impl CommandLine {
         }
         if self.global.json && matches!(self.command, Command::Init(_)) {
             let text = "`init` has no report for `--json`: it writes files, or prints them with `--print`";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, text));
+        }
+        if self.global.json && matches!(self.command, Command::Run(_)) {
+            let text = "`run` leaves standard output to the command: its reports are in `.larder/job/report.json`";
             return Err(Self::command().error(ErrorKind::ArgumentConflict, text));
         }
         Ok(self)
@@ -147,6 +153,9 @@ mod tests {
             ("larder plan --unsigned", ErrorKind::MissingRequiredArgument),
             ("larder plan -q -v", ErrorKind::ArgumentConflict),
             ("larder init --json", ErrorKind::ArgumentConflict),
+            ("larder run --json -- true", ErrorKind::ArgumentConflict),
+            ("larder run", ErrorKind::MissingRequiredArgument),
+            ("larder run --concretize=sometimes -- true", ErrorKind::InvalidValue),
             ("larder plan --gitlab-sections=sometimes", ErrorKind::InvalidValue),
             ("larder finish --spec x", ErrorKind::UnknownArgument),
             ("larder plann", ErrorKind::InvalidSubcommand),

@@ -76,7 +76,9 @@ pub(crate) fn environments(options: &GlobalOptions, here: &Path, variables: &Var
         let beside = here.join(path);
         let is_name = path.components().count() == 1 && !beside.exists();
         let named = own.as_ref().filter(|_| is_name).map(|own| own.join(path));
-        named.filter(|folder| folder.join("spack.lock").is_file()).unwrap_or(beside)
+        named
+            .filter(|folder| ["spack.yaml", "spack.lock"].iter().any(|name| folder.join(name).is_file()))
+            .unwrap_or(beside)
     };
     options.environments.iter().map(environment).collect()
 }

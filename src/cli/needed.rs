@@ -2,7 +2,7 @@
 //!
 //! Warnings are not repeated here: the reporter told them when they came up.
 
-use larder::report::{Report, SpecReport, Status};
+use larder::report::{IndexReport, IndexStatus, Report, SpecReport, Status};
 use larder::types::Totals;
 
 use super::palette::{GOOD, PENDING, Palette};
@@ -14,13 +14,44 @@ const NAMED: usize = 10;
 
 /// What is there by now, what it took, and what is left for Spack to build.
 pub(crate) fn summary(report: &Report, palette: Palette) -> String {
+    if is_unknown(report) {
+        return String::new();
+    }
     let counts = headline(report, "reused", Status::Fetch, |_, _| String::new());
-    let mut out = counts + "\n" + &built_before(report) + &traffic(&report.totals);
+    let with_indexes = if report.indexes.is_empty() { String::new() } else { indexes_line(&report.indexes) };
+    let mut out = counts + "\n" + &built_before(report) + &with_indexes + &traffic(&report.totals);
     if report.totals.bytes_reused > 0 {
         let saved = format!("the cache saved {} of downloads", size(report.totals.bytes_reused));
         out = out + &palette.paint(GOOD, &saved) + "\n";
     }
     out + &to_build(report, palette)
+}
+
+/// Whether nothing is known of what is needed, which was told already: no environment has a lockfile.
+pub(crate) fn is_unknown(report: &Report) -> bool {
+    report.specs.is_empty() && !report.without_lockfile.is_empty()
+}
+
+/// What there is to concretize with, and what it took.
+pub(crate) fn indexes(report: &Report, palette: Palette) -> String {
+    let mut out = indexes_line(&report.indexes) + &traffic(&report.totals);
+    if report.totals.bytes_reused > 0 {
+        let saved = format!("the cache saved {} of downloads", size(report.totals.bytes_reused));
+        out = out + &palette.paint(GOOD, &saved) + "\n";
+    }
+    out
+}
+
+/// `indexes of mirrors: 1 reused, 2 fetched (1 mirror has none)`.
+fn indexes_line(indexes: &[IndexReport]) -> String {
+    let number = |status| indexes.iter().filter(|index| index.status == status).count();
+    let (reused, fetched) = (number(IndexStatus::Cached), number(IndexStatus::Fetched));
+    let missing = match number(IndexStatus::Missing) {
+        0 => String::new(),
+        1 => " (1 mirror has none)".to_owned(),
+        many => format!(" ({many} mirrors have none)"),
+    };
+    format!("indexes of mirrors: {reused} reused, {fetched} fetched{missing}\n")
 }
 
 /// `5 specs needed: 3 CACHED (1.9 GiB), 2 fetched, 0 to build (2 external, 1 installed)`. The optional status is left out

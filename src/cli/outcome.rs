@@ -15,11 +15,13 @@ use super::palette::Palette;
 /// How a run ended that did what it was asked, and its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    Done = 0,
+    Done,
     /// `verify` found a corrupt blob.
-    Corrupt = 1,
+    Corrupt,
     /// Done, but something needed is in no mirror, and `--require-all` was given.
-    Incomplete = 3,
+    Incomplete,
+    /// The command that `run` ran ended with this code.
+    Command(u8),
 }
 
 /// Why a run did not do what it was asked.
@@ -52,7 +54,12 @@ pub(crate) enum Failure {
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
-        Self::from(outcome as u8)
+        Self::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Corrupt => 1,
+            Outcome::Incomplete => 3,
+            Outcome::Command(code) => code,
+        })
     }
 }
 
@@ -62,12 +69,20 @@ impl Failure {
         move |source| Self::System { what, source }
     }
 
-    /// 2 where the command line or the configuration is wrong, that of the signal where one ended the run, else 1.
+    /// 2 where the command line or the configuration is wrong, that of the signal where one ended the run, that of a shell for a
+    /// command that is not there or can't be started, else 1.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::LogFilter { .. } | Self::InsecureMirror { .. } => 2,
             Self::Command(error) if error.is_usage() => 2,
             Self::Command(CommandError::Run(RunError::Interrupted { signal })) => signal.exit_code(),
+            Self::Command(CommandError::NotStarted { source, .. }) => {
+                if source.kind() == io::ErrorKind::NotFound {
+                    127
+                } else {
+                    126
+                }
+            }
             Self::Command(_) | Self::System { .. } => 1,
         }
     }

@@ -1,11 +1,11 @@
 //! Which specs a command is about: the options that `plan`, `prepare`, `warm` and `export` share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use larder::commands::{Push, Wanted};
-use larder::config::BuildDeps;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use larder::commands::{ConcretizeOptions, MissingLockfile, Push, Wanted};
+use larder::config::{BuildDeps, Concretize, Config};
 use larder::plan::Selection;
 use larder::report::Report;
 use larder::types::{HashPrefix, PackageName};
@@ -50,6 +50,21 @@ pub(crate) struct FillOptions {
     /// Add what was fetched to the caches in object stores at once, not in `finish`; `warm` adds all that they lack
     #[arg(long)]
     push: bool,
+    /// First have Spack make the lockfiles: `missing` (and outdated) ones, `always` or `never`
+    /// [without WHEN: `concretize:` of larder.yaml, else missing]
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, value_parser = when())]
+    #[expect(clippy::option_option, reason = "not given, given alone, given with WHEN")]
+    concretize: Option<Option<Concretize>>,
+    /// Fail where an environment has no lockfile
+    #[arg(long)]
+    require_lockfile: bool,
+    /// The program `spack`, to concretize with [default: the one on the PATH, else `$SPACK_ROOT/bin/spack`]
+    #[arg(long, value_name = "PATH")]
+    spack: Option<PathBuf>,
+}
+
+fn when() -> impl TypedValueParser<Value = Concretize> {
+    PossibleValuesParser::new(Concretize::NAMES.map(|(name, _)| name)).try_map(|text| text.parse::<Concretize>())
 }
 
 impl SelectionOptions {
@@ -63,7 +78,13 @@ impl SelectionOptions {
             build_deps: self.build_deps,
             push: Push::AtFinish,
             install_trees: self.installed.clone(),
+            missing_lockfile: MissingLockfile::Tell,
         }
+    }
+
+    /// The install trees that were named.
+    pub(crate) fn installed(&self) -> &[PathBuf] {
+        &self.installed
     }
 
     pub(crate) fn outcome(&self, report: &Report) -> Outcome {
@@ -74,6 +95,29 @@ impl SelectionOptions {
 
 impl FillOptions {
     pub(crate) fn wanted(&self) -> Wanted {
-        Wanted { push: if self.push { Push::Now } else { Push::AtFinish }, ..self.selection.wanted() }
+        let push = if self.push { Push::Now } else { Push::AtFinish };
+        let missing_lockfile = if self.require_lockfile { MissingLockfile::Refuse } else { MissingLockfile::Tell };
+        Wanted { push, missing_lockfile, ..self.selection.wanted() }
     }
+
+    /// When to have Spack concretize first: only where that was asked for.
+    pub(crate) fn concretize(&self, config: &Config, here: &Path) -> Option<ConcretizeOptions> {
+        self.concretize.is_some().then(|| self.concretize_anyway(config, here))
+    }
+
+    /// The same for a command that does so unless it is told otherwise.
+    pub(crate) fn concretize_anyway(&self, config: &Config, here: &Path) -> ConcretizeOptions {
+        let when = self.concretize.flatten().or(config.concretize).unwrap_or_default();
+        ConcretizeOptions { when, spack: self.spack(here) }
+    }
+
+    /// The program that was named.
+    pub(crate) fn spack(&self, here: &Path) -> Option<PathBuf> {
+        self.spack.as_deref().map(|path| program_from(path, here))
+    }
+}
+
+/// A relative program is one from here; a bare name is one on the PATH, as in a shell.
+pub(crate) fn program_from(path: &Path, here: &Path) -> PathBuf {
+    if path.components().count() == 1 { path.to_owned() } else { here.join(path) }
 }

@@ -16,7 +16,7 @@ use super::progress::Screen;
 pub(crate) fn pass_on(interrupt: &Interrupt, screen: &Arc<Screen>) -> io::Result<()> {
     use std::time::Duration;
 
-    use larder::interrupt::Signal;
+    use larder::interrupt::{Raised, Signal};
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::iterator::Signals;
 
@@ -26,9 +26,11 @@ pub(crate) fn pass_on(interrupt: &Interrupt, screen: &Arc<Screen>) -> io::Result
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let (interrupt, screen) = (interrupt.clone(), Arc::clone(screen));
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        let Some(number) = signals.forever().next() else { return };
-        let signal = if number == SIGINT { Signal::Keyboard } else { Signal::Terminate };
-        interrupt.raise(signal);
+        let named = |number| if number == SIGINT { Signal::Keyboard } else { Signal::Terminate };
+        // Those that a command got, which larder runs, are its business.
+        let Some(signal) = signals.forever().map(named).find(|signal| interrupt.raise(*signal) == Raised::Stop) else {
+            return;
+        };
         std::thread::sleep(GRACE);
         screen.write_line_outside(&format!(
             "error: stopped by {signal} during a step that did not end in time; the next run resumes there"

@@ -81,7 +81,12 @@ pub(super) fn push(
     }
     let folder = BuiltFolder::open(entry, &session.config.root)?;
     let job = JobFolder::of(&session.config.root);
-    let lockfiles = environments::lockfiles(session)?;
+    let found = environments::known_lockfiles(session)?.found;
+    if found.is_empty() {
+        session.inform("no environment has a lockfile: nothing was built for one, and nothing is collected");
+        return Ok(Vec::new());
+    }
+    let lockfiles: Vec<Lockfile> = found.into_iter().map(|(_, lockfile)| lockfile).collect();
     let graph = Graph::new(&lockfiles);
     let candidates = candidates(&graph, State::read(&job)?.as_ref());
     let built = built(session, options, candidates)?;
@@ -112,11 +117,11 @@ pub(super) fn push(
     Ok(specs.collect())
 }
 
-/// What this job may have built. Where `prepare` ran, it knows; else everything that can be built.
+/// What this job may have built. Where `prepare` ran and there was a lockfile to read, it knows; else everything that can be built.
 fn candidates<'a>(graph: &Graph<'a>, state: Option<&State>) -> Vec<&'a ConcreteSpec> {
     // A spliced spec is a relinked binary; what is built is its build spec.
     let can_be_built = |spec: &&ConcreteSpec| spec.origin == Origin::Package && spec.build_spec.is_none();
-    match state {
+    match state.filter(|state| state.without_lockfile.is_empty()) {
         Some(state) => state.to_build.iter().filter_map(|hash| graph.spec(*hash)).filter(can_be_built).collect(),
         None => graph.specs().filter(can_be_built).collect(),
     }

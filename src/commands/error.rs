@@ -75,6 +75,10 @@ pub enum CommandError {
         #[diagnostic_source]
         source: SpackError,
     },
+    /// `run`: the command could not be started.
+    #[error("can't run `{}`", program.display())]
+    #[diagnostic(help("is it installed, on the PATH, and executable for this user?"))]
+    NotStarted { program: PathBuf, source: io::Error },
     /// `init`: there is a configuration already.
     #[error("`{}` is there already, and `larder init` overwrites nothing", path.display())]
     #[diagnostic(help("`larder init --print` shows what it would write; move the file away to start anew"))]

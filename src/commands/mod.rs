@@ -5,6 +5,7 @@
 
 mod clean;
 mod collect;
+mod concretize;
 mod error;
 mod export;
 mod finish;
@@ -14,12 +15,14 @@ mod pack;
 mod plan;
 mod prepare;
 mod prune;
+mod run;
 mod unpack;
 mod verify;
 mod warm;
 
 pub use clean::clean;
 pub use collect::{CollectOptions, collect};
+pub use concretize::concretize;
 pub use error::CommandError;
 pub use export::export;
 pub use finish::finish;
@@ -27,10 +30,11 @@ pub use init::{FileOutcome, InitOptions, Initialised, TEMPLATE, init};
 pub use list::list;
 pub use pack::{Output, pack};
 pub use plan::plan;
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, PreparedIndexes, prepare, prepare_indexes};
 pub use prune::prune;
+pub use run::{Ended, RunOptions, run};
 pub use unpack::unpack;
 pub use verify::verify;
 pub use warm::warm;
 
-pub use crate::pipeline::{Mode, OnCorrupt, Push, RunError, Session, Wanted};
+pub use crate::pipeline::{ConcretizeOptions, MissingLockfile, Mode, OnCorrupt, Push, RunError, Session, Wanted};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::job::{JobFolder, Prepared, State};
 use crate::pipeline::materialize::materialize;
-use crate::pipeline::reporting::report;
+use crate::pipeline::reporting::{count_indexes, report};
 use crate::pipeline::resolve::Documents;
 use crate::pipeline::run::Run;
 use crate::pipeline::{Push, RunError, Scope, Session, Wanted};
@@ -18,6 +18,7 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
     let job = JobFolder::of(&session.config.root);
     let is_same_job = RestoredCaches::read(&job).is_some_and(|note| note.is_of_this_job(&session.variables));
     let (folder, _lock) = run.enter()?;
+    let indexes = State::of_indexes(&folder).unwrap_or_default().indexes;
     let resolution = run.resolve(Documents::Forget).await?;
     let needs = run.needs(&resolution)?;
     // `finish` is to remove none of this, nor what a `prepare` of the same job needed.
@@ -27,8 +28,10 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
         state.used.extend(earlier.used);
         earlier_remotes = earlier.remotes;
         (state.to_build, state.built) = (earlier.to_build, earlier.built);
+        state.without_lockfile = earlier.without_lockfile;
     }
     state.built.extend(resolution.built());
+    state.indexes.clone_from(&indexes);
     state.write(&folder)?;
     let staging = folder.partial();
     let (obtained, ()) = materialize(&run, &needs, &staging, |_| Ok(())).await?;
@@ -38,7 +41,10 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
         run.remotes.push(&mut state.remotes, &run.caches, None).await?;
     }
     state.add_remotes(earlier_remotes);
-    let report = session.conclude(report(&run, "warm", &resolution, &obtained)?);
+    let mut report = report(&run, "warm", &resolution, &obtained)?;
+    report.indexes = indexes;
+    count_indexes(&mut report);
+    let report = session.conclude(report);
     state.added = report.caches.iter().map(|cache| (cache.name.clone(), cache.added)).collect();
     state.prepared = Some(Prepared::of(&report));
     state.write(&folder)?;

@@ -100,6 +100,7 @@ fn read(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<C
     (config.caches, config.remote_caches) = (caches.folders, caches.remotes);
     config.jobs = JobRule::read_all(schema.jobs.unwrap_or_default());
     config.build_deps = schema.build_deps;
+    config.concretize = schema.concretize;
     config.network = schema.network.map_or(config.network, NetworkSchema::settings);
     if let Some(Size(size)) = schema.max_archive_size {
         config.max_archive_size = size;

@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use super::build_deps::BuildDeps;
 use super::built_entry::BuiltEntry;
 use super::cache_entry::{CacheEntry, Kept, RemoteCacheEntry};
+use super::concretize::Concretize;
 use super::jobs::JobRule;
 use crate::transport::NetworkSettings;
 use crate::types::{Mirror, MirrorUrl};
@@ -35,6 +36,8 @@ pub struct Config {
     pub jobs: Vec<JobRule>,
     /// Which build dependencies are needed, where a job does not say so.
     pub build_deps: Option<BuildDeps>,
+    /// When Spack is to concretize, where the command line does not say so.
+    pub concretize: Option<Concretize>,
     /// Patience and parallelism.
     pub network: NetworkSettings,
     /// Above this size, the archive of a cache is warned of.
@@ -54,6 +57,7 @@ impl Config {
             remote_caches: Vec::new(),
             jobs: Vec::new(),
             build_deps: None,
+            concretize: None,
             network: NetworkSettings::default(),
             max_archive_size: MAX_ARCHIVE_SIZE,
         }

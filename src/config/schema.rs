@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::access::{AccessKeys, PairSchema};
 use super::build_deps::BuildDeps;
 use super::cache_name::CacheName;
+use super::concretize::Concretize;
 use super::jobs::{JobPattern, JobSchema};
 use super::keep::Keep;
 use super::mirror_pattern::Prefixes;
@@ -34,6 +35,8 @@ pub(super) struct FileSchema {
     pub(super) jobs: Option<IndexMap<JobPattern, Option<JobSchema>>>,
     /// Which build dependencies a job needs: `missing` (the default), `all` or `none`.
     pub(super) build_deps: Option<BuildDeps>,
+    /// When `run` has Spack concretize: `missing` (the default), `always` or `never`.
+    pub(super) concretize: Option<Concretize>,
     /// Patience and parallelism.
     pub(super) network: Option<NetworkSchema>,
     /// Above this size, `larder finish` warns of a cache's archive. Default: `5GB`.

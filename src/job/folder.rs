@@ -15,6 +15,9 @@ pub(crate) const DOTENV: &str = "larder.env";
 /// The metrics report for GitLab.
 pub(crate) const OPEN_METRICS: &str = "metrics.txt";
 
+/// The mirrors for concretizing.
+pub(super) const INDEX: &str = "index";
+
 /// `.larder/job` of a project.
 #[derive(Clone, Debug)]
 pub struct JobFolder {
@@ -66,7 +69,8 @@ impl JobFolder {
     /// Forget what an earlier run prepared: Spack must not take its mirror for this job's, nor `finish` its state.
     pub fn clear(&self, _lock: &JobLock) -> Result<(), JobError> {
         let clear = || -> io::Result<()> {
-            for name in ["mirror", "mirror-unsigned", "spack", "state.json", "report.json", DOTENV, OPEN_METRICS] {
+            for name in ["mirror", "mirror-unsigned", INDEX, "spack", "state.json", "report.json", DOTENV, OPEN_METRICS]
+            {
                 crate::fs::remove(&self.root.join(name))?;
             }
             Ok(())

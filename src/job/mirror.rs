@@ -66,17 +66,24 @@ fn build_one(folder: &JobFolder, root: &Path, entries: &[Entry<'_>]) -> Result<(
         write(&published.path, &published.shown(document, &nodes))?;
         listed.entry(published.layout).or_default().push(nodes);
         for (blob, stored) in published.blobs.iter().zip(blobs) {
-            link(folder, &mirror, &blob.path, stored).map_err(&failed)?;
+            link(folder, &mirror, Path::new(root.file_name().unwrap_or_default()), &blob.path, stored)
+                .map_err(&failed)?;
         }
     }
     let indexes = indexes(listed, &|_| None);
     indexes.iter().flat_map(|index| &index.files).try_for_each(|(path, bytes)| write(path, bytes))
 }
 
-/// A relative link to a blob of a cache, from the mirror where it will lie in the end: it is built in `partial/`, one level deeper.
-fn link(folder: &JobFolder, mirror: &Folder, path: &MirrorPath, blob: &StoredBlob) -> io::Result<()> {
+/// A relative link to a blob of a cache, from the mirror where it will lie in the end, in `subfolder` of the job folder: it is
+/// built in `partial/`, one level deeper.
+pub(super) fn link(
+    folder: &JobFolder,
+    mirror: &Folder,
+    subfolder: &Path,
+    path: &MirrorPath,
+    blob: &StoredBlob,
+) -> io::Result<()> {
     let at = mirror.make_place(path, Obstacle::Remove)?;
-    let subfolder = mirror.root().file_name().unwrap_or_default();
     // Real paths: `..` behind a link would lead elsewhere.
     let from = path.below(&fs::canonicalize(folder.root())?.join(subfolder));
     let from = from.parent().unwrap_or(Path::new("/"));

@@ -3,6 +3,7 @@
 //! ```text
 //! .larder/job/mirror/            v3/… and/or build_cache/…: metadata as published, blobs as relative links into the caches
 //! .larder/job/mirror-unsigned/   the same for mirrors without signatures, where the job has both kinds
+//! .larder/job/index/             until the binaries are there: a mirror for each source mirror that holds its index alone
 //! .larder/job/spack/mirrors.yaml a configuration scope that puts them first
 //! .larder/job/partial/           unfinished files; emptied at the start of a run
 //! .larder/job/state.json         what the job needs, for `larder finish`
@@ -18,6 +19,7 @@
 
 mod error;
 mod folder;
+mod index;
 mod mirror;
 mod scope;
 mod state;
@@ -25,6 +27,7 @@ mod state;
 pub use error::JobError;
 pub(crate) use folder::{DOTENV, OPEN_METRICS};
 pub use folder::{JobFolder, JobLock};
+pub(crate) use index::{IndexMirror, build_indexes};
 pub use mirror::{Entry, build};
 pub(crate) use scope::{FILE_NAME as SCOPE_FILE_NAME, scope_text};
 pub use state::{ForRemote, Prepared, State};

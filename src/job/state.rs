@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{JobError, JobFolder};
-use crate::report::{Report, Status};
+use crate::report::{IndexReport, Report, Status};
 use crate::store::policy::Used;
 use crate::types::{DagHash, Sha256Digest, Totals};
 
@@ -32,6 +32,12 @@ pub struct State {
     /// For each remote cache by its name: what it is to keep of this job.
     #[serde(default, rename = "teams")]
     pub remotes: BTreeMap<String, ForRemote>,
+    /// Environments of whose needs nothing was known, since they had no lockfile yet.
+    #[serde(default)]
+    pub without_lockfile: Vec<String>,
+    /// The indexes that this job concretizes with. They are among `used`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<IndexReport>,
     /// What `prepare` found out; absent until it is done.
     #[serde(default)]
     pub prepared: Option<Prepared>,
@@ -81,6 +87,18 @@ impl State {
     pub(crate) fn used(&self) -> Used {
         let specs = self.to_build.iter().chain(&self.built).copied().collect();
         Used { blobs: self.used.iter().copied().collect(), specs }
+    }
+
+    /// What `prepare --index` left, if nothing ran since: an index of an earlier job is not protected for ever.
+    pub(crate) fn of_indexes(folder: &JobFolder) -> Option<Self> {
+        // A damaged file is about to be replaced.
+        Self::read(folder).ok()?.filter(|state| state.prepared.is_none() && !state.indexes.is_empty())
+    }
+
+    /// Take over the indexes that an earlier command of the job provided.
+    pub(crate) fn add_indexes(&mut self, indexes: &[IndexReport]) {
+        self.used.extend(indexes.iter().filter_map(|index| index.digest));
+        self.indexes.extend_from_slice(indexes);
     }
 
     /// Keep what an earlier run of the same job noted for the remote caches.

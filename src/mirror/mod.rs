@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `published` | asking a mirror for a spec; what its metadata means |
 //! | `keys` | the public keys that a mirror publishes |
-//! | `index` | the list of what a mirror has |
+//! | `index` | the list of what a mirror has, as larder writes it |
+//! | `published_index` | the same as a mirror publishes it, handed on unread |
 //! | `layout` | the layouts, by name |
 //! | `v3`, `v2` | one layout each: Spack 1.0 and later, 0.18 to 0.23 |
 //! | `oci` | registries, whose images are shown as layout v3 |
@@ -26,6 +27,7 @@ mod layout;
 mod metadata;
 mod oci;
 mod published;
+mod published_index;
 mod rules;
 mod spec_file;
 mod v2;
@@ -39,5 +41,6 @@ pub(crate) use keys::{key_files, keys_at};
 pub use layout::Layout;
 pub use metadata::{PublishedBlob, Signature};
 pub use published::Published;
+pub(crate) use published_index::PublishedIndex;
 pub use rules::{Place, Survey};
 pub(crate) use spec_file::SpecNodes;

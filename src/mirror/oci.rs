@@ -37,6 +37,15 @@ pub(super) fn image_url(mirror: &Mirror, spec: &SpecId) -> Option<Url> {
     mirror.url.manifest(&format!("{name}-{version}-{hash}.spack"))
 }
 
+/// The tag of the index (`default_index_tag`), which is an image whose only layer is the JSON itself.
+pub(super) const INDEX_TAG: &str = "index.spack";
+
+/// What the image of the index promises: Spack takes its first layer.
+pub(super) fn index(image: Metadata<'_>) -> Result<Expected, MirrorError> {
+    let manifest: Manifest = image.json()?;
+    manifest.layers.first().ok_or_else(|| image.wrong("the image has no layers"))?.promise(image)
+}
+
 /// What an image promises.
 pub(super) fn promises(image: Metadata<'_>) -> Result<Vec<PublishedBlob>, MirrorError> {
     let manifest: Manifest = image.json()?;

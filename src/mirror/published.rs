@@ -139,7 +139,7 @@ impl Mirror {
         self.located(self.url.join(path))
     }
 
-    fn located(&self, url: url::Url) -> Location {
+    pub(super) fn located(&self, url: url::Url) -> Location {
         Location { url, plain_http: self.plain_http, access: Arc::clone(&self.access) }
     }
 }

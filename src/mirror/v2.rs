@@ -143,8 +143,7 @@ impl Rules for V2 {
     fn publish_indexes(&self, versions: BTreeMap<u32, Vec<u8>>) -> Vec<(MirrorPath, Vec<u8>)> {
         let Some((_, content)) = versions.into_iter().next_back() else { return Vec::new() };
         let digest = Sha256Digest::of(&content).to_string().into_bytes();
-        let hash = MirrorPath::new(["build_cache", "index.json.hash"]);
-        vec![(self.place_of(Extra::Index), content), (hash, digest)]
+        vec![(self.place_of(Extra::Index), content), (place_of_index_hash(), digest)]
     }
 
     fn indexes_of(&self, _: Metadata<'_>) -> Result<BTreeMap<u32, Option<Expected>>, String> {
@@ -162,6 +161,16 @@ impl Rules for V2 {
         }
         node
     }
+}
+
+/// The sha256 of the index.
+pub(super) fn place_of_index_hash() -> MirrorPath {
+    MirrorPath::new(["build_cache", "index.json.hash"])
+}
+
+/// What the file with the sha256 of the index says: Spack reads 64 characters of it, and takes anything else for none.
+pub(super) fn index(hash: &[u8]) -> Option<Sha256Digest> {
+    std::str::from_utf8(hash.get(..64)?).ok()?.parse().ok()
 }
 
 /// What the names of all files of a spec begin with.

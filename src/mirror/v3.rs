@@ -33,6 +33,9 @@ const fn database_of(spec_format: u32) -> u32 {
     spec_format + 3
 }
 
+/// The most indexes of one manifest: stops one that names thousands of blobs. Spack writes one for each version of its database.
+const MOST_INDEXES: usize = 4;
+
 /// How the name of a spec's manifest ends.
 const SPEC_MANIFEST: &str = ".spec.manifest.json";
 
@@ -136,7 +139,7 @@ impl Rules for V3 {
             records.push(Record::new(&media_type_of_index(version), "none", digest, content.len() as u64));
             files.push((MirrorPath::of_blob(digest), content));
         }
-        files.push((MirrorPath::new(["v3", "layout.json"]), br#"{"signing": "gpg"}"#.to_vec()));
+        files.push(layout_file());
         files.push((self.place_of(Extra::Index), manifest(records)));
         files
     }
@@ -156,6 +159,31 @@ impl Rules for V3 {
         }
         Ok(indexes)
     }
+}
+
+/// The file that says that a mirror has this layout.
+pub(super) fn layout_file() -> (MirrorPath, Vec<u8>) {
+    (MirrorPath::new(["v3", "layout.json"]), br#"{"signing": "gpg"}"#.to_vec())
+}
+
+/// The indexes that the manifest of an index names, whatever their version: which of them Spack takes is its business.
+pub(super) fn indexes(metadata: Metadata<'_>) -> Result<Vec<Expected>, MirrorError> {
+    let (manifest, _) = metadata.signed_json::<Manifest>()?;
+    if manifest.version != 3 {
+        return Err(metadata.wrong(format!("a manifest of version {} where 3 was expected", manifest.version)));
+    }
+    let records = manifest.data.iter().filter(|record| record.media_type.starts_with(INDEX_PREFIX));
+    let indexes = records.map(|record| record.promise(metadata)).collect::<Result<Vec<_>, _>>()?;
+    match indexes.len() {
+        0 => Err(metadata.wrong("the manifest names no index")),
+        1..=MOST_INDEXES => Ok(indexes),
+        many => Err(metadata.wrong(format!("the manifest names {many} indexes"))),
+    }
+}
+
+/// The manifest of an index that is stored as a registry stores it, in this version of the database.
+pub(super) fn index_manifest(index: Expected, version: u32) -> Vec<u8> {
+    manifest([Record::new(&media_type_of_index(version), "none", index.digest, index.size.limit())].into())
 }
 
 /// Where the manifest of a spec lies below a mirror.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::error::RunError;
 use super::fetch;
-use super::needed::{BlobNeed, CachedBlob, Obtained};
+use super::needed::{BlobNeed, CachedBlob, Obtained, SourceBlob};
 use super::parallel::{self, Task};
 use super::resolve::{Located, Resolution};
 use super::run::Run;
@@ -15,9 +15,16 @@ use crate::fs::{Exclusion, Kind};
 use crate::report::CacheReport;
 use crate::reporter::Phase;
 use crate::store::{Cache, RecordChanges, Use, Validation, policy};
-use crate::types::Sha256Digest;
+use crate::types::{BlobRole, Mirror, Purpose, Sha256Digest};
 
 impl Run<'_> {
+    /// The cache that is to keep what comes from a mirror, as a position in the list of caches.
+    pub(crate) fn cache_for(&self, mirror: &Mirror) -> Result<usize, RunError> {
+        let no_cache = || RunError::NoCache { mirror: mirror.name.clone(), url: mirror.url.to_string() };
+        let entry = self.session.config.cache_for(&mirror.url).ok_or_else(no_cache)?;
+        self.caches.iter().position(|cache| cache.name() == entry.name.as_str()).ok_or_else(no_cache)
+    }
+
     /// The blobs of all specs that have a binary, each once, the largest first. Finds out, too, whether every mirror has a cache.
     pub(crate) fn needs(&self, resolution: &Resolution) -> Result<Vec<BlobNeed>, RunError> {
         let mut needs: HashMap<Sha256Digest, BlobNeed> = HashMap::new();
@@ -27,20 +34,21 @@ impl Run<'_> {
         found.sort_by_key(|found| found.published.spec.hash);
         for found in found {
             let mirror = &found.published.mirror;
-            let no_cache = || RunError::NoCache { mirror: mirror.name.clone(), url: mirror.url.to_string() };
-            let entry = self.session.config.cache_for(&mirror.url).ok_or_else(no_cache)?;
-            let cache =
-                self.caches.iter().position(|cache| cache.name() == entry.name.as_str()).ok_or_else(no_cache)?;
+            let cache = self.cache_for(mirror)?;
             for blob in &found.published.blobs {
+                let spec = &found.published.spec;
                 let need = needs.entry(blob.expected.digest).or_insert_with(|| BlobNeed {
-                    blob: blob.clone(),
-                    spec: found.published.spec.clone(),
+                    blob: SourceBlob { expected: blob.expected, path: blob.path.clone() },
+                    title: match blob.role {
+                        BlobRole::Binary => format!("{}@{}", spec.name, spec.version),
+                        BlobRole::Spec => format!("{}@{} (spec)", spec.name, spec.version),
+                    },
                     mirror: Arc::clone(mirror),
                     others: found.others.clone(),
                     cache,
-                    requests: Vec::new(),
+                    purposes: Vec::new(),
                 });
-                need.requests.push(found.published.spec.request(mirror.url.to_string(), blob.role));
+                need.purposes.push(Purpose::Spec(spec.request(mirror.url.to_string(), blob.role)));
             }
         }
         let mut needs: Vec<_> = needs.into_values().collect();
@@ -130,7 +138,7 @@ fn record(run: &Run<'_>, needs: &[BlobNeed], staging: &Path, obtained: &mut Obta
             let digest = need.blob.expected.digest;
             let held = obtained.blobs.get(&digest).filter(|held| held.cache == position);
             let Some(bytes) = held.map(|held| held.blob.bytes()) else { continue };
-            uses.extend(need.requests.iter().map(|request| Use { digest, bytes, request: request.clone() }));
+            uses.extend(need.purposes.iter().map(|purpose| Use { digest, bytes, purpose: purpose.clone() }));
         }
         let report = &mut obtained.reports[position];
         if uses.is_empty() && report.added == 0 {

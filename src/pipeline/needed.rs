@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::mirror::PublishedBlob;
 use crate::report::CacheReport;
 use crate::store::StoredBlob;
-use crate::types::{BlobRole, Mirror, Request, Sha256Digest, SpecId};
+use crate::types::{Mirror, MirrorPath, Purpose, Sha256Digest};
+use crate::verified::Expected;
 
 /// A blob that the job needs. Several specs may need the same one.
 pub(crate) struct BlobNeed {
-    /// What is asked for: the spec, which file of it, and from which mirror.
-    pub blob: PublishedBlob,
-    /// The spec that it is named after in messages.
-    pub spec: SpecId,
+    /// What is asked for, and where mirrors have it.
+    pub blob: SourceBlob,
+    /// What it is called in progress and messages.
+    pub title: String,
     /// The mirror that has it.
     pub mirror: Arc<Mirror>,
     /// Other mirrors that would have the same blob under the same name, if they have it.
@@ -21,16 +21,21 @@ pub(crate) struct BlobNeed {
     /// The cache that is to keep it, as a position in the list of caches.
     pub cache: usize,
     /// Everything that it is asked for.
-    pub requests: Vec<Request>,
+    pub purposes: Vec<Purpose>,
+}
+
+/// A blob as a mirror has it.
+pub(crate) struct SourceBlob {
+    /// Digest and size.
+    pub expected: Expected,
+    /// Where it lies below the mirror.
+    pub path: MirrorPath,
 }
 
 impl BlobNeed {
     /// What it is called in progress and messages.
     pub(crate) fn title(&self) -> String {
-        match self.blob.role {
-            BlobRole::Binary => format!("{}@{}", self.spec.name, self.spec.version),
-            BlobRole::Spec => format!("{}@{} (spec)", self.spec.name, self.spec.version),
-        }
+        self.title.clone()
     }
 
     /// The size that the metadata states; 0 where it states none.

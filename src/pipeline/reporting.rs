@@ -8,7 +8,7 @@ use super::resolve::Resolution;
 use super::run::Run;
 use super::stores;
 use crate::plan::{Availability, Holding};
-use crate::report::{CacheReport, Report};
+use crate::report::{CacheReport, IndexStatus, Report};
 use crate::transport::Transport;
 use crate::types::{Sha256Digest, Totals};
 
@@ -19,7 +19,8 @@ pub(crate) fn report(
     resolution: &Resolution,
     obtained: &Obtained,
 ) -> Result<Report, RunError> {
-    let mut report = Report::new(command);
+    let mut report = of_caches(run, command, obtained)?;
+    report.without_lockfile.clone_from(&run.environments.without_lockfile);
     report.specs = resolution.rows(|found| {
         let held: Vec<&CachedBlob> =
             found.published.blobs.iter().filter_map(|blob| obtained.blobs.get(&blob.expected.digest)).collect();
@@ -27,10 +28,7 @@ pub(crate) fn report(
         Holding {
             availability: if is_fetched { Availability::Fetched } else { Availability::Cached },
             bytes: Some(held.iter().map(|held| held.blob.bytes()).sum()),
-            cache: held.first().map(|held| match held.remote {
-                Some(remote) => run.remotes.name(remote),
-                None => run.caches[held.cache].name().to_owned(),
-            }),
+            cache: held.first().map(|held| holder(run, held)),
         }
     });
     let located = resolution.found.values();
@@ -43,6 +41,34 @@ pub(crate) fn report(
         *of_kind += bytes;
     }
     count_built(&mut report.totals, resolution);
+    Ok(report)
+}
+
+/// The cache that holds a blob.
+pub(crate) fn holder(run: &Run<'_>, held: &CachedBlob) -> String {
+    match held.remote {
+        Some(remote) => run.remotes.name(remote),
+        None => run.caches[held.cache].name().to_owned(),
+    }
+}
+
+/// Add the sizes of the indexes in a report to its sums.
+pub(crate) fn count_indexes(report: &mut Report) {
+    let mut counted = HashSet::new();
+    for index in report.indexes.iter().filter(|index| counted.insert(index.digest)) {
+        let of_kind = match index.status {
+            IndexStatus::Cached => &mut report.totals.bytes_reused,
+            IndexStatus::Fetched => &mut report.totals.bytes_fetched,
+            IndexStatus::Missing => continue,
+        };
+        *of_kind += index.bytes;
+        report.totals.bytes_needed += index.bytes;
+    }
+}
+
+/// What happened to the caches, and what asking cost.
+pub(crate) fn of_caches(run: &Run<'_>, command: &str, obtained: &Obtained) -> Result<Report, RunError> {
+    let mut report = Report::new(command);
     count_requests(&mut report.totals, &run.transport);
     for (cache, happened) in run.caches.iter().zip(&obtained.reports) {
         let CacheReport { added, corrupt, changed, .. } = *happened;

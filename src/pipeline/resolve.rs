@@ -112,6 +112,10 @@ impl Run<'_> {
 
 async fn resolve(run: &Run<'_>, documents: Documents<'_>) -> Result<Resolution, RunError> {
     let Run { session, wanted, environments, .. } = run;
+    if environments.lockfiles.is_empty() {
+        // Whatever is selected, it can't be known yet.
+        return Ok(Resolution { specs: Vec::new(), found: HashMap::new() });
+    }
     let graph = Graph::new(&environments.lockfiles);
     let job = job_of(session, wanted, run.scope)?;
     let roots = select(&graph, &job.selection)?;

@@ -1,8 +1,9 @@
 //! What a command that needs binaries works with: environments, caches and mirrors, opened.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::environments::{self, Environments};
+use super::environments::{self, Environments, Mirrors};
 use super::error::RunError;
 use super::remote::RemoteCaches;
 use super::session::{Mode, Scope, Session, Wanted};
@@ -29,7 +30,29 @@ pub(crate) struct Run<'a> {
 impl<'a> Run<'a> {
     /// Read the environments and open the caches. Nothing is asked of a server yet.
     pub(crate) fn open(session: &'a Session<'a>, wanted: &'a Wanted, scope: Scope) -> Result<Self, RunError> {
-        let environments = environments::load(session, wanted, scope)?;
+        Self::with(session, wanted, scope, environments::load(session, wanted, scope)?)
+    }
+
+    /// The same without lockfiles and all that comes from them: for what is asked of mirrors before there is one.
+    pub(crate) fn of_mirrors(session: &'a Session<'a>, wanted: &'a Wanted) -> Result<Self, RunError> {
+        let Mirrors { all: mirrors, of_environments: mirrors_of } = environments::mirrors(session)?;
+        let environments = Environments {
+            lockfiles: Vec::new(),
+            without_lockfile: Vec::new(),
+            mirrors,
+            mirrors_of,
+            built: None,
+            installed: HashSet::new(),
+        };
+        Self::with(session, wanted, Scope::Job, environments)
+    }
+
+    fn with(
+        session: &'a Session<'a>,
+        wanted: &'a Wanted,
+        scope: Scope,
+        environments: Environments,
+    ) -> Result<Self, RunError> {
         let caches = stores::open_caches(session)?;
         let transport = session.transport();
         let remotes = RemoteCaches::new(session, Some(&transport));

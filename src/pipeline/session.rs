@@ -44,6 +44,18 @@ pub struct Wanted {
     pub push: Push,
     /// Install trees named on the command line. A missing database is then an error.
     pub install_trees: Vec<PathBuf>,
+    /// What an environment without lockfile means.
+    pub missing_lockfile: MissingLockfile,
+}
+
+/// What an environment without lockfile means. One that is there and broken is an error in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MissingLockfile {
+    /// Its lockfile is made later, in the job: say what to do then, and go on with the others.
+    #[default]
+    Tell,
+    /// It is an error: `--require-lockfile`.
+    Refuse,
 }
 
 /// What a command works for.

@@ -1,6 +1,5 @@
 //! The stores of the configuration: opened, and what there is to warn of before anything is done with them.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use super::session::Session;
 use crate::config::{BuiltEntry, CacheEntry, Keep, Upkeep};
 use crate::report::CacheReport;
 use crate::store::built::BuiltFolder;
-use crate::store::policy::Policy;
+use crate::store::policy::{Policy, Requested};
 use crate::store::{Cache, Inventory, RemoteCache, Store, StoreError};
 use crate::transport::Transport;
 
@@ -83,6 +82,11 @@ pub(crate) fn state_of(session: &Session<'_>, cache: &Cache) -> Result<CacheRepo
 pub(crate) fn policy_of(session: &Session<'_>, keep: Keep) -> Result<Policy, RunError> {
     Policy::of(keep, || {
         let lockfiles = environments::lockfiles(session)?;
-        Ok(lockfiles.iter().flat_map(|lockfile| lockfile.specs().map(|spec| spec.id.hash)).collect::<HashSet<_>>())
+        let specs = lockfiles.iter().flat_map(|lockfile| lockfile.specs().map(|spec| spec.id.hash)).collect();
+        // Where Spack's configuration can't be read, no index goes for its mirror's sake.
+        let mirrors = environments::mirrors(session)
+            .ok()
+            .map(|found| found.all.iter().map(|mirror| mirror.url.to_string()).collect());
+        Ok::<_, RunError>(Requested { specs, mirrors })
     })
 }

@@ -1,7 +1,9 @@
 //! Spack itself, which larder asks for what only Spack can do.
 
+mod concretize;
 mod program;
 mod push;
 
+pub use concretize::{Concretization, Renewal, concretize};
 pub use program::{SpackError, find};
 pub use push::{Push, push};

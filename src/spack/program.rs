@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use miette::Diagnostic;
@@ -26,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug, Error, Diagnostic)]
 pub enum SpackError {
     /// No program.
-    #[error("there is no `spack` to push with")]
+    #[error("there is no `spack` to run")]
     #[diagnostic(help(
         "put Spack's `bin` folder on the PATH, set `SPACK_ROOT`, or name the program with `--spack PATH`; `after_script` is a \
          new shell, which knows nothing of what the script sourced"
@@ -50,8 +51,14 @@ pub enum SpackError {
         "GitLab gives `after_script` five minutes; for builds as large as this, run `larder collect` at the end of `script`"
     ))]
     TooSlow { program: PathBuf, patience: Duration },
+    /// It could not concretize an environment.
+    #[error("`{} concretize` failed for the environment `{}` ({status})", program.display(), environment.display())]
+    #[diagnostic(help(
+        "what Spack says about it stands above; `concretize: never` in larder.yaml leaves lockfiles alone"
+    ))]
+    NotConcretized { program: PathBuf, environment: PathBuf, status: String },
     /// A signal asked larder to stop.
-    #[error("the push was ended")]
+    #[error("Spack was ended")]
     Interrupted,
 }
 
@@ -86,23 +93,44 @@ pub(super) fn run(
         .stderr(log.try_clone().map_err(not_run)?)
         .spawn()
         .map_err(not_run)?;
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(not_run)? {
-            break status;
-        }
-        if interrupt.signal().is_some() {
-            end(&mut child);
-            return Err(SpackError::Interrupted);
-        }
-        if let Some((_, patience)) = deadline.filter(|(deadline, _)| Instant::now() >= *deadline) {
-            end(&mut child);
-            return Err(SpackError::TooSlow { program, patience });
-        }
-        std::thread::sleep(PAUSE);
-    };
+    let status = wait(&mut child, &program, deadline, interrupt)?;
     let output = last_lines(&mut log).unwrap_or_default();
     tracing::debug!("{} said: {output}", program.display());
     if status.success() { Ok(()) } else { Err(SpackError::Failed { program, status: status.to_string(), output }) }
+}
+
+/// Run Spack, with what it says on standard error, and wait for it. It reads nothing.
+pub(super) fn run_live(mut command: Command, interrupt: &Interrupt) -> Result<ExitStatus, SpackError> {
+    let program = PathBuf::from(command.get_program());
+    let not_run = |source| SpackError::NotRun { program: program.clone(), source };
+    // Standard output is for the report.
+    let out = io::stderr().as_fd().try_clone_to_owned().map_err(not_run)?;
+    let mut child = command.stdin(Stdio::null()).stdout(out).spawn().map_err(not_run)?;
+    wait(&mut child, &program, None, interrupt)
+}
+
+/// Wait until it is done, is asked to stop, or takes too long.
+fn wait(
+    child: &mut Child,
+    program: &Path,
+    deadline: Option<(Instant, Duration)>,
+    interrupt: &Interrupt,
+) -> Result<ExitStatus, SpackError> {
+    loop {
+        let waited = child.try_wait();
+        if let Some(status) = waited.map_err(|source| SpackError::NotRun { program: program.to_owned(), source })? {
+            return Ok(status);
+        }
+        if interrupt.signal().is_some() {
+            end(child);
+            return Err(SpackError::Interrupted);
+        }
+        if let Some((_, patience)) = deadline.filter(|(deadline, _)| Instant::now() >= *deadline) {
+            end(child);
+            return Err(SpackError::TooSlow { program: program.to_owned(), patience });
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// What it has written by now is looked at as after any other failure.

@@ -15,6 +15,7 @@ mod condition;
 mod document;
 mod error;
 mod include;
+mod inputs;
 mod install_trees;
 mod instance;
 mod merge;
@@ -31,15 +32,16 @@ use std::mem;
 use std::path::{Path, PathBuf};
 
 pub use error::SpackConfigError;
+pub use inputs::inputs;
 pub use mirrors::SpackMirror;
 
 use self::error::Result;
 use self::include::Includer;
 use self::instance::Instance;
-use self::scope::{Form, Generation, Scope};
+use self::scope::{Form, Generation, Scope, absolute};
 use self::stack::Stack;
 use self::substitute::Substitution;
-use crate::types::{Variables, normalise};
+use crate::types::Variables;
 use crate::yaml::{self, Node};
 
 /// What Spack's configuration says.
@@ -125,10 +127,4 @@ fn merged<T>(
         }
     }
     Ok(read(&merged, &mut stack.includer.notes)?)
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path)
-        .map(|path| normalise(&path))
-        .map_err(|source| SpackConfigError::NowhereToStart { path: path.to_owned(), source })
 }

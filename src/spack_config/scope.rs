@@ -1,6 +1,9 @@
 //! What Spack's configuration consists of: scopes, each a folder or a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::error::{Result, SpackConfigError};
+use crate::types::normalise;
 
 /// The sections that larder needs.
 pub(super) const SECTIONS: [&str; 4] = ["include", "mirrors", "config", "upstreams"];
@@ -48,4 +51,11 @@ impl Scope {
             Form::File | Form::Manifest => self.path.clone(),
         }
     }
+}
+
+/// A path from where everything else is found.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
+        .map(|path| normalise(&path))
+        .map_err(|source| SpackConfigError::NowhereToStart { path: path.to_owned(), source })
 }

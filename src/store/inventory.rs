@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::records::Record;
 use crate::report::{BlobReport, CacheReport};
-use crate::types::{DagHash, Sha256Digest};
+use crate::types::{DagHash, IndexRequest, Sha256Digest};
 
 /// What is kept or removed as a whole.
 #[derive(Clone, Debug)]
@@ -72,7 +72,8 @@ pub(crate) struct Inventory {
 impl Item {
     /// A blob of a cache of which nothing is known but what the cache itself shows.
     pub(super) fn of_blob(digest: Sha256Digest, bytes: u64, modified: Timestamp) -> Self {
-        let blob = BlobReport { digest, bytes, intact: None, last_used: modified, requests: Vec::new() };
+        let blob =
+            BlobReport { digest, bytes, intact: None, last_used: modified, requests: Vec::new(), indexes: Vec::new() };
         let (key, blobs, files) = (Key::Blob(digest), vec![blob], Vec::new());
         Self { key, blobs, files, bytes, last_used: modified, purpose: Purpose::UnknownSince(modified), damage: None }
     }
@@ -87,7 +88,18 @@ impl Item {
     pub(super) fn describe(&mut self, record: &Record) {
         self.set_last_used(record.last_used);
         self.purpose = Purpose::Known;
-        self.blobs.iter_mut().for_each(|blob| blob.requests.clone_from(&record.requests));
+        for blob in &mut self.blobs {
+            blob.requests.clone_from(&record.requests);
+            blob.indexes.clone_from(&record.indexes);
+        }
+    }
+
+    /// The mirrors whose index it is, unless specs ask for it as well.
+    pub(crate) fn indexes(&self) -> &[IndexRequest] {
+        match self.blobs.as_slice() {
+            [blob] if blob.requests.is_empty() => &blob.indexes,
+            _ => &[],
+        }
     }
 
     /// The hashes of the specs that ask for it.

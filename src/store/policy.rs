@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::inventory::{Item, Key, Purpose};
 use crate::config::{Keep, KeepRules, LockfileBlobs, Size};
-use crate::types::{DagHash, MaxAge, Sha256Digest};
+use crate::types::{DagHash, IndexRequest, IndexStanding, MaxAge, Sha256Digest};
 
 /// How long a blob without a record is kept: it came with a run that was killed before it could write one, and the next run may
 /// need it and save itself the download.
@@ -21,13 +21,22 @@ const REFRESH: MaxAge = MaxAge::days(30);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Policy {
     /// Keep only what answers a request for one of these specs (`keep: lockfile`).
-    pub requested: Option<HashSet<DagHash>>,
+    pub requested: Option<Requested>,
     /// What answers a request for one of these specs goes neither for its age nor for room.
     pub sheltered: HashSet<DagHash>,
     /// Drop what was not used for longer than this.
     pub max_age: Option<Duration>,
     /// Drop the least recently used until the rest is no larger than this many bytes.
     pub max_bytes: Option<u64>,
+}
+
+/// What `keep: lockfile` keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Requested {
+    /// The specs of all configured environments.
+    pub specs: HashSet<DagHash>,
+    /// The URLs of their mirrors, whose indexes stay, as far as these are known: all of them where they are not.
+    pub mirrors: Option<HashSet<String>>,
 }
 
 /// What this job needs: blobs of caches, specs of what the branch built.
@@ -44,6 +53,8 @@ pub(crate) enum Reason {
     Damaged,
     /// No configured environment has its spec, or a mirror rebuilt the binary.
     NotRequested,
+    /// It is an index, and its mirror has another one by now.
+    Superseded,
     /// No job used it for too long.
     TooOld,
     /// There is too much, and other items were used more recently.
@@ -59,7 +70,7 @@ pub(crate) struct Removal<'a> {
 
 impl Policy {
     /// A `keep:` as a policy. `named` are the specs of all configured environments, which only some policies ask for.
-    pub(crate) fn of<E>(keep: Keep, named: impl FnOnce() -> Result<HashSet<DagHash>, E>) -> Result<Self, E> {
+    pub(crate) fn of<E>(keep: Keep, named: impl FnOnce() -> Result<Requested, E>) -> Result<Self, E> {
         Ok(match keep {
             Keep::All => Self::default(),
             // With `lockfile` alone, what the lockfiles name stays and nothing else does.
@@ -70,7 +81,7 @@ impl Policy {
                 requested: None,
                 sheltered: match lockfile {
                     LockfileBlobs::LikeOthers => HashSet::new(),
-                    LockfileBlobs::Kept => named()?,
+                    LockfileBlobs::Kept => named()?.specs,
                 },
                 max_age: max_age.map(MaxAge::as_duration),
                 max_bytes: max_size.map(|Size(size)| size.as_u64()),
@@ -86,6 +97,13 @@ pub(crate) fn refresh_after(keep: Keep) -> Duration {
         _ => REFRESH,
     };
     max_age.as_duration() / 4
+}
+
+impl Requested {
+    fn has_mirror_of(&self, indexes: &[IndexRequest]) -> bool {
+        let is_known = |index: &IndexRequest| self.mirrors.as_ref().is_none_or(|known| known.contains(&index.mirror));
+        indexes.iter().any(is_known)
+    }
 }
 
 impl Used {
@@ -106,15 +124,20 @@ pub(crate) fn choose<'a>(items: &'a [Item], policy: &Policy, used: &Used, now: T
         let answers = |specs: &HashSet<DagHash>| item.specs().any(|hash| specs.contains(&hash));
         let is_sheltered = used.contains(&item.key) || answers(&policy.sheltered);
         let age = Duration::try_from(now.duration_since(item.last_used)).unwrap_or_default();
+        let is_superseded =
+            |indexes: &[IndexRequest]| indexes.iter().all(|index| index.standing == IndexStanding::Superseded);
         let is_requested = match (&policy.requested, item.purpose) {
             (None, _) => true,
-            (Some(requested), Purpose::Known) => answers(requested),
+            (Some(requested), Purpose::Known) => answers(&requested.specs) || requested.has_mirror_of(item.indexes()),
             (Some(_), Purpose::UnknownSince(modified)) => now.duration_since(modified) < GRACE,
         };
         let reason = if item.damage.is_some() {
             Some(Reason::Damaged)
         } else if is_sheltered {
             None
+        } else if !item.indexes().is_empty() && is_superseded(item.indexes()) {
+            // Whatever the policy: it is large, and what it lists may be gone.
+            Some(Reason::Superseded)
         } else if !is_requested {
             Some(Reason::NotRequested)
         } else {
@@ -164,11 +187,24 @@ mod tests {
         String::from(char::from(b'a' + number % 26)).repeat(32).parse().unwrap()
     }
 
+    fn specs(numbers: &[u8]) -> Requested {
+        Requested { specs: numbers.iter().copied().map(spec).collect(), mirrors: None }
+    }
+
+    /// An index of `https://m`.
+    fn index(number: u8, standing: IndexStanding) -> Item {
+        let mut item = blob((number, 10, 99, 0));
+        item.blobs[0].requests.clear();
+        let (mirror, document) = ("https://m".to_owned(), "x".to_owned());
+        item.blobs[0].indexes = vec![IndexRequest { mirror, document, standing }];
+        item
+    }
+
     fn blob((number, bytes, used, answers): Row) -> Item {
         let (name, version) = ("x".parse().unwrap(), "1".parse().unwrap());
         let request = Request { name, version, hash: spec(answers), mirror: String::new(), role: BlobRole::Binary };
         let (digest, last_used) = (digest(number), day(used));
-        let blob = BlobReport { digest, bytes, intact: None, last_used, requests: vec![request] };
+        let blob = BlobReport { digest, bytes, intact: None, last_used, requests: vec![request], indexes: Vec::new() };
         let key = Key::Blob(digest);
         Item { key, blobs: vec![blob], files: Vec::new(), bytes, last_used, purpose: Purpose::Known, damage: None }
     }
@@ -239,7 +275,7 @@ mod tests {
 
     #[test]
     fn only_what_the_lockfiles_ask_for_stays() {
-        let policy = Policy { requested: Some([spec(0)].into()), ..Policy::default() };
+        let policy = Policy { requested: Some(specs(&[0])), ..Policy::default() };
         let rows = [(1, 10, 5, 0), (2, 10, 5, 1)];
         assert_eq!(choices(&rows, &policy, &[], 100), [(digest(2), Reason::NotRequested)]);
     }
@@ -258,8 +294,28 @@ mod tests {
     }
 
     #[test]
+    fn only_the_newest_index_of_a_mirror_stays_and_that_of_a_foreign_mirror_goes_with_its_specs() {
+        let items = [index(1, IndexStanding::Newest), index(2, IndexStanding::Superseded)];
+        let reasons = |policy: &Policy, used: &[u8]| {
+            let chosen = choose(&items, policy, &used_blobs(used), day(100));
+            chosen.iter().map(|removal| (digest_of(removal), removal.reason)).collect::<Vec<_>>()
+        };
+        let superseded = (digest(2), Reason::Superseded);
+        assert_eq!(reasons(&Policy::default(), &[]), [superseded]);
+        assert_eq!(reasons(&Policy::default(), &[2]), []);
+        let keeping = |mirror: &str| {
+            let requested = Requested { mirrors: Some([mirror.to_owned()].into()), ..specs(&[0]) };
+            Policy { requested: Some(requested), ..Policy::default() }
+        };
+        assert_eq!(reasons(&keeping("https://m"), &[]), [superseded]);
+        assert_eq!(reasons(&keeping("https://other"), &[]), [(digest(1), Reason::NotRequested), superseded]);
+        let old = Policy { max_age: Some(Duration::from_secs(0)), ..Policy::default() };
+        assert_eq!(reasons(&old, &[]), [(digest(1), Reason::TooOld), superseded]);
+    }
+
+    #[test]
     fn a_blob_without_a_record_has_a_day() {
-        let policy = Policy { requested: Some([spec(0)].into()), ..Policy::default() };
+        let policy = Policy { requested: Some(specs(&[0])), ..Policy::default() };
         let mut items = cache(&[(1, 10, 5, 1), (2, 10, 5, 1)]);
         items[0].purpose = Purpose::UnknownSince(day(99));
         items[1].purpose = Purpose::UnknownSince(day(98));
@@ -270,7 +326,7 @@ mod tests {
     #[test]
     fn of_what_the_branch_built_stays_what_a_lockfile_names_or_the_job_used() {
         let items = built(&[(0, 1, 1), (1, 1, 1), (2, 1, 1)]);
-        let policy = Policy { requested: Some([spec(0)].into()), ..Policy::default() };
+        let policy = Policy { requested: Some(specs(&[0])), ..Policy::default() };
         assert_eq!(built_choices(&items, &policy, &[1]), [spec(2)]);
     }
 
@@ -300,7 +356,7 @@ mod tests {
             requested in prop::option::of(prop::collection::hash_set(0u8..5, 0..5)),
         ) {
             let policy = Policy {
-                requested: requested.map(|specs| specs.into_iter().map(spec).collect()),
+                requested: requested.map(|numbers| specs(&numbers.into_iter().collect::<Vec<_>>())),
                 max_age: max_age.map(|days| Duration::from_secs(days * 86_400)),
                 max_bytes,
                 ..Policy::default()

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
-use crate::types::{BlobRole, DagHash, Request, Sha256Digest};
+use crate::types::{BlobRole, DagHash, IndexRequest, IndexStanding, Purpose, Request, Sha256Digest};
 
 /// The version of the file's format.
 pub(crate) const FORMAT: u64 = 1;
@@ -50,6 +50,10 @@ pub(crate) struct Record {
     pub last_used: Timestamp,
     /// The requests that it answers. None is left when a mirror rebuilt the binary and every request has a newer answer.
     pub requests: Vec<Request>,
+    /// The mirrors whose index it is. One that a mirror has replaced says so, since nothing else tells it from a blob that no
+    /// request is left for, and it is large.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<IndexRequest>,
 }
 
 /// A job's need of a blob.
@@ -60,7 +64,7 @@ pub(crate) struct Use {
     /// Its size.
     pub bytes: u64,
     /// What for.
-    pub request: Request,
+    pub purpose: Purpose,
 }
 
 /// What to change in the records of a cache: applied to the newest version of the file, since another job may have written
@@ -101,14 +105,38 @@ impl Records {
         let mut records = self.clone();
         // The last answer to a question takes it from all others. One pass for all uses: a hostile archive may have left a
         // million requests here.
-        let answers: HashMap<_, _> =
-            changes.uses.iter().map(|needed| (question(&needed.request), needed.digest)).collect();
+        let mut answers = HashMap::new();
+        let mut indexes: HashMap<_, HashSet<_>> = HashMap::new();
+        for Use { digest, purpose, .. } in &changes.uses {
+            match purpose {
+                Purpose::Spec(request) => drop(answers.insert(question(request), *digest)),
+                Purpose::Index(index) => drop(indexes.entry(index_question(index)).or_default().insert(*digest)),
+            }
+        }
         for (digest, record) in &mut records.blobs {
             record.requests.retain(|known| answers.get(&question(known)).is_none_or(|answer| answer == digest));
+            for known in &mut record.indexes {
+                if indexes.get(&index_question(known)).is_some_and(|newest| !newest.contains(digest)) {
+                    known.standing = IndexStanding::Superseded;
+                }
+            }
         }
         for needed in &changes.uses {
-            let answers_it = answers.get(&question(&needed.request)) == Some(&needed.digest);
-            records.note(needed, answers_it, changes.now, changes.refresh_after);
+            let record = records.note(needed, changes.now, changes.refresh_after);
+            match &needed.purpose {
+                Purpose::Spec(request) if answers.get(&question(request)) == Some(&needed.digest) => {
+                    if !record.requests.contains(request) {
+                        record.requests.push(request.clone());
+                        sort(&mut record.requests);
+                    }
+                }
+                Purpose::Spec(_) => {}
+                Purpose::Index(index) => {
+                    record.indexes.retain(|known| index_question(known) != index_question(index));
+                    record.indexes.push(index.clone());
+                    sort_indexes(&mut record.indexes);
+                }
+            }
         }
         records
     }
@@ -132,24 +160,26 @@ impl Records {
                 theirs.requests.iter().filter(|request| !known.contains(request)).cloned().collect();
             record.requests.extend(new);
             sort(&mut record.requests);
+            let known: HashSet<(String, String)> =
+                record.indexes.iter().map(|index| (index.mirror.clone(), index.document.clone())).collect();
+            let is_new = |index: &&IndexRequest| !known.contains(&(index.mirror.clone(), index.document.clone()));
+            record.indexes.extend(theirs.indexes.iter().filter(is_new).cloned());
+            sort_indexes(&mut record.indexes);
         }
         records
     }
 
-    fn note(&mut self, needed: &Use, answers_it: bool, now: Timestamp, refresh_after: Duration) {
-        let Use { digest, bytes, request } = needed;
-        let record =
-            self.blobs.entry(*digest).or_insert_with(|| Record { bytes: *bytes, last_used: now, requests: Vec::new() });
+    fn note(&mut self, needed: &Use, now: Timestamp, refresh_after: Duration) -> &mut Record {
+        let Use { digest, bytes, .. } = needed;
+        let new = || Record { bytes: *bytes, last_used: now, requests: Vec::new(), indexes: Vec::new() };
+        let record = self.blobs.entry(*digest).or_insert_with(new);
         record.bytes = *bytes;
-        if answers_it && !record.requests.contains(request) {
-            record.requests.push(request.clone());
-            sort(&mut record.requests);
-        }
         // A date in the future, from a machine with a wrong clock, would keep the blob for ever.
         let age = now.duration_since(record.last_used);
         if age.is_negative() || age.unsigned_abs() > refresh_after {
             record.last_used = now;
         }
+        record
     }
 
     /// Read the file, and say what is wrong where it is damaged and counts as empty.
@@ -197,6 +227,15 @@ fn sort(requests: &mut [Request]) {
     requests.sort_by(|a, b| (&a.name, a.hash, &a.mirror).cmp(&(&b.name, b.hash, &b.mirror)));
 }
 
+fn sort_indexes(indexes: &mut [IndexRequest]) {
+    indexes.sort_by(|a, b| index_question(a).cmp(&index_question(b)));
+}
+
+/// Which index is asked for.
+fn index_question(index: &IndexRequest) -> (&str, &str) {
+    (&index.mirror, &index.document)
+}
+
 /// What a request asks for. A later answer to the same question supersedes the earlier one: the mirror rebuilt the binary.
 fn question(request: &Request) -> (DagHash, &str, BlobRole) {
     (request.hash, &request.mirror, request.role)
@@ -216,7 +255,7 @@ mod tests {
         let (name, version) = (package.parse().unwrap(), "1".parse().unwrap());
         let hash = "a".repeat(32).parse().unwrap();
         let request = Request { name, version, hash, mirror: "https://m".to_owned(), role: BlobRole::Binary };
-        let needed = Use { digest, bytes: 5, request };
+        let needed = Use { digest, bytes: 5, purpose: Purpose::Spec(request) };
         RecordChanges { uses: vec![needed], now: day_number(day), refresh_after: 7 * DAY }
     }
 
@@ -245,17 +284,46 @@ mod tests {
         assert_eq!(records.get(digest(2)).unwrap().requests.len(), 1);
     }
 
+    fn index_use(digest: Sha256Digest, mirror: &str) -> RecordChanges {
+        let (mirror, document) = (mirror.to_owned(), "v3/index.manifest.json".to_owned());
+        let purpose = Purpose::Index(IndexRequest { mirror, document, standing: IndexStanding::Newest });
+        RecordChanges { uses: vec![Use { digest, bytes: 5, purpose }], now: day_number(1), refresh_after: DAY }
+    }
+
+    #[test]
+    fn a_newer_index_of_the_same_mirror_supersedes_the_older_one_until_that_is_back() {
+        let standing = |records: &Records, byte| {
+            let indexes = &records.get(digest(byte)).unwrap().indexes;
+            indexes.iter().map(|index| index.standing).collect::<Vec<_>>()
+        };
+        let other = Records::default().changed(&index_use(digest(3), "https://other"));
+        let first = other.changed(&index_use(digest(1), "https://m"));
+        let second = first.changed(&index_use(digest(2), "https://m"));
+        assert_eq!(standing(&second, 1), [IndexStanding::Superseded]);
+        assert_eq!(standing(&second, 2), [IndexStanding::Newest]);
+        assert_eq!(standing(&second, 3), [IndexStanding::Newest]);
+        let back = second.changed(&index_use(digest(1), "https://m"));
+        assert_eq!(
+            (standing(&back, 1), standing(&back, 2)),
+            (vec![IndexStanding::Newest], vec![IndexStanding::Superseded])
+        );
+        assert_eq!(back.changed(&index_use(digest(1), "https://m")), back, "nothing new, nothing to write");
+        assert_eq!(serde_json::from_slice::<Records>(&back.to_json()).unwrap(), back);
+        let merged = Records::default().merged(&back, |_| true, day_number(2));
+        assert_eq!(standing(&merged, 2), [IndexStanding::Superseded]);
+    }
+
     /// 22 KB of archive hold 8,000 requests for one blob. Comparing each with each took a second for those, and minutes here.
     #[test]
     fn many_requests_for_one_blob_are_joined_in_no_time() {
         let request = |number: usize| {
-            let mut request = uses(digest(1), "app", 1).uses.remove(0).request;
+            let Purpose::Spec(mut request) = uses(digest(1), "app", 1).uses.remove(0).purpose else { unreachable!() };
             request.mirror = format!("https://m/{number}");
             request
         };
         let with = |numbers: std::ops::Range<usize>| {
             let requests = numbers.map(request).collect();
-            let record = Record { bytes: 5, last_used: day_number(1), requests };
+            let record = Record { bytes: 5, last_used: day_number(1), requests, indexes: Vec::new() };
             Records { blobs: [(digest(1), record)].into(), ..Records::default() }
         };
         let started = std::time::Instant::now();

@@ -34,7 +34,7 @@ pub use names::{PackageName, VersionText, path_part};
 pub use normal_path::normalise;
 pub use public_url::PublicUrl;
 pub(crate) use public_url::without_user;
-pub use request::{BlobRole, Request};
+pub use request::{BlobRole, IndexRequest, IndexStanding, Purpose, Request};
 pub use spec_id::{Arch, Compiler, SpecId};
 pub use text_type::InvalidText;
 pub(crate) use text_type::{deserialize_as_text, printed_as_str, serde_as_text, shorten, text_like};

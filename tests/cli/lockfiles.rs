@@ -187,10 +187,3 @@ fn a_file_that_is_no_lockfile_is_named(#[case] text: &str) {
     project.write("spack.lock", text);
     project.larder(&["plan"]).fails_saying(1, &["spack.lock"]);
 }
-
-#[test]
-fn no_lockfile_is_said_with_the_next_step() {
-    let project = Project::new("v3/env-demo");
-    std::fs::remove_file(project.path("spack.lock")).unwrap();
-    project.larder(&["prepare"]).fails_saying(1, &["spack.lock", "concretize"]);
-}

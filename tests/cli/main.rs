@@ -45,6 +45,7 @@ mod prune;
 mod real_spack;
 mod registries;
 mod remote_cache;
+mod run;
 mod runner_archives;
 mod secure_connections;
 mod selection;

@@ -10,6 +10,7 @@ use crate::cli::invocation::{Invocation, block_on, mode};
 use crate::cli::outcome::{Failure, Outcome};
 use crate::cli::palette::{GOOD, PENDING, Palette};
 use crate::cli::printable::printable;
+use crate::cli::selection::program_from;
 use crate::cli::units::{count, sized};
 
 /// Push what this job built from source into the folder that GitLab caches for the branch
@@ -46,13 +47,13 @@ impl CollectArgs {
     }
 }
 
-/// A relative program is one from here; a bare name is one on the PATH, as in a shell.
+/// What the command line says of Spack and of install trees.
 pub(super) fn options(spack: Option<&Path>, installed: &[PathBuf], here: &Path) -> CollectOptions {
-    let from_here = |path: &Path| if path.components().count() == 1 { path.to_owned() } else { here.join(path) };
-    CollectOptions { spack: spack.map(from_here), install_trees: installed.to_vec(), patience: None }
+    let spack = spack.map(|path| program_from(path, here));
+    CollectOptions { spack, install_trees: installed.to_vec(), patience: None }
 }
 
-fn render(report: &Report, mode: Mode, palette: Palette) -> String {
+pub(super) fn render(report: &Report, mode: Mode, palette: Palette) -> String {
     let specs = report.specs.len() as u64;
     let pushed: u64 = report.specs.iter().filter_map(|spec| spec.bytes).sum();
     let deed = match (specs, mode) {

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use larder::commands;
 use larder::report::{BlobReport, CacheReport, Report};
-use larder::types::{BlobRole, DagHash};
+use larder::types::{BlobRole, DagHash, IndexStanding};
 
 use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::outcome::{Failure, Outcome};
@@ -126,20 +126,25 @@ impl Entry<'_> {
     fn line(&self, now: Timestamp) -> Line {
         let requests = &self.blob.requests;
         let dash = || "-".to_owned();
+        let indexes = &self.blob.indexes;
+        let is_superseded = indexes.iter().all(|index| index.standing == IndexStanding::Superseded);
         let (package, version, style) = match requests.first() {
+            None if !indexes.is_empty() && is_superseded => ("(older index)".to_owned(), dash(), FAINT),
+            None if !indexes.is_empty() => ("(index)".to_owned(), dash(), Style::new()),
             None => ("(no longer requested)".to_owned(), dash(), FAINT),
             Some(first) if is_spec_file(self.blob) => {
                 (format!("{} (spec file)", first.name), first.version.to_string(), Style::new())
             }
             Some(first) => (first.name.to_string(), first.version.to_string(), Style::new()),
         };
+        let mirrors = requests.iter().map(|request| request.mirror.as_str());
         let cells = vec![
             package,
             version,
             first_of(requests.iter().map(|request| request.hash.short())),
             size(self.bytes),
             ago(self.last_used, now),
-            first_of(requests.iter().map(|request| request.mirror.as_str())),
+            first_of(mirrors.chain(indexes.iter().map(|index| index.mirror.as_str()))),
             self.cache.to_owned(),
         ];
         Line { cells, painted: PACKAGE, style }

@@ -12,6 +12,7 @@ mod pack;
 mod plan;
 mod prepare;
 mod prune;
+mod run;
 mod unpack;
 mod verify;
 mod warm;
@@ -26,6 +27,7 @@ use super::outcome::{Failure, Outcome};
 pub(crate) enum Command {
     Plan(plan::PlanArgs),
     Init(init::InitArgs),
+    Run(run::RunArgs),
     Prepare(prepare::PrepareArgs),
     Finish(finish::FinishArgs),
     Collect(collect::CollectArgs),
@@ -44,6 +46,7 @@ impl Command {
         match self {
             Self::Plan(args) => args.run(invocation),
             Self::Init(args) => args.run(invocation),
+            Self::Run(args) => args.run(invocation),
             Self::Prepare(args) => args.run(invocation),
             Self::Finish(args) => args.run(invocation),
             Self::Collect(args) => args.run(invocation),

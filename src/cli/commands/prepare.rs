@@ -17,38 +17,77 @@ use crate::cli::selection::FillOptions;
 Examples:
   larder prepare
   larder prepare --require-all  # fail where Spack would have to build
+  larder prepare --concretize --spack /opt/spack/bin/spack
   larder prepare --spec app --installed /opt/spack
+  larder prepare --index        # before `spack concretize`, where there is no lockfile yet
 
 Then install from the local mirror it made:
   spack -C .larder/job/spack -e . install --cache-only")]
 pub(crate) struct PrepareArgs {
     #[command(flatten)]
     fill: FillOptions,
+    /// Only the indexes of the mirrors, for `spack concretize` without downloading them; no lockfile is needed, and the next
+    /// `prepare` replaces them by the binaries
+    #[arg(long, conflicts_with_all = ["specs", "hashes", "build_deps", "installed", "require_all", "push"])]
+    index: bool,
 }
 
 impl PrepareArgs {
     pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
         let session = invocation.stoppable_session()?;
-        let prepared = block_on(commands::prepare(&session, &self.fill.wanted()))?;
-        let summary = needed::summary(&prepared.report, invocation.console.err);
-        let next = how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
-        invocation.show_remarks(&prepared.report, &(summary + &next))?;
+        if self.index {
+            let prepared = block_on(commands::prepare_indexes(&session))?;
+            let summary = needed::indexes(&prepared.report, invocation.console.err);
+            let next = how_to_concretize(&prepared.scopes, &session.config.environments, &invocation.here);
+            invocation.show_remarks(&prepared.report, &(summary + &next))?;
+            return Ok(Outcome::Done);
+        }
+        let concretize = self.fill.concretize(&session.config, &invocation.here);
+        let prepared = block_on(async {
+            if let Some(options) = concretize {
+                commands::concretize(&session, &options).await?;
+            }
+            commands::prepare(&session, &self.fill.wanted()).await
+        })?;
+        let mut summary = needed::summary(&prepared.report, invocation.console.err);
+        if !needed::is_unknown(&prepared.report) {
+            summary += &how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
+        }
+        invocation.show_remarks(&prepared.report, &summary)?;
         Ok(self.fill.selection.outcome(&prepared.report))
     }
 }
 
 /// How to have Spack use the job mirror, in one line that can be copied.
 fn how_to_use(scope: &Path, environments: &[PathBuf], here: &Path) -> String {
-    let shown = |path: &Path| match path.strip_prefix(here) {
+    let environment = match environments {
+        [folder] if folder.is_dir() => shown(folder, here),
+        _ => "ENVIRONMENT".to_owned(),
+    };
+    format!("now run: spack -C {} -e {environment} install\n", shown(scope, here))
+}
+
+/// How to have Spack concretize with the indexes: a line for all environments, or one for each where their mirrors differ.
+fn how_to_concretize(scopes: &[PathBuf], environments: &[PathBuf], here: &Path) -> String {
+    let line = |scope: &Path, environment: &str| format!("spack -C {} -e {environment} concretize", shown(scope, here));
+    let lines: Vec<String> = match (scopes, environments) {
+        ([scope], [folder]) if folder.is_dir() => vec![line(scope, &shown(folder, here))],
+        ([first, rest @ ..], _) if rest.iter().all(|scope| scope == first) => vec![line(first, "ENVIRONMENT")],
+        _ => {
+            let folder = |path: &Path| if path.is_dir() { shown(path, here) } else { "ENVIRONMENT".to_owned() };
+            scopes.iter().zip(environments).map(|(scope, path)| line(scope, &folder(path))).collect()
+        }
+    };
+    format!("now run: {}\nand then: larder prepare\n", lines.join("\n         "))
+}
+
+/// A path as it is typed here.
+fn shown(path: &Path, here: &Path) -> String {
+    match path.strip_prefix(here) {
         Ok(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
         Ok(inside) => printable(&inside.to_string_lossy()).into_owned(),
         Err(_) => printable(&path.to_string_lossy()).into_owned(),
-    };
-    let environment = match environments {
-        [folder] if folder.is_dir() => shown(folder),
-        _ => "ENVIRONMENT".to_owned(),
-    };
-    format!("now run: spack -C {} -e {environment} install\n", shown(scope))
+    }
 }
 
 #[cfg(test)]
@@ -68,5 +107,31 @@ mod tests {
             how_to_use(Path::new("/elsewhere\u{7}"), &[], here),
             "now run: spack -C /elsewhere\\u{7} -e ENVIRONMENT install\n"
         );
+    }
+    #[test]
+    fn environments_with_other_mirrors_get_a_line_each() {
+        let project = tempfile::tempdir().unwrap();
+        let here = project.path();
+        let next = |scopes: &[&str], environments: &[PathBuf]| {
+            let scopes: Vec<_> = scopes.iter().map(|scope| here.join(scope)).collect();
+            how_to_concretize(&scopes, environments, here)
+        };
+        let [a, b] = ["a", "b"].map(|name| here.join(name));
+        for folder in [&a, &b] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        insta::assert_snapshot!(next(&[".larder/job/spack"], std::slice::from_ref(&a)), @"
+        now run: spack -C .larder/job/spack -e a concretize
+        and then: larder prepare
+        ");
+        insta::assert_snapshot!(next(&["scope", "scope"], &[a.clone(), b.clone()]), @"
+        now run: spack -C scope -e ENVIRONMENT concretize
+        and then: larder prepare
+        ");
+        insta::assert_snapshot!(next(&["scope", "other"], &[a, b]), @"
+        now run: spack -C scope -e a concretize
+                 spack -C other -e b concretize
+        and then: larder prepare
+        ");
     }
 }

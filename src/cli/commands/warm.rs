@@ -15,6 +15,7 @@ Downloads and checks as `prepare` does, but makes no local mirror.
 
 Examples:
   larder warm
+  larder warm --concretize  # in a pipeline whose lockfile is made in the job
   larder warm -e envs/app -e envs/docs --build-deps all
   larder warm --cache shared --mirror https://binaries.example.org/develop")]
 pub(crate) struct WarmArgs {
@@ -25,7 +26,13 @@ pub(crate) struct WarmArgs {
 impl WarmArgs {
     pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
         let session = invocation.stoppable_session()?;
-        let report = block_on(commands::warm(&session, &self.fill.wanted()))?;
+        let concretize = self.fill.concretize(&session.config, &invocation.here);
+        let report = block_on(async {
+            if let Some(options) = concretize {
+                commands::concretize(&session, &options).await?;
+            }
+            commands::warm(&session, &self.fill.wanted()).await
+        })?;
         invocation.show_remarks(&report, &needed::summary(&report, invocation.console.err))?;
         Ok(self.fill.selection.outcome(&report))
     }

@@ -69,6 +69,7 @@ pub(crate) fn blob(byte: u8, name: &str, role: BlobRole, bytes: u64, last_used: 
         intact: None,
         last_used: last_used.parse().unwrap(),
         requests: vec![request],
+        indexes: Vec::new(),
     }
 }
 

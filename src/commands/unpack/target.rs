@@ -67,7 +67,8 @@ impl<'a> Target<'a> {
     pub(super) fn lacks(&mut self, expected: Expected, entry: &Entry) -> Result<bool, StoreError> {
         let (digest, bytes) = (expected.digest, entry.bytes);
         let last_used = Timestamp::from_second(entry.modified.unwrap_or(0)).unwrap_or_default();
-        let blob = BlobReport { digest, bytes, intact: Some(true), last_used, requests: Vec::new() };
+        let blob =
+            BlobReport { digest, bytes, intact: Some(true), last_used, requests: Vec::new(), indexes: Vec::new() };
         if self.found.blobs.insert(digest, blob).is_some() {
             return Ok(false);
         }

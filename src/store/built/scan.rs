@@ -80,7 +80,14 @@ impl BuiltFolder {
             let request = package.clone().map(|(name, version)| Request { name, version, hash, mirror, role });
             let requests = request.into_iter().collect();
             item.bytes += bytes;
-            item.blobs.push(BlobReport { digest: expected.digest, bytes, intact: None, last_used, requests });
+            item.blobs.push(BlobReport {
+                digest: expected.digest,
+                bytes,
+                intact: None,
+                last_used,
+                requests,
+                indexes: Vec::new(),
+            });
             item.files.push(path);
         }
         Ok(item)

@@ -1,6 +1,6 @@
 //! One attempt at one blob: what all of its connections share.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
@@ -11,19 +11,19 @@ use super::writer::Portion;
 use crate::transport::servers::Servers;
 use crate::verified::Expected;
 
-pub(super) struct Attempt<'a> {
-    pub servers: &'a Servers,
-    pub bandwidth: Option<&'a Bandwidth>,
+pub(super) struct Attempt {
+    pub servers: Arc<Servers>,
+    pub bandwidth: Option<Arc<Bandwidth>>,
     pub expected: Expected,
     /// To the writer. Closed once it has an error to tell.
     pub portions: mpsc::Sender<Portion>,
-    pub progress: &'a Progress,
+    pub progress: Arc<Progress>,
     /// Told once a server has sent a part of the file: others may help.
     pub is_divisible: Notify,
     pub ranges: Mutex<Ranges>,
 }
 
-impl Attempt<'_> {
+impl Attempt {
     pub(super) fn ranges(&self) -> MutexGuard<'_, Ranges> {
         self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
 //! One connection: takes stretches of a blob until nothing is left for it.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use backon::BackoffBuilder as _;
@@ -32,9 +32,9 @@ pub(super) struct Source {
     tag: Mutex<Option<Tag>>,
 }
 
-pub(super) struct Connection<'a> {
-    pub attempt: &'a Attempt<'a>,
-    pub source: &'a Source,
+pub(super) struct Connection {
+    pub attempt: Arc<Attempt>,
+    pub source: Arc<Source>,
     pub permit: Permit,
 }
 
@@ -72,7 +72,7 @@ impl Source {
     }
 }
 
-impl Connection<'_> {
+impl Connection {
     /// Fetch stretches. Ends with an error where there is no use in asking this source again.
     pub(super) async fn run(self) -> Result<(), TransportError> {
         let settings = &self.attempt.servers.settings;
@@ -114,7 +114,7 @@ impl Connection<'_> {
 
     /// Fetch one stretch.
     async fn fetch(&self, id: StretchId, range: Range<u64>) -> Result<Next, TransportError> {
-        let (servers, location) = (self.attempt.servers, &self.source.location);
+        let (servers, location) = (&self.attempt.servers, &self.source.location);
         let is_everything = range.start == 0 && self.attempt.ranges().size() == Some(range.end);
         let part = (!is_everything).then(|| Part { range, tag: self.source.tag() });
         let opened = match servers.open(location, part.as_ref(), Purpose::Blob).await {
@@ -155,7 +155,7 @@ impl Connection<'_> {
 
     /// Hand the bytes of a stretch to the writer.
     async fn receive(&self, id: StretchId, mut body: Body) -> Result<Next, TransportError> {
-        let (attempt, url) = (self.attempt, &self.source.location.url);
+        let (attempt, url) = (&self.attempt, &self.source.location.url);
         let mut portion = Collected::default();
         loop {
             let piece = within_idle(&attempt.servers.settings, url, body.pieces.next()).await;
@@ -168,7 +168,7 @@ impl Connection<'_> {
                     return Err(error);
                 }
             };
-            if let Some(bandwidth) = attempt.bandwidth {
+            if let Some(bandwidth) = &attempt.bandwidth {
                 bandwidth.wait_for(piece.len()).await;
             }
             let (from, wanted, is_complete) = {

@@ -129,7 +129,7 @@ impl Downloads {
         &self,
         permit: Permit,
         request: &FetchRequest,
-        progress: &Progress,
+        progress: &Arc<Progress>,
     ) -> Result<VerifiedBlob, TransportError> {
         let expected = request.expected.capped(self.limit);
         let mut permit = Some(permit);
@@ -156,7 +156,7 @@ impl Downloads {
         source: &Location,
         request: &FetchRequest,
         expected: Expected,
-        progress: &Progress,
+        progress: &Arc<Progress>,
     ) -> Result<VerifiedBlob, TransportError> {
         let folder = request.partial.folder();
         let fetched = if source.is_file() {
@@ -186,7 +186,7 @@ impl Downloads {
         source: &Location,
         partial: &Partial,
         expected: Expected,
-        progress: &Progress,
+        progress: &Arc<Progress>,
     ) -> Result<VerifiedBlob, TransportError> {
         let failed = |error: BlobError| TransportError::of_blob(error, &source.url, partial.path());
         let open = || {
@@ -212,7 +212,7 @@ impl Downloads {
         source: &Location,
         blob: GrowingBlob,
         expected: Expected,
-        progress: &Progress,
+        progress: &Arc<Progress>,
         failed: impl Fn(BlobError) -> TransportError,
     ) -> Result<VerifiedBlob, TransportError> {
         self.servers.counters.resumed_bytes.add(blob.resumed());
@@ -221,9 +221,10 @@ impl Downloads {
         let ranges = Mutex::new(Ranges::new(blob.size(), expected.size.limit(), blob.arrived(), connections));
         let (portions, waiting) = mpsc::channel(PORTIONS_IN_FLIGHT);
         let writer = on_own_thread(move || writer::write(blob, waiting));
-        let (servers, bandwidth, is_divisible) = (&*self.servers, self.bandwidth.as_deref(), Notify::new());
-        let attempt = Attempt { servers, bandwidth, expected, portions, progress, is_divisible, ranges };
-        let ended = scheduler::run(&attempt, &Source::new(source), &self.permits, permit).await;
+        let (servers, bandwidth, is_divisible) = (Arc::clone(&self.servers), self.bandwidth.clone(), Notify::new());
+        let progress = Arc::clone(progress);
+        let attempt = Arc::new(Attempt { servers, bandwidth, expected, portions, progress, is_divisible, ranges });
+        let ended = scheduler::run(&attempt, Source::new(source), &self.permits, permit).await;
         let size = attempt.ranges().size().unwrap_or_default();
         // Hangs up on the writer, which then ends, and has the last word.
         drop(attempt);

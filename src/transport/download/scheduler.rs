@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use tokio::task::JoinSet;
 
 use super::attempt::Attempt;
 use super::connection::{Connection, Source};
@@ -17,16 +18,18 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Go on until the blob is there, the source is not worth asking again (its first error is returned), or the writer has ended,
 /// which has an error of its own.
 pub(super) async fn run(
-    attempt: &Attempt<'_>,
-    source: &Source,
+    attempt: &Arc<Attempt>,
+    source: Source,
     permits: &Arc<Permits>,
     permit: Permit,
 ) -> Result<(), TransportError> {
     let server = source.location.server();
-    let connect = |permit| Connection { attempt, source, permit }.run();
+    let source = Arc::new(source);
+    let connect = |permit| Connection { attempt: Arc::clone(attempt), source: Arc::clone(&source), permit }.run();
     let acquire = |priority| permits.acquire(&server, priority);
     let is_worth_help = || attempt.ranges().is_worth_help(Instant::now());
-    let mut connections = FuturesUnordered::from_iter([connect(permit)]);
+    // A task each: one that receives keeps no other from it.
+    let mut connections = JoinSet::from_iter([connect(permit)]);
     let mut applications = FuturesUnordered::new();
     let mut look = tokio::time::interval(LOOK);
     let mut is_divisible = false;
@@ -39,12 +42,12 @@ pub(super) async fn run(
             () = attempt.is_divisible.notified() => is_divisible = true,
             Some(permit) = applications.next() => {
                 if is_worth_help() && failed.is_none() {
-                    connections.push(connect(permit));
+                    connections.spawn(connect(permit));
                     applications.push(acquire(Priority::Help));
                 }
             }
-            Some(ended) = connections.next() => {
-                if let Err(error) = ended {
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) {
                     failed.get_or_insert(error);
                 }
             }
@@ -59,7 +62,7 @@ pub(super) async fn run(
             }
             applications.clear();
             let permit = acquire(Priority::Start).await;
-            connections.push(connect(permit));
+            connections.spawn(connect(permit));
         }
     }
 }
