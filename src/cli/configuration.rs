@@ -37,6 +37,7 @@ fn mirror(url: &MirrorUrl, known: &[Mirror], options: &GlobalOptions) -> Result<
         signatures: options.signatures(),
         plain_http,
         access: known.map(|known| Arc::clone(&known.access)).unwrap_or_default(),
+        presence: known.map(|known| known.presence).unwrap_or_default(),
     })
 }
 
@@ -48,10 +49,11 @@ pub(crate) fn protected(url: &MirrorUrl, plain_http: PlainHttp) -> Result<(), Fa
 /// Act on these caches only. They then take the binaries of all mirrors, since there is no other to take them.
 pub(crate) fn only(config: &mut Config, names: &[String]) -> Result<(), CommandError> {
     let is_named = |name: &str| names.iter().any(|named| named == name);
-    let Config { caches, remote_caches, collect, .. } = config;
+    let Config { caches, remote_caches, collect, built_mirror, .. } = config;
     let of_caches = caches.iter().map(|cache| &cache.name).chain(remote_caches.iter().map(|cache| &cache.name));
     let folder = collect.iter().map(|entry| entry.name.clone());
-    let known: Vec<String> = of_caches.map(ToString::to_string).chain(folder).collect();
+    let pushed = built_mirror.iter().map(|entry| entry.mirror.name.clone());
+    let known: Vec<String> = of_caches.map(ToString::to_string).chain(folder).chain(pushed).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(name)) {
         let known = known.iter().map(|name| format!("`{name}`")).collect();
         return Err(CommandError::Run(RunError::NoSuchCache { name: name.clone(), known }));
@@ -60,6 +62,9 @@ pub(crate) fn only(config: &mut Config, names: &[String]) -> Result<(), CommandE
     remote_caches.retain(|cache| is_named(cache.name.as_str()));
     if let Some(entry) = collect.as_mut().filter(|entry| !is_named(&entry.name)) {
         // It is still asked for what the branch built.
+        entry.upkeep = Upkeep::LeftAlone;
+    }
+    if let Some(entry) = built_mirror.as_mut().filter(|entry| !is_named(&entry.mirror.name)) {
         entry.upkeep = Upkeep::LeftAlone;
     }
     if let [cache] = &mut caches[..] {

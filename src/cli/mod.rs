@@ -3,7 +3,7 @@
 //! | module | what it is for |
 //! |---|---|
 //! | [`run`] | the program from its arguments to its exit code: the page to read first |
-//! | [`command_line`] [`global`] [`selection`] | the arguments: all of them, those of every command, those that say which specs |
+//! | [`command_line`] [`global`] [`selection`] [`hand_over`] | the arguments: all of them, those of every command, which specs, how Spack gets the mirror |
 //! | [`commands`] | a file for each command: its arguments, its help, its call, what it shows |
 //! | [`needed`] [`cache_lines`] [`table`] | what several commands show: needed specs, pruned caches, tables |
 //! | [`invocation`] | what a command is given: configuration, session, and the way to show its report |
@@ -24,6 +24,7 @@ mod configuration;
 mod console;
 mod diagnostics;
 mod global;
+mod hand_over;
 mod invocation;
 mod logging;
 mod needed;

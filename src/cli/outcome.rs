@@ -16,8 +16,8 @@ use super::palette::Palette;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
-    /// `verify` found a corrupt blob.
-    Corrupt,
+    /// `verify` found a corrupt blob, or `init --check` something that is still open.
+    Found,
     /// Done, but something needed is in no mirror, and `--require-all` was given.
     Incomplete,
     /// The command that `run` ran ended with this code.
@@ -56,7 +56,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         Self::from(match outcome {
             Outcome::Done => 0,
-            Outcome::Corrupt => 1,
+            Outcome::Found => 1,
             Outcome::Incomplete => 3,
             Outcome::Command(code) => code,
         })

@@ -1,7 +1,7 @@
 //! `larder clean`: empty the caches.
 
 use crate::fs::Exclusion;
-use crate::job::JobFolder;
+use crate::job::{JobFolder, hand_over};
 use crate::pipeline::{Mode, RunError, Session, stores};
 use crate::report::{CacheReport, Report};
 use crate::store::{Inventory, Store};
@@ -29,7 +29,9 @@ pub async fn clean(session: &Session<'_>, mode: Mode) -> Result<Report, RunError
         report.caches.push(CacheReport { removed: before.blobs, removed_bytes: before.bytes, changed, ..after });
     }
     if mode == Mode::Act {
-        JobFolder::of(&session.config.root).remove()?;
+        let folder = JobFolder::of(&session.config.root);
+        hand_over::undo(&folder)?.iter().for_each(|remark| session.warn(remark));
+        folder.remove()?;
     }
     Ok(session.conclude(report))
 }

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::pipeline::RunError;
 use crate::spack::SpackError;
+use crate::transport::UploadError;
 use crate::types::Sha256Digest;
 
 /// A command that could not do what it is for.
@@ -52,9 +53,16 @@ pub enum CommandError {
     ))]
     NothingForCaches { path: PathBuf, holds: Vec<String>, caches: Vec<String> },
     /// `collect`: no mirror takes what was built.
-    #[error("there is no folder to collect into")]
-    #[diagnostic(help("add `{{ name: built, path: .larder/built, collect: true }}` to `mirrors:` in larder.yaml"))]
+    #[error("there is no place to collect into")]
+    #[diagnostic(help(
+        "add `{{ name: built, path: .larder/built, collect: true }}` to `mirrors:` in larder.yaml, a folder that GitLab caches for \
+         the branch; or `{{ name: built, url: \"oci://${{CI_REGISTRY_IMAGE}}/spack\", collect: true }}`, the project's registry"
+    ))]
     NoBuiltFolder,
+    /// `collect`: a bucket did not take what Spack made.
+    #[error("can't push {spec} to mirror `{mirror}`")]
+    #[diagnostic(help("what was pushed before is whole and stays; the others are built again by the next pipeline"))]
+    Upload { mirror: String, spec: String, source: Box<UploadError> },
     /// `collect`: Spack would push without signatures, which no job would use.
     #[error("mirror `{mirror}` is `signed: true`, and there is no key to sign with")]
     #[diagnostic(help("give its entry in larder.yaml a `signing-key`; `larder prepare` needs none"))]
@@ -84,9 +92,30 @@ pub enum CommandError {
     #[diagnostic(help("`larder init --print` shows what it would write; move the file away to start anew"))]
     ConfigExists { path: PathBuf },
     /// `init`: no environment.
-    #[error("there is no Spack environment in `{}` or up to {depth} folders below it", folder.display())]
-    #[diagnostic(help("larder looks for `spack.yaml`; name another place with `--environment PATH`"))]
-    NoEnvironment { folder: PathBuf, depth: usize },
+    #[error(
+        "there is no Spack environment in `{}` or up to {depth} folders below it (folders looked into: {looked})",
+        folder.display()
+    )]
+    #[diagnostic(help(
+        "larder looks for `spack.yaml`, and for other YAML files with `spack:` at their top, in hidden folders as well. \
+         `--environment PATH` names another place, also one that a script makes later{}",
+        match lockfiles.as_slice() {
+            [] => String::new(),
+            found => format!(", or a lockfile alone: {}", few(found)),
+        }
+    ))]
+    NoEnvironment { folder: PathBuf, depth: usize, looked: usize, lockfiles: Vec<String> },
+    /// `init`: none that can be used.
+    #[error("no Spack environment in `{}` can be used:{}", folder.display(), listed(reasons))]
+    #[diagnostic(help(
+        "`--environment PATH` names another one, also one that a script makes later; what a template or a script completes \
+         is an environment only then"
+    ))]
+    NoUsableEnvironment { folder: PathBuf, reasons: Vec<String> },
+    /// `init --check`: neither file is there.
+    #[error("there is neither `{}` nor `{}`", files[0].display(), files[1].display())]
+    #[diagnostic(help("`larder init` writes them"))]
+    NothingToCheck { files: [PathBuf; 2] },
     /// `init`: a folder can't be read, or a file can't be written. The source names the path.
     #[error("can't {what}")]
     Init { what: &'static str, source: io::Error },
@@ -112,6 +141,13 @@ impl CommandError {
             _ => false,
         }
     }
+}
+
+/// At most ten reasons, one on each line.
+fn listed(reasons: &[String]) -> String {
+    let lines = reasons.iter().take(10).map(|reason| format!("\n- {reason}"));
+    let more = reasons.len().saturating_sub(10);
+    lines.chain((more > 0).then(|| format!("\n- and {more} more"))).collect()
 }
 
 /// At most five names, for a sentence.

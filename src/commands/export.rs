@@ -29,6 +29,9 @@ pub async fn export(session: &Session<'_>, wanted: &Wanted, output: &Path) -> Re
     let build_deps = wanted.build_deps.or(session.config.build_deps).unwrap_or(BuildDeps::All);
     let wanted = Wanted { build_deps: Some(build_deps), ..wanted.clone() };
     let run = Run::open(session, &wanted, Scope::WholeEnvironments)?;
+    if run.environments.have_no_mirror() {
+        return Err(RunError::NoMirror);
+    }
     let job = JobFolder::of(&session.config.root);
     let own = session.config.caches.iter().map(|entry| entry.path.clone());
     ExportFolder::check(output, own.chain([job.root().to_owned()]))?;

@@ -9,11 +9,9 @@
 
 use std::time::{Duration, Instant};
 
-use miette::Diagnostic as _;
-
 use super::collect::{self, CollectOptions};
 use super::error::CommandError;
-use crate::job::{JobFolder, State};
+use crate::job::{JobFolder, State, hand_over};
 use crate::pipeline::prune::Pruning;
 use crate::pipeline::remote::RemoteCaches;
 use crate::pipeline::uploads::Note;
@@ -37,6 +35,9 @@ pub async fn finish(
     mode: Mode,
 ) -> Result<Report, CommandError> {
     let folder = JobFolder::of(&session.config.root);
+    if mode == Mode::Act {
+        take_back(session, &folder);
+    }
     // Where what the job used is not known, nothing may be removed.
     let state = State::read(&folder)?;
     let used = state.as_ref().map(State::used).unwrap_or_default();
@@ -54,7 +55,7 @@ pub async fn finish(
     let restored = uploads::note(session, &folder, Note::OfAnEarlierCommand, mode)?;
     if let Some(options) = collect {
         let patience = options.patience.unwrap_or_else(|| pushes_end.saturating_duration_since(Instant::now()));
-        collect_built(session, &CollectOptions { patience: Some(patience), ..options.clone() }, mode)?;
+        collect_built(session, &CollectOptions { patience: Some(patience), ..options.clone() }, mode).await?;
     }
     let deadline = Instant::now() + PATIENCE;
     let pruning = Pruning { session, job: folder, used, restored, mode, deadline };
@@ -84,20 +85,33 @@ pub async fn finish(
     Ok(report)
 }
 
+/// Spack is not to see the job mirror any longer. Whatever keeps it from that, the caches are pruned all the same.
+fn take_back(session: &Session<'_>, folder: &JobFolder) {
+    match hand_over::undo(folder) {
+        Ok(remarks) => remarks.iter().for_each(|remark| session.warn(remark)),
+        Err(error) => session.warn(&with_causes(&error)),
+    }
+}
+
+/// An error that does not end the command, on one line.
+fn with_causes(error: &dyn miette::Diagnostic) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    let hint = error.help().or_else(|| error.diagnostic_source()?.help());
+    let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+    format!("{error}{cause}{hint}")
+}
+
 /// Have Spack push what this job built. Whatever keeps it from that, the caches are pruned all the same.
-fn collect_built(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(), CommandError> {
-    match collect::push(session, options, mode) {
-        Ok(_) => Ok(()),
+async fn collect_built(session: &Session<'_>, options: &CollectOptions, mode: Mode) -> Result<(), CommandError> {
+    match collect::push(session, options, mode).await {
+        Ok(()) => Ok(()),
         Err(
             error @ (CommandError::Run(RunError::Interrupted { .. })
             | CommandError::NoBuiltFolder
             | CommandError::NoSigningKey { .. }),
         ) => Err(error),
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            let hint = error.help().or_else(|| error.diagnostic_source()?.help());
-            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-            session.warn(&format!("{error}{cause}{hint}"));
+            session.warn(&with_causes(&error));
             Ok(())
         }
     }

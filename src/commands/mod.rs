@@ -9,6 +9,7 @@ mod concretize;
 mod error;
 mod export;
 mod finish;
+mod hand_over;
 mod init;
 mod list;
 mod pack;
@@ -26,7 +27,11 @@ pub use concretize::concretize;
 pub use error::CommandError;
 pub use export::export;
 pub use finish::finish;
-pub use init::{FileOutcome, InitOptions, Initialised, TEMPLATE, init};
+pub use hand_over::hand_over;
+pub use init::{
+    EnvironmentMirrors, FileOutcome, FoundEnvironment, InitOptions, Initialised, LockfileState, OpenPoint, Origin,
+    Skipped, TEMPLATE, init, open_points,
+};
 pub use list::list;
 pub use pack::{Output, pack};
 pub use plan::plan;
@@ -37,4 +42,5 @@ pub use unpack::unpack;
 pub use verify::verify;
 pub use warm::warm;
 
+pub use crate::job::hand_over::HandedOver;
 pub use crate::pipeline::{ConcretizeOptions, MissingLockfile, Mode, OnCorrupt, Push, RunError, Session, Wanted};

@@ -36,6 +36,7 @@ pub struct PreparedIndexes {
 pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared, RunError> {
     let run = Run::open(session, wanted, Scope::Job)?;
     let (folder, lock) = run.enter()?;
+    job::hand_over::undo(&folder)?.iter().for_each(|remark| session.warn(remark));
     let before = State::of_indexes(&folder).unwrap_or_default();
     folder.clear(&lock)?;
     let staging = folder.partial();

@@ -15,6 +15,7 @@ use rustix::process::{Pid, kill_process};
 
 use super::error::CommandError;
 use crate::interrupt::Signal;
+use crate::job::hand_over::HandedOver;
 use crate::pipeline::Session;
 
 /// What to run.
@@ -24,6 +25,8 @@ pub struct RunOptions {
     pub program: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// How Spack was handed the job mirror.
+    pub handed_over: HandedOver,
 }
 
 /// How the command ended.
@@ -38,7 +41,7 @@ pub struct Ended {
 /// Run the command, so that every Spack below it looks into the job mirror first, and wait for it.
 pub fn run(session: &Session<'_>, options: &RunOptions) -> Result<Ended, CommandError> {
     let mut command = Command::new(&options.program);
-    command.args(&options.arguments);
+    command.args(&options.arguments).envs(options.handed_over.variables(&session.variables));
     wait_for(session, command)
 }
 

@@ -1,12 +1,15 @@
-//! The entry of `mirrors:` that collects what a pipeline built: a folder that GitLab caches for one branch.
+//! The entries of `mirrors:` that collect what a pipeline built: a folder that GitLab caches for one branch, and a registry or a
+//! bucket that outlives the pipeline.
 //!
-//! It is read as a mirror and written as a cache, so it follows the rules of both: a name among the mirrors, and a place that
-//! overlaps with nothing else.
+//! The folder is read as a mirror and written as a cache, so it follows the rules of both: a name among the mirrors, and a place
+//! that overlaps with nothing else.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::keep::Keep;
-use crate::types::Signatures;
+use super::push_rule::PushRule;
+use crate::types::{Mirror, Signatures};
 
 /// A folder that collects what a pipeline built.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,21 @@ pub struct BuiltEntry {
     /// What stays in it after a job.
     pub keep: Keep,
     /// Whether commands that look after caches look after it, too.
+    pub upkeep: Upkeep,
+}
+
+/// A registry or a bucket that collects what pipelines built, and outlives them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltMirrorEntry {
+    /// Where it is. It is asked after all other mirrors.
+    pub mirror: Arc<Mirror>,
+    /// Which jobs push.
+    pub push: PushRule,
+    /// The key that Spack signs with; without one, it pushes unsigned. A registry has no signatures.
+    pub signing_key: Option<String>,
+    /// What `larder prune` leaves in it.
+    pub keep: Keep,
+    /// Whether `prune` is about it.
     pub upkeep: Upkeep,
 }
 

@@ -95,12 +95,18 @@ fn read(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<C
     };
     if let Some(mirrors) = schema.mirrors {
         let mirrors = Mirrors::read(mirrors, tree.items_of("mirrors"), &surroundings, &caches)?;
-        (config.mirrors, config.collect) = (mirrors.read, mirrors.built);
+        (config.mirrors, config.collect, config.built_mirror) = (mirrors.read, mirrors.folder, mirrors.pushed);
     }
     (config.caches, config.remote_caches) = (caches.folders, caches.remotes);
     config.jobs = JobRule::read_all(schema.jobs.unwrap_or_default());
     config.build_deps = schema.build_deps;
     config.concretize = schema.concretize;
+    if let Some(hand_over) = schema.hand_over {
+        let problem = Problem::new("there is no way to hand over in the list")
+            .help("leave the key out for `flag`")
+            .at(tree.place_of("hand-over"));
+        config.hand_over = Some(hand_over.some(problem)?);
+    }
     config.network = schema.network.map_or(config.network, NetworkSchema::settings);
     if let Some(Size(size)) = schema.max_archive_size {
         config.max_archive_size = size;

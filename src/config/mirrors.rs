@@ -1,24 +1,27 @@
-//! From `mirrors:` to mirrors to read from, and the folder that collects what was built.
+//! From `mirrors:` to mirrors to read from, and the places that collect what was built.
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::access::ACCESS_KEYS;
-use super::built_entry::{BuiltEntry, Upkeep};
+use super::built_entry::{BuiltEntry, BuiltMirrorEntry, Upkeep};
 use super::caches::Caches;
 use super::folders::Surroundings;
 use super::keep::Keep;
 use super::schema::{MirrorEntry, MirrorSchema};
 use super::text::{Flag, KeyId, Line, TextOr};
-use crate::types::{Mirror, MirrorUrl, PlainHttp, Signatures, shorten};
+use crate::types::{Mirror, MirrorUrl, PlainHttp, Presence, Signatures, shorten};
 use crate::yaml::{Node, Problem, Result};
 
 /// What `mirrors:` lists.
 pub(super) struct Mirrors {
-    /// Those to read from; `None` where the list holds nothing but one that collects, so that Spack's own stay in force.
+    /// Those to read from; `None` where the list holds nothing but what collects, so that Spack's own stay in force.
     pub(super) read: Option<Vec<Mirror>>,
-    /// The one that collects.
-    pub(super) built: Option<BuiltEntry>,
+    /// The folder that collects.
+    pub(super) folder: Option<BuiltEntry>,
+    /// The registry or bucket that collects.
+    pub(super) pushed: Option<BuiltMirrorEntry>,
 }
 
 impl Mirrors {
@@ -29,7 +32,7 @@ impl Mirrors {
         surroundings: &Surroundings<'_>,
         caches: &Caches,
     ) -> Result<Self> {
-        let (mut mirrors, mut built, mut names) = (Vec::new(), None, HashSet::new());
+        let (mut mirrors, mut folder, mut pushed, mut names) = (Vec::new(), None, None, HashSet::new());
         for (entry, node) in entries.into_iter().zip(nodes) {
             let entry = match entry {
                 TextOr::Text(url) => MirrorSchema { url: Some(url), ..MirrorSchema::default() },
@@ -43,12 +46,21 @@ impl Mirrors {
                     .help("give each mirror a `name` of its own")
                     .at(node.place_of("name")))
             };
-            if matches!(entry.collect, Some(Flag(true))) {
+            let twice = |kind: &str| {
+                let problem = Problem::new(format!("two {kind} have `collect: true`"));
+                problem.help("one folder and one registry or bucket may take what the pipeline built").at(&node.place)
+            };
+            if matches!(entry.collect, Some(Flag(true))) && entry.url.is_some() {
+                let new = read_pushed(entry, node, surroundings, caches)?;
+                take_name(&new.mirror.name)?;
+                if pushed.replace(new).is_some() {
+                    return Err(twice("mirrors with a `url`"));
+                }
+            } else if matches!(entry.collect, Some(Flag(true))) {
                 let new = read_built(entry, node, surroundings, caches)?;
                 take_name(&new.name)?;
-                if built.replace(new).is_some() {
-                    let problem = Problem::new("two mirrors have `collect: true`");
-                    return Err(problem.help("one folder takes what the pipeline built").at(&node.place));
+                if folder.replace(new).is_some() {
+                    return Err(twice("folders"));
                 }
             } else {
                 let new = read_mirror(entry, node, surroundings)?;
@@ -56,26 +68,66 @@ impl Mirrors {
                 mirrors.push(new);
             }
         }
-        let read = if mirrors.is_empty() && built.is_some() { None } else { Some(mirrors) };
-        Ok(Self { read, built })
+        let only_collects = mirrors.is_empty() && (folder.is_some() || pushed.is_some());
+        Ok(Self { read: if only_collects { None } else { Some(mirrors) }, folder, pushed })
     }
 }
 
 fn read_mirror(entry: MirrorSchema, node: &Node, surroundings: &Surroundings<'_>) -> Result<Mirror> {
-    if let Some((key, place)) = node.first_of(&["path", "signing-key", "keep"]) {
+    if let Some((key, place)) = node.first_of(&["path", "push", "signing-key", "keep"]) {
         let help = match key {
             "path" => "the folder of any other mirror is its `url`",
             _ => "larder writes into no other mirror",
         };
         return Err(Problem::new(format!("`{key}` is for a mirror with `collect: true`")).help(help).at(place));
     }
+    mirror_of(entry, node, surroundings)
+}
+
+/// The keys that every mirror with a `url` has.
+fn mirror_of(entry: MirrorSchema, node: &Node, surroundings: &Surroundings<'_>) -> Result<Mirror> {
     let Some(Line(url)) = &entry.url else { return Err(Problem::new("a mirror needs a `url`").at(&node.place)) };
     let plain_http = entry.access().plain_http();
     let url = mirror_url(url, surroundings.root, plain_http).map_err(|problem| problem.at(node.place_of("url")))?;
     let access = entry.access().read(node, surroundings.variables)?;
     let name = entry.name.map_or_else(|| name_from(&url), |Line(name)| name);
     let signatures = Signatures::from(entry.signed.is_none_or(|Flag(signed)| signed));
-    Ok(Mirror { name, url, signatures, plain_http, access })
+    let presence = if let Some(Flag(true)) = entry.optional { Presence::Optional } else { Presence::Required };
+    Ok(Mirror { name, url, signatures, plain_http, access, presence })
+}
+
+/// A registry or a bucket that collects: a mirror, and what is said of pushing.
+fn read_pushed(
+    mut entry: MirrorSchema,
+    node: &Node,
+    surroundings: &Surroundings<'_>,
+    caches: &Caches,
+) -> Result<BuiltMirrorEntry> {
+    if let Some((_, place)) = node.first_of(&["path"]) {
+        let problem = Problem::new("a mirror with `collect: true` has either `path` or `url`");
+        return Err(problem.help("a folder and a registry may both collect, as two entries").at(place));
+    }
+    let (push, signing_key) = (entry.push.unwrap_or_default(), entry.signing_key.take().map(|KeyId(key)| key));
+    let keep = entry.keep.unwrap_or_default();
+    // Of what larder's own jobs push, only what they sign has a signature.
+    entry.signed = Some(entry.signed.unwrap_or(Flag(signing_key.is_some())));
+    let mirror = mirror_of(entry, node, surroundings)?;
+    let at_url = node.place_of("url");
+    if !mirror.url.is_registry() && !mirror.url.is_object_store() {
+        let problem = Problem::new(format!("larder can't push to `{}`", mirror.url));
+        let help = "a registry (`oci://${CI_REGISTRY_IMAGE}/spack`) or a bucket (`s3://bucket/prefix`) takes what was built; a \
+                    folder of the project is `path: .larder/built`";
+        return Err(problem.help(help).at(at_url));
+    }
+    if mirror.url.is_registry() && signing_key.is_some() {
+        let problem = Problem::new("a registry has no signatures, so there is nothing to sign");
+        return Err(problem.help("leave `signing-key` out, or collect into a bucket").at(node.place_of("signing-key")));
+    }
+    if caches.names().any(|other| other.as_str() == mirror.name) {
+        let problem = Problem::new(format!("a cache has the name `{}`, too", mirror.name));
+        return Err(problem.help("give the mirror a `name` of its own").at(&node.place));
+    }
+    Ok(BuiltMirrorEntry { mirror: Arc::new(mirror), push, signing_key, keep, upkeep: Upkeep::default() })
 }
 
 fn mirror_url(text: &str, root: &Path, plain_http: PlainHttp) -> Result<MirrorUrl> {
@@ -96,13 +148,16 @@ fn read_built(
     surroundings: &Surroundings<'_>,
     caches: &Caches,
 ) -> Result<BuiltEntry> {
-    if let Some((key, place)) = node.first_of(&["url"]).or_else(|| node.first_of(&ACCESS_KEYS)) {
-        let problem = Problem::new(format!("a mirror with `collect: true` has no `{key}`"));
-        return Err(problem.help("it is a folder of the project: `path: .larder/built`").at(place));
+    if let Some((key, place)) = node.first_of(&ACCESS_KEYS).or_else(|| node.first_of(&["push", "optional"])) {
+        let problem = Problem::new(format!("a folder with `collect: true` has no `{key}`"));
+        return Err(problem
+            .help("it is a folder of the project, `path: .larder/built`, which need not exist")
+            .at(place));
     }
     let Some(path) = entry.path else {
-        let problem = Problem::new("a mirror with `collect: true` needs a `path`");
-        return Err(problem.help("for example `path: .larder/built`").at(&node.place));
+        let problem = Problem::new("a mirror with `collect: true` needs a `path` or a `url`");
+        let help = "for example `path: .larder/built`, or `url: \"oci://${CI_REGISTRY_IMAGE}/spack\"`";
+        return Err(problem.help(help).at(&node.place));
     };
     let path = path.below(surroundings.root);
     let name = match entry.name {

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use bytesize::ByteSize;
 
 use super::build_deps::BuildDeps;
-use super::built_entry::BuiltEntry;
+use super::built_entry::{BuiltEntry, BuiltMirrorEntry};
 use super::cache_entry::{CacheEntry, Kept, RemoteCacheEntry};
 use super::concretize::Concretize;
+use super::hand_over::HandOver;
 use super::jobs::JobRule;
 use crate::transport::NetworkSettings;
 use crate::types::{Mirror, MirrorUrl};
@@ -28,6 +29,8 @@ pub struct Config {
     pub mirrors: Option<Vec<Mirror>>,
     /// The folder that collects what the pipeline built; asked after all mirrors.
     pub collect: Option<BuiltEntry>,
+    /// The registry or bucket that collects what pipelines built; asked after all mirrors, and before the folder.
+    pub built_mirror: Option<BuiltMirrorEntry>,
     /// The caches that are folders, in the order in which they are tried. At least one.
     pub caches: Vec<CacheEntry>,
     /// The caches in object stores, in the order in which they are tried.
@@ -38,6 +41,8 @@ pub struct Config {
     pub build_deps: Option<BuildDeps>,
     /// When Spack is to concretize, where the command line does not say so.
     pub concretize: Option<Concretize>,
+    /// How Spack gets the job mirror, where the command line does not say so; at least one way.
+    pub hand_over: Option<Vec<HandOver>>,
     /// Patience and parallelism.
     pub network: NetworkSettings,
     /// Above this size, the archive of a cache is warned of.
@@ -53,11 +58,13 @@ impl Config {
             environments: vec![root.to_owned()],
             mirrors: None,
             collect: None,
+            built_mirror: None,
             caches: vec![CacheEntry::of_larder(root, "shared", Kept::Yes)],
             remote_caches: Vec::new(),
             jobs: Vec::new(),
             build_deps: None,
             concretize: None,
+            hand_over: None,
             network: NetworkSettings::default(),
             max_archive_size: MAX_ARCHIVE_SIZE,
         }

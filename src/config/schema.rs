@@ -13,10 +13,12 @@ use super::access::{AccessKeys, PairSchema};
 use super::build_deps::BuildDeps;
 use super::cache_name::CacheName;
 use super::concretize::Concretize;
+use super::hand_over::HandOver;
 use super::jobs::{JobPattern, JobSchema};
 use super::keep::Keep;
 use super::mirror_pattern::Prefixes;
 use super::network::NetworkSchema;
+use super::push_rule::PushRule;
 use super::text::{Endpoint, Flag, KeyId, Line, OneOrMany, PathText, Size, TextOr, VariableName};
 
 /// The configuration of larder. Every key is optional.
@@ -37,6 +39,8 @@ pub(super) struct FileSchema {
     pub(super) build_deps: Option<BuildDeps>,
     /// When `run` has Spack concretize: `missing` (the default), `always` or `never`.
     pub(super) concretize: Option<Concretize>,
+    /// How Spack gets the job mirror: `flag`, `path`, `environment`, `instance`, or several. Default: `flag`; for `run`, `path`.
+    pub(super) hand_over: Option<OneOrMany<HandOver>>,
     /// Patience and parallelism.
     pub(super) network: Option<NetworkSchema>,
     /// Above this size, `larder finish` warns of a cache's archive. Default: `5GB`.
@@ -46,7 +50,7 @@ pub(super) struct FileSchema {
 /// A mirror: its URL, or a map that says more.
 pub(super) type MirrorEntry = TextOr<Line, MirrorSchema>;
 
-/// A mirror, or with `collect: true` the folder that collects what the pipelines of a branch build.
+/// A mirror. With `collect: true` it takes what pipelines build: a folder that GitLab keeps for a branch, a registry or a bucket.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
@@ -70,13 +74,17 @@ pub(super) struct MirrorSchema {
     pub(super) profile: Option<Line>,
     /// Where an object store is reached.
     pub(super) endpoint_url: Option<Endpoint>,
-    /// Whether this is the folder that collects what was built; at most one is. Default: `false`.
+    /// Whether a run goes on without the mirror where it is not there or can't be reached. Default: `false`.
+    pub(super) optional: Option<Flag>,
+    /// Whether it collects what was built: at most one folder (`path`) and one registry or bucket (`url`) do. Default: `false`.
     pub(super) collect: Option<Flag>,
     /// With `collect`: the folder, inside the project.
     pub(super) path: Option<PathText>,
+    /// With `collect` and `url`: which jobs push, `protected` (those of protected branches and tags; the default) or `always`.
+    pub(super) push: Option<PushRule>,
     /// With `collect`: the key that Spack signs with. Default: pushed with `--unsigned`.
     pub(super) signing_key: Option<KeyId>,
-    /// With `collect`: what stays in the folder after a job. Default: `lockfile`.
+    /// With `collect`: what stays in it. Default: `lockfile` in a folder, elsewhere what was pushed in the last 30 days.
     pub(super) keep: Option<Keep>,
 }
 

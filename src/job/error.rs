@@ -34,6 +34,16 @@ pub enum JobError {
         "remove it, or run `larder prepare` again; without it `finish` does not know what the job used"
     ))]
     State { path: PathBuf, reason: String },
+    /// The scope that `prepare` left is damaged or gone.
+    #[error("`{}` does not name the job mirror", path.display())]
+    #[diagnostic(help("run `larder prepare` again: it makes the job mirror and this file"))]
+    Scope { path: PathBuf },
+    /// The note of what `--hand-over` changed is damaged.
+    #[error("`{}` is damaged: {reason}", path.display())]
+    #[diagnostic(help(
+        "remove it; then see whether a `spack.yaml`, or `etc/spack/mirrors.yaml` of Spack, still names a mirror `larder`"
+    ))]
+    Note { path: PathBuf, reason: String },
     /// Metadata that does not describe its spec.
     #[error(transparent)]
     #[diagnostic(transparent)]

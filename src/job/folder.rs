@@ -1,6 +1,6 @@
 //! The folder itself: made, locked, cleared.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -15,6 +15,11 @@ pub(crate) const DOTENV: &str = "larder.env";
 /// The metrics report for GitLab.
 pub(crate) const OPEN_METRICS: &str = "metrics.txt";
 
+/// What keeps git out of `.larder`, this file included.
+const GITIGNORE: &str = "# Made by larder: nothing in here belongs into the repository.\n*\n";
+
+/// What a shell is given for `--hand-over path`: a folder for its PATH, what those programs need, and a file to source.
+pub(super) const PROGRAMS: [&str; 3] = ["bin", "libexec", "env.sh"];
 /// The mirrors for concretizing.
 pub(super) const INDEX: &str = "index";
 
@@ -49,12 +54,14 @@ impl JobFolder {
         self.root.join("spack")
     }
 
+    /// The folder for the PATH of `--hand-over path`, without links, as programs see it.
+    pub(crate) fn programs(&self) -> PathBuf {
+        crate::fs::without_links(&self.root).join(PROGRAMS[0])
+    }
+
     /// Make the folder, wait until no other run writes in it (`on_wait` is called once), and clear what a killed run left.
     pub fn enter(&self, on_wait: impl FnOnce()) -> Result<JobLock, JobError> {
-        let project = self.root.ancestors().nth(2).unwrap_or(&self.root);
-        if let Some(path) = Folder::at(&self.root).first_link(project).map_err(self.failed("look"))? {
-            return Err(JobError::NotAFolder { path });
-        }
+        self.keep_out_of_git()?;
         let enter = || -> io::Result<JobLock> {
             fs::create_dir_all(&self.root)?;
             // A network file system without locks: two runs in one project folder are then the user's to avoid.
@@ -66,14 +73,38 @@ impl JobFolder {
         enter().map_err(self.failed("make the job folder"))
     }
 
+    /// Have git ignore `.larder`: its caches hold gigabytes, and one `git add .` would commit them. A file of this name that is
+    /// there stays as it is.
+    pub fn keep_out_of_git(&self) -> Result<(), JobError> {
+        self.refuse_links()?;
+        let folder = self.root.parent().unwrap_or(&self.root);
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(folder)?;
+            let file = fs::OpenOptions::new().write(true).create_new(true).open(folder.join(".gitignore"));
+            match file {
+                Ok(mut file) => file.write_all(GITIGNORE.as_bytes()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        write().map_err(self.failed("have git ignore `.larder`"))
+    }
+
+    /// An error where the folder, or one between it and the project, is a link that a restored archive may hold.
+    pub(super) fn refuse_links(&self) -> Result<(), JobError> {
+        let project = self.root.ancestors().nth(2).unwrap_or(&self.root);
+        match Folder::at(&self.root).first_link(project).map_err(self.failed("look"))? {
+            Some(path) => Err(JobError::NotAFolder { path }),
+            None => Ok(()),
+        }
+    }
+
     /// Forget what an earlier run prepared: Spack must not take its mirror for this job's, nor `finish` its state.
     pub fn clear(&self, _lock: &JobLock) -> Result<(), JobError> {
         let clear = || -> io::Result<()> {
-            for name in ["mirror", "mirror-unsigned", INDEX, "spack", "state.json", "report.json", DOTENV, OPEN_METRICS]
-            {
-                crate::fs::remove(&self.root.join(name))?;
-            }
-            Ok(())
+            let reports = ["state.json", "report.json", DOTENV, OPEN_METRICS];
+            let names = ["mirror", "mirror-unsigned", INDEX, "spack"].into_iter().chain(PROGRAMS).chain(reports);
+            names.map(|name| self.root.join(name)).try_for_each(|path| crate::fs::remove(&path))
         };
         clear().map_err(self.failed("clear the job folder"))
     }

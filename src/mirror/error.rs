@@ -9,6 +9,19 @@ use thiserror::Error;
 use crate::transport::TransportError;
 use crate::types::{DagHash, PublicUrl};
 
+impl MirrorError {
+    /// Whether the mirror is not there, can't be reached or lets nobody in, and not one that is there and wrong.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::NoFolder { .. } => true,
+            Self::Ask { source, .. } => source.is_absence(),
+            Self::NotMetadata { .. } | Self::WeakDigest { .. } | Self::OtherSpec { .. } | Self::SpecFile { .. } => {
+                false
+            }
+        }
+    }
+}
+
 /// A mirror that could not be asked, or one whose metadata is wrong.
 #[derive(Debug, Error, Diagnostic)]
 pub enum MirrorError {

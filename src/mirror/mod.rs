@@ -40,6 +40,7 @@ pub(crate) use index::indexes;
 pub(crate) use keys::{key_files, keys_at};
 pub use layout::Layout;
 pub use metadata::{PublishedBlob, Signature};
+pub use oci::{spec_of_tag, survey_config, survey_image};
 pub use published::Published;
 pub(crate) use published_index::PublishedIndex;
 pub use rules::{Place, Survey};

@@ -8,13 +8,17 @@
 //! larder writes from what the registry says. It can carry no signature, and registries have none
 //! (see [`Mirror::demanded_signatures`]).
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
 use super::MirrorError;
 use super::metadata::{Metadata, PublishedBlob};
+use super::rules::hash_at_end;
+use super::spec_file::SpecNodes;
 use super::v3::blobs;
-use crate::types::{Mirror, SpecId};
+use crate::transport::Location;
+use crate::types::{DagHash, Mirror, PublicUrl, Sha256Digest, SpecId};
 use crate::verified::{Expected, Size};
 
 #[derive(Deserialize)]
@@ -35,6 +39,57 @@ struct Descriptor {
 pub(super) fn image_url(mirror: &Mirror, spec: &SpecId) -> Option<Url> {
     let SpecId { name, version, hash, .. } = spec;
     mirror.url.manifest(&format!("{name}-{version}-{hash}.spack"))
+}
+
+impl Mirror {
+    /// Where a registry lists the tags of the repository; `None` for a mirror that is no registry.
+    pub fn tags_location(&self) -> Option<Location> {
+        self.url.tags().map(|url| self.located(url))
+    }
+
+    /// Where a registry has the manifest with this digest.
+    pub fn manifest_location(&self, digest: Sha256Digest) -> Option<Location> {
+        self.url.manifest_with(digest).map(|url| self.located(url))
+    }
+
+    /// Where a registry has the manifest with this tag.
+    pub fn tag_location(&self, tag: &str) -> Option<Location> {
+        self.url.manifest(tag).map(|url| self.located(url))
+    }
+}
+
+/// What pruning has to know of an image that Spack pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageSurvey {
+    /// The spec's JSON, and what makes it an image.
+    pub config: Expected,
+    /// The binary.
+    pub binary: Expected,
+}
+
+/// What a manifest says; `None` where it is not of an image that Spack pushed.
+pub fn survey_image(at: &PublicUrl, document: &[u8]) -> Option<ImageSurvey> {
+    let image = Metadata { at, document };
+    let manifest: Manifest = image.json().ok()?;
+    let binary = manifest.layers.last()?.promise(image).ok()?;
+    Some(ImageSurvey { config: manifest.config.promise(image).ok()?, binary })
+}
+
+/// The spec that an image's configuration describes, and when Spack pushed it. Nothing in a registry says when a binary was last
+/// used.
+pub fn survey_config(document: &[u8]) -> Option<(DagHash, Option<Timestamp>)> {
+    #[derive(Deserialize)]
+    struct Config {
+        archive_timestamp: Option<Timestamp>,
+    }
+    let spec = SpecNodes::read(document).ok()?;
+    let pushed = serde_json::from_slice::<Config>(document).ok().and_then(|config| config.archive_timestamp);
+    Some((spec.hash(), pushed))
+}
+
+/// The spec whose image has this tag.
+pub fn spec_of_tag(tag: &str) -> Option<DagHash> {
+    hash_at_end(tag.strip_suffix(".spack")?)
 }
 
 /// The tag of the index (`default_index_tag`), which is an image whose only layer is the JSON itself.
@@ -67,7 +122,6 @@ impl Descriptor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::PublicUrl;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 

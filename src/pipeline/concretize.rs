@@ -6,9 +6,10 @@ use super::environments::{folder_of, shown};
 use super::error::RunError;
 use super::freshness::{Freshness, Notes};
 use super::index;
+use super::real_spack::real_spack;
 use super::session::Session;
 use crate::config::Concretize;
-use crate::job::JobFolder;
+use crate::job::{JobFolder, hand_over};
 use crate::spack::{self, Concretization, Renewal, SpackError};
 
 /// When to have Spack concretize, and which one.
@@ -32,12 +33,17 @@ struct Due<'a> {
 /// Have Spack concretize the environments that are due, one after the other. What it says is seen at once.
 pub(crate) async fn concretize(session: &Session<'_>, options: &ConcretizeOptions) -> Result<(), RunError> {
     let job = JobFolder::of(&session.config.root);
+    if job.root().is_dir() {
+        // A `spack.yaml` that names the mirror of an earlier job, which was killed, is not what it was concretized from.
+        let _lock = job.enter(|| session.inform("waiting for another larder in this project folder"))?;
+        hand_over::undo(&job)?.iter().for_each(|remark| session.warn(remark));
+    }
     let mut notes = Notes::read(&job);
     let due = due(session, options.when, &notes);
     if due.is_empty() {
         return Ok(());
     }
-    let program = spack::find(options.spack.as_deref(), &session.variables).map_err(RunError::Spack)?;
+    let program = real_spack(&job, &session.variables, options.spack.as_deref()).map_err(RunError::Spack)?;
     let scopes = index::provide(session).await?.scopes;
     for Due { position, environment, renewal, why } in due {
         session.inform(&format!("concretizing `{}`: {why}", shown(session, environment)));

@@ -11,7 +11,7 @@ use crate::pipeline::error::RunError;
 use crate::pipeline::session::{MissingLockfile, Scope, Session, Wanted};
 use crate::spack_config::{self, SpackMirror};
 use crate::store::built::BuiltFolder;
-use crate::types::{DagHash, Mirror, MirrorUrl, PlainHttp, Signatures};
+use crate::types::{DagHash, Mirror, MirrorUrl, PlainHttp, Presence, Signatures};
 
 /// Everything a command has to know of the environments.
 pub(crate) struct Environments {
@@ -27,6 +27,15 @@ pub(crate) struct Environments {
     pub built: Option<BuiltFolder>,
     /// What the install trees hold.
     pub installed: HashSet<DagHash>,
+    /// The files of Spack's configuration that were read.
+    pub files: Vec<PathBuf>,
+}
+
+impl Environments {
+    /// Whether there is something to take, and nothing to take a binary from.
+    pub(crate) fn have_no_mirror(&self) -> bool {
+        !self.lockfiles.is_empty() && self.mirrors.is_empty() && self.built.is_none()
+    }
 }
 
 pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Result<Environments, RunError> {
@@ -58,7 +67,7 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Resu
                 }
             }
         }
-        mirrors.add(of_environment);
+        mirrors.add(session, of_environment);
     }
     let Mirrors { all: mirrors, of_environments: mirrors_of } = mirrors;
     for tree in &wanted.install_trees {
@@ -66,14 +75,11 @@ pub(crate) fn load(session: &Session<'_>, wanted: &Wanted, scope: Scope) -> Resu
         installed.extend(specs.ok_or_else(|| RunError::NoInstallTree { path: tree.clone() })?);
     }
     let built = built(session);
-    if mirrors.is_empty() && built.is_none() && !found.is_empty() {
-        files.sort();
-        files.dedup();
-        return Err(RunError::NoMirror { files });
-    }
+    files.sort();
+    files.dedup();
     let lockfiles = found.into_iter().map(|(_, lockfile)| lockfile).collect();
     let without_lockfile = missing.iter().map(|path| shown(session, path)).collect();
-    Ok(Environments { lockfiles, without_lockfile, mirrors, mirrors_of, built, installed })
+    Ok(Environments { lockfiles, without_lockfile, mirrors, mirrors_of, built, installed, files })
 }
 
 /// The mirrors of all environments.
@@ -86,7 +92,11 @@ pub(crate) struct Mirrors {
 }
 
 impl Mirrors {
-    fn add(&mut self, of_environment: Vec<Mirror>) {
+    fn add(&mut self, session: &Session<'_>, mut of_environment: Vec<Mirror>) {
+        // What pipelines built comes last: it can only fill gaps. Where Spack's configuration names it as well, it has its place.
+        let pushed = session.config.built_mirror.iter().map(|entry| &entry.mirror);
+        let pushed = pushed.filter(|pushed| of_environment.iter().all(|mirror| mirror.url != pushed.url));
+        of_environment.extend(pushed.map(|pushed| Mirror::clone(pushed)).collect::<Vec<_>>());
         let of_environment = of_environment.into_iter().map(|mirror| shared(&mut self.all, mirror)).collect();
         self.of_environments.push(of_environment);
     }
@@ -96,10 +106,13 @@ impl Mirrors {
 pub(crate) fn mirrors(session: &Session<'_>) -> Result<Mirrors, RunError> {
     let mut mirrors = Mirrors::default();
     for path in &session.config.environments {
-        mirrors.add(match &session.config.mirrors {
-            Some(configured) => configured.clone(),
-            None => discover(session, path)?.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?,
-        });
+        mirrors.add(
+            session,
+            match &session.config.mirrors {
+                Some(configured) => configured.clone(),
+                None => discover(session, path)?.mirrors.iter().map(of_spack).collect::<Result<_, _>>()?,
+            },
+        );
     }
     Ok(mirrors)
 }
@@ -215,7 +228,10 @@ fn of_spack(mirror: &SpackMirror) -> Result<Mirror, RunError> {
         return Err(RunError::InsecureMirror { name, url: url.to_string(), declared_in });
     }
     let (name, signatures) = (mirror.name.clone(), Signatures::from(mirror.signed));
-    Ok(Mirror { name, url, signatures, plain_http: PlainHttp::LoopbackOnly, access: Arc::new(mirror.access.clone()) })
+    // Many environments name a folder of one site, and are used at others: Spack goes on without it.
+    let presence = if url.to_path().is_some() { Presence::Optional } else { Presence::Required };
+    let (plain_http, access) = (PlainHttp::LoopbackOnly, Arc::new(mirror.access.clone()));
+    Ok(Mirror { name, url, signatures, plain_http, access, presence })
 }
 
 /// The same mirror of several environments is one.

@@ -10,6 +10,7 @@ use crate::export::ExportError;
 use crate::install_tree::InstallTreeError;
 use crate::interrupt::Signal;
 use crate::job::JobError;
+use crate::job::hand_over::HandOverError;
 use crate::lockfile::LockfileError;
 use crate::mirror::MirrorError;
 use crate::plan::SelectionError;
@@ -55,6 +56,10 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Job(#[from] JobError),
+    /// Handing Spack the job mirror.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    HandOver(#[from] HandOverError),
     /// The folder to export to.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -81,10 +86,10 @@ pub enum RunError {
          mirror in larder.yaml with `insecure: true`"
     ))]
     InsecureMirror { name: String, url: String, declared_in: PathBuf },
-    /// Nothing to fetch from.
-    #[error("there is no mirror to fetch from")]
-    #[diagnostic(help("{}", no_mirror(files)))]
-    NoMirror { files: Vec<PathBuf> },
+    /// Nothing to export.
+    #[error("there is no mirror to export from")]
+    #[diagnostic(help("name one with `--mirror URL`, or under `mirrors:` in larder.yaml"))]
+    NoMirror,
     /// A mirror whose binaries no cache takes.
     #[error("no cache is for mirror `{mirror}` at `{url}`")]
     #[diagnostic(help(
@@ -92,8 +97,8 @@ pub enum RunError {
     ))]
     NoCache { mirror: String, url: String },
     /// Nothing to prune.
-    #[error("there is no cache in an object store")]
-    #[diagnostic(help("`larder prune` is for caches with a `url`; folders are pruned by `larder finish`"))]
+    #[error("there is no cache in an object store, and no mirror with `collect: true` and a `url`")]
+    #[diagnostic(help("`larder prune` is for those; folders are pruned by `larder finish`"))]
     NoRemoteCache,
     /// A name that no cache has.
     #[error("there is no cache `{name}`")]
@@ -136,7 +141,7 @@ impl RunError {
                 | Self::NoInstallTree { .. }
                 | Self::UnusableMirror { .. }
                 | Self::InsecureMirror { .. }
-                | Self::NoMirror { .. }
+                | Self::NoMirror
                 | Self::NoCache { .. }
                 | Self::NoSuchCache { .. }
                 | Self::NoRemoteCache
@@ -145,15 +150,4 @@ impl RunError {
                 )
         )
     }
-}
-
-fn no_mirror(files: &[PathBuf]) -> String {
-    let looked = match files {
-        [] => "no configuration of Spack was found".to_owned(),
-        files => {
-            let names: Vec<_> = files.iter().map(|file| format!("`{}`", file.display())).collect();
-            format!("Spack's configuration ({}) names no binary mirror", names.join(", "))
-        }
-    };
-    format!("name one with `--mirror URL`, or under `mirrors:` in larder.yaml; {looked}")
 }

@@ -110,7 +110,13 @@ async fn ask(run: &Run<'_>) -> Result<Vec<Offer>, RunError> {
             run.session.warn(&format!("{error}: Spack concretizes without its index"));
             return Ok(Offer { mirror, indexes: None });
         }
-        let indexes = mirror.indexes(&run.transport).await?;
+        let indexes = match mirror.indexes(&run.transport).await {
+            Ok(indexes) => indexes,
+            Err(error) => {
+                run.absent.note(run.session, &mirror, error)?;
+                return Ok(Offer { mirror, indexes: None });
+            }
+        };
         if indexes.is_empty() {
             run.session.inform(&format!(
                 "mirror `{}` has no index: Spack reuses nothing of it; `spack buildcache update-index` makes one",

@@ -5,7 +5,10 @@
 //! | [`session`] | configuration, variables, reporter, warnings of one run |
 //! | [`environments`] | lockfiles, mirrors, install trees |
 //! | [`concretize`] `freshness` | lockfiles that Spack is to make first, and which those are |
+//! | [`real_spack`] | which Spack is called |
 //! | [`run`] | what one run works with: environments, caches, transports, job folder |
+//! | [`no_mirror`] | what is proposed where there is no mirror |
+//! | [`absent`] | optional mirrors that are not there |
 //! | [`needed`] | which blobs are needed, and what became of each |
 //! | [`resolve`] | which specs are needed, and which mirror has each: asks for metadata |
 //! | [`materialize`] | look into the caches, verify, download the rest, record |
@@ -14,10 +17,12 @@
 //! | [`remote`] | caches in object stores: read before mirrors, added to after the job |
 //! | [`stores`] | the stores of the configuration, opened |
 //! | [`prune`] | making room in one |
+//! | [`prune_mirror`] | making room in a mirror that collects |
 //! | [`reporting`] | what a run did, as data |
 //! | [`parallel`] | work for all processors |
 //! | [`uploads`] | what GitLab's variables add to the runner's upload rule |
 
+mod absent;
 pub(crate) mod concretize;
 pub(crate) mod environments;
 mod error;
@@ -26,8 +31,11 @@ mod freshness;
 pub(crate) mod index;
 pub(crate) mod materialize;
 pub(crate) mod needed;
+mod no_mirror;
 pub(crate) mod parallel;
 pub(crate) mod prune;
+pub(crate) mod prune_mirror;
+pub(crate) mod real_spack;
 pub(crate) mod remote;
 pub(crate) mod reporting;
 pub(crate) mod resolve;

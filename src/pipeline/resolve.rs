@@ -25,7 +25,7 @@ use crate::plan::{
 use crate::report::SpecReport;
 use crate::reporter::Phase;
 use crate::store::built::{BuiltBinary, Depth, FoundSpec, Lookup};
-use crate::types::{DagHash, Mirror, SpecId, shorten};
+use crate::types::{DagHash, Mirror, Presence, SpecId, shorten};
 
 /// What the environments' jobs need.
 pub(crate) struct Resolution {
@@ -192,7 +192,7 @@ impl Asker<'_> {
     /// Ask for these binaries, many at a time. The first error ends it: a mirror that can't be reached for one spec will not
     /// be for the next, and each would use up its retries.
     async fn ask(&self, binaries: &BTreeSet<DagHash>) -> Result<Vec<(DagHash, Option<Located>)>, RunError> {
-        self.run.environments.mirrors.iter().try_for_each(|mirror| mirror.check_folder())?;
+        self.leave_out_absent(binaries).await?;
         let progress = self.run.session.reporter.phase(Phase::Metadata, binaries.len() as u64, None);
         let answers = futures::stream::iter(binaries)
             .map(async |hash| {
@@ -208,12 +208,38 @@ impl Asker<'_> {
         answers
     }
 
+    /// Find out which optional mirrors are not there, each with one question: all questions at once would each use up their retries.
+    async fn leave_out_absent(&self, binaries: &BTreeSet<DagHash>) -> Result<(), RunError> {
+        let Run { environments, session, absent, transport, .. } = self.run;
+        for mirror in environments.mirrors.iter().filter(|mirror| !absent.contains(mirror)) {
+            let is_asked = |hash: &&DagHash| self.mirrors_for(**hash).contains(&mirror);
+            let answer = match (mirror.check_folder(), mirror.presence) {
+                (Ok(()), Presence::Optional) if mirror.url.to_path().is_none() => {
+                    match binaries.iter().find(is_asked).and_then(|hash| self.graph.spec(*hash)) {
+                        Some(spec) => mirror.find(&spec.id, transport).await.map(drop),
+                        None => Ok(()),
+                    }
+                }
+                (answer, _) => answer,
+            };
+            answer.or_else(|error| absent.note(session, mirror, error))?;
+        }
+        Ok(())
+    }
+
     async fn ask_for(&self, hash: DagHash) -> Result<Option<Located>, RunError> {
         let Some(spec) = self.graph.spec(hash) else { return Ok(None) };
         let mut unsigned = None;
         let mirrors = self.mirrors_for(hash);
         for mirror in &mirrors {
-            match mirror.find(&spec.id, &self.run.transport).await? {
+            let found = match mirror.find(&spec.id, &self.run.transport).await {
+                Ok(found) => found,
+                Err(error) => {
+                    self.run.absent.note(self.run.session, mirror, error)?;
+                    None
+                }
+            };
+            match found {
                 // Spack goes on to the next mirror. Only where no other has it is this one better than nothing: Spack can
                 // be told not to check, and goes on checking where it is not.
                 Some(published) if published.lacks_signature() => drop(unsigned.get_or_insert(published)),
@@ -280,7 +306,7 @@ impl Asker<'_> {
         let mut mirrors: Vec<&Arc<Mirror>> = Vec::new();
         let environments = self.graph.environments(hash).iter();
         for mirror in environments.flat_map(|environment| &self.run.environments.mirrors_of[*environment]) {
-            if !mirrors.contains(&mirror) {
+            if !mirrors.contains(&mirror) && !self.run.absent.contains(mirror) {
                 mirrors.push(mirror);
             }
         }
@@ -309,11 +335,14 @@ impl Asker<'_> {
 
     /// A server says "not found" for a wrong address, too. Where nothing at all was found, say so.
     fn doubt_mirrors(&self, answers: &HashMap<DagHash, Option<Located>>) {
-        if self.run.environments.mirrors.is_empty() || answers.is_empty() || answers.values().any(Option::is_some) {
+        // What larder pushes to is empty in the beginning.
+        let own = self.run.session.config.built_mirror.as_ref().map(|entry| &entry.mirror.url);
+        let asked = self.run.environments.mirrors.iter();
+        let asked = asked.filter(|mirror| Some(&mirror.url) != own && !self.run.absent.contains(mirror));
+        let mirrors: Vec<_> = asked.map(|mirror| format!("`{}` ({})", mirror.name, mirror.url)).collect();
+        if mirrors.is_empty() || answers.is_empty() || answers.values().any(Option::is_some) {
             return;
         }
-        let mirrors: Vec<_> =
-            self.run.environments.mirrors.iter().map(|mirror| format!("`{}` ({})", mirror.name, mirror.url)).collect();
         let specs =
             if answers.len() == 1 { "the one spec".to_owned() } else { format!("any of {} specs", answers.len()) };
         self.run.session.warn(&format!(

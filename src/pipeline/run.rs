@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::absent::AbsentMirrors;
 use super::environments::{self, Environments, Mirrors};
 use super::error::RunError;
+use super::no_mirror::proposal;
 use super::remote::RemoteCaches;
 use super::session::{Mode, Scope, Session, Wanted};
 use super::stores;
@@ -25,12 +27,18 @@ pub(crate) struct Run<'a> {
     pub transport: Arc<Transport>,
     /// Within the limits of the transport.
     pub remotes: RemoteCaches<'a>,
+    /// Optional mirrors that turned out not to be there.
+    pub absent: AbsentMirrors,
 }
 
 impl<'a> Run<'a> {
     /// Read the environments and open the caches. Nothing is asked of a server yet.
     pub(crate) fn open(session: &'a Session<'a>, wanted: &'a Wanted, scope: Scope) -> Result<Self, RunError> {
-        Self::with(session, wanted, scope, environments::load(session, wanted, scope)?)
+        let environments = environments::load(session, wanted, scope)?;
+        if environments.have_no_mirror() {
+            session.warn(&proposal(&environments.files));
+        }
+        Self::with(session, wanted, scope, environments)
     }
 
     /// The same without lockfiles and all that comes from them: for what is asked of mirrors before there is one.
@@ -43,6 +51,7 @@ impl<'a> Run<'a> {
             mirrors_of,
             built: None,
             installed: HashSet::new(),
+            files: Vec::new(),
         };
         Self::with(session, wanted, Scope::Job, environments)
     }
@@ -56,7 +65,8 @@ impl<'a> Run<'a> {
         let caches = stores::open_caches(session)?;
         let transport = session.transport();
         let remotes = RemoteCaches::new(session, Some(&transport));
-        Ok(Self { session, wanted, scope, environments, caches, transport, remotes })
+        let absent = AbsentMirrors::default();
+        Ok(Self { session, wanted, scope, environments, caches, transport, remotes, absent })
     }
 
     /// Enter the job folder, and note there what the caches are like before anything in them changes.

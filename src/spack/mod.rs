@@ -6,4 +6,4 @@ mod push;
 
 pub use concretize::{Concretization, Renewal, concretize};
 pub use program::{SpackError, find};
-pub use push::{Push, push};
+pub use push::{MIRRORS_FILE, Push, Target, push, registry_scope};

@@ -6,6 +6,7 @@
 //! | [`folder`] | a folder that GitLab keeps: blobs, named by their sha256, and a file that says what they are for |
 //! | [`remote`] | the same in an object store |
 //! | [`built`] | what a pipeline built from source: a mirror in a folder |
+//! | [`pushed`] | the same in a registry or a bucket that outlives the pipeline |
 //! | [`policy`] | where `keep:` becomes a deletion |
 //! | [`inventory`] | what a store holds |
 //! | [`records`] | `larder.json` |
@@ -33,6 +34,7 @@ mod error;
 mod folder;
 mod inventory;
 pub(crate) mod policy;
+pub(crate) mod pushed;
 mod records;
 mod remote;
 mod scan;

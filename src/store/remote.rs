@@ -131,7 +131,7 @@ impl RemoteCache<'_> {
             let Key::Blob(digest) = &removal.item.key else { return Ok(None) };
             let at = self.blob_location(*digest);
             let Some(found) = self.transport.stat(&at).await? else { return Ok(None) };
-            if is_another(&blobs[digest], &found) || now.duration_since(found.modified) < GRACE {
+            if blobs[digest].is_another(&found) || now.duration_since(found.modified) < GRACE {
                 on_stay(*digest);
                 return Ok(None);
             }
@@ -217,13 +217,6 @@ impl fmt::Display for RemoteCache<'_> {
     }
 }
 
-/// Whether an object is another than the one that was listed under its name.
-fn is_another(listed: &Listed, found: &Listed) -> bool {
-    // A store that lists without tags answers with one all the same.
-    let by_tag = listed.tag.is_some() && found.tag.is_some() && listed.tag != found.tag;
-    by_tag || listed.bytes != found.bytes
-}
-
 /// The day and the path of a file `uses/<day>/<name>.json`.
 fn use_file(object: &Listed) -> Option<(Timestamp, MirrorPath)> {
     let mut parts = object.key.rsplit('/');
@@ -232,22 +225,4 @@ fn use_file(object: &Listed) -> Option<(Timestamp, MirrorPath)> {
     let path = MirrorPath::new(["uses", day, file]);
     let is_ours = uses == "uses" && object.key.ends_with(&path.to_string());
     is_ours.then(|| Some((TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).ok()?, path)))?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_object_that_was_written_anew_is_another_where_size_or_tag_tell() {
-        let object = |bytes, tag: Option<&str>| {
-            let tag = tag.map(str::to_owned);
-            Listed { key: String::new(), bytes, modified: Timestamp::UNIX_EPOCH, tag }
-        };
-        let listed = object(3, Some("a"));
-        assert!(!is_another(&listed, &object(3, Some("a"))));
-        assert!(is_another(&listed, &object(3, Some("b"))));
-        assert!(is_another(&listed, &object(4, None)));
-        assert!(!is_another(&object(3, None), &object(3, Some("b"))));
-    }
 }

@@ -61,6 +61,17 @@ pub enum TransportError {
     #[error("can't log in to the registry at `{url}`: {reason}")]
     #[diagnostic(help("{hint}"))]
     Login { url: PublicUrl, reason: String, hint: &'static str },
+    /// A list of tags that is none.
+    #[error("`{url}` is no list of tags: {reason}")]
+    #[diagnostic(help("is this the address of a container registry?"))]
+    NotATagList { url: PublicUrl, reason: String },
+    /// A registry that deletes nothing.
+    #[error("`{url}` answered {status}: the registry does not delete images")]
+    #[diagnostic(help(
+        "Docker's registry deletes with `storage: {{ delete: {{ enabled: true }} }}` in its configuration only. In GitLab, a cleanup \
+         policy (*Settings, Packages and registries*) or its container registry page removes tags"
+    ))]
+    NoDeletion { url: PublicUrl, status: StatusCode },
     /// Metadata promises a blob that the mirror does not have.
     #[error("`{url}` does not exist, although the mirror's metadata promises it")]
     #[diagnostic(help(
@@ -175,6 +186,25 @@ impl TransportError {
             Self::Refused { refusal, .. } | Self::NoCredentials { refusal, .. } => refusal.is_transient(),
             _ => false,
         }
+    }
+
+    /// Whether the server can't be reached, is in trouble or lets nobody in. What it sent, and how, is another matter.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Self::Connection { .. }
+                | Self::Stalled { .. }
+                | Self::TooSlow { .. }
+                | Self::Status { .. }
+                | Self::Denied { .. }
+                | Self::Login { .. }
+                | Self::NoBucket { .. }
+                | Self::Refused { .. }
+                | Self::NoCredentials { .. }
+                | Self::Unreachable { .. }
+                | Self::UnusableStore { .. }
+                | Self::Unreadable { .. }
+        )
     }
 
     /// Whether the server has too much to do and does not say when to come again: fewer connections may be the remedy.

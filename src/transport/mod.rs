@@ -35,8 +35,9 @@ pub use self::objects::{Cause, Listed, Refusal, UploadError, Written};
 use self::counters::Counters;
 use self::download::Downloads;
 use self::error::Result;
+use self::retry::retry;
 use self::servers::Servers;
-use crate::types::Variables;
+use crate::types::{AccessPair, Variables};
 use crate::verified::{Expected, VerifiedBlob};
 
 /// Fetches from mirrors, within the [`Limits`], and counts what it did.
@@ -121,6 +122,23 @@ impl Transport {
     /// Remove an object. One that is gone already is as good as removed.
     pub async fn delete(&self, at: &Location) -> Result<()> {
         self.objects().delete(at).await
+    }
+
+    /// The tags of a registry's repository, given the URL of their list.
+    pub async fn tags(&self, at: &Location) -> Result<Vec<String>> {
+        self.servers.counters.request();
+        retry(&self.servers.settings, || self.servers.registry.tags(at)).await
+    }
+
+    /// Delete the manifest of a registry with the digest that the URL names.
+    pub async fn delete_manifest(&self, at: &Location) -> Result<()> {
+        self.servers.counters.request();
+        retry(&self.servers.settings, || self.servers.registry.delete(at)).await
+    }
+
+    /// The user name and the password that are known for a registry. May block: a credential helper is a program of its own.
+    pub(crate) fn registry_login(&self, at: &Location) -> Option<AccessPair> {
+        self.servers.registry_login(at)
     }
 
     /// The object stores, to be asked for something.

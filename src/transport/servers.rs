@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use super::body::{Body, Part, Purpose, collect, within_total};
 use super::counters::Counters;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Login};
 use super::error::Result;
 use super::file;
 use super::http::Http;
 use super::limits::NetworkSettings;
 use super::location::Location;
 use super::objects::Objects;
-use super::registry::Registry;
+use super::registry::{Registry, over_http};
 use super::retry::retry;
-use crate::types::{Variables, is_object_store};
+use crate::types::{AccessPair, Variables, is_object_store};
 
 #[derive(Debug)]
 pub(super) struct Servers {
@@ -21,7 +21,7 @@ pub(super) struct Servers {
     pub counters: Counters,
     pub objects: Objects,
     http: Arc<Http>,
-    registry: Registry,
+    pub registry: Registry,
 }
 
 impl Servers {
@@ -39,6 +39,15 @@ impl Servers {
             "oci" | "oci+http" => self.registry.open(at, part, purpose).await,
             scheme if is_object_store(scheme) => self.objects.open(at, part).await,
             _ => self.http.open(at, part, purpose).await,
+        }
+    }
+
+    /// How to log in to the registry of a repository with a user name and a password, where any are known. Starting a credential
+    /// helper may block.
+    pub(super) fn registry_login(&self, at: &Location) -> Option<AccessPair> {
+        match self.http.credentials.for_registry(&over_http(&at.url).ok()?, &at.access)?.credential {
+            Login::Pair(pair) => Some(pair),
+            Login::Identity(_) => None,
         }
     }
 

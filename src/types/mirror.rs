@@ -19,6 +19,18 @@ pub struct Mirror {
     pub plain_http: PlainHttp,
     /// Credentials, and where it is reached.
     pub access: Arc<Access>,
+    /// Whether a run goes on without it.
+    pub presence: Presence,
+}
+
+/// Whether a run goes on without a mirror that is not there or can't be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// It is an error: a mirror that can't be asked is not taken for one without binaries.
+    #[default]
+    Required,
+    /// It is told once, and the other mirrors are asked: `optional: true`.
+    Optional,
 }
 
 impl Mirror {

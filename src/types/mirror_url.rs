@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 use super::normal_path::normalise;
 use super::public_url::PublicUrl;
-use super::{MirrorPath, registry_url};
+use super::{MirrorPath, Sha256Digest, registry_url};
 
 /// The address of a mirror: `file://`, `https://` or `http://`, a repository of a registry (`oci://`, `oci+http://`), or a place
 /// in an object store (`s3://BUCKET/PREFIX`, `gs://`, `az://`), without query or fragment.
@@ -105,6 +105,16 @@ impl MirrorUrl {
         self.is_registry().then(|| registry_url::manifest(&self.0, tag))
     }
 
+    /// The URL of the manifest with this digest in a registry's repository.
+    pub fn manifest_with(&self, digest: Sha256Digest) -> Option<Url> {
+        self.is_registry().then(|| registry_url::manifest_with(&self.0, digest))
+    }
+
+    /// The URL of the list of tags of a registry's repository.
+    pub fn tags(&self) -> Option<Url> {
+        self.is_registry().then(|| registry_url::tags(&self.0))
+    }
+
     /// The folder of a `file://` mirror.
     pub fn to_path(&self) -> Option<PathBuf> {
         (self.0.scheme() == "file").then(|| self.0.to_file_path().ok()).flatten()
@@ -195,7 +205,6 @@ impl fmt::Debug for MirrorUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Sha256Digest;
 
     fn parse(text: &str) -> Result<MirrorUrl, InvalidMirrorUrl> {
         MirrorUrl::parse(text, Path::new("/project"))

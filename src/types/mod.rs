@@ -26,7 +26,7 @@ pub use access::{Access, AccessPair, Secret};
 pub use age::MaxAge;
 pub use dag_hash::{DagHash, HashPrefix, InvalidHashPrefix};
 pub use digest::Sha256Digest;
-pub use mirror::{Mirror, Signatures};
+pub use mirror::{Mirror, Presence, Signatures};
 pub use mirror_path::MirrorPath;
 pub use mirror_url::{InvalidMirrorUrl, MirrorUrl, PlainHttp};
 pub(crate) use mirror_url::{is_loopback, is_object_store};

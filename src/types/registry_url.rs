@@ -52,6 +52,16 @@ pub(super) fn blob(mirror: &Url, digest: Sha256Digest) -> Url {
     below(mirror, &format!("blobs/sha256:{digest}"))
 }
 
+/// The URL of the manifest with this digest.
+pub(super) fn manifest_with(mirror: &Url, digest: Sha256Digest) -> Url {
+    below(mirror, &format!("manifests/sha256:{digest}"))
+}
+
+/// The URL of the list of tags.
+pub(super) fn tags(mirror: &Url) -> Url {
+    below(mirror, "tags/list")
+}
+
 /// The URL of the manifest with this tag, made one by Spack's rule (`ensure_valid_tag`).
 pub(super) fn manifest(mirror: &Url, tag: &str) -> Url {
     let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') { c } else { '_' };

@@ -17,7 +17,7 @@ use crate::server::Server;
 const BUILT: &str = ".larder/built";
 
 /// A stand-in for Spack that notes how it was called. `$SPACK_DOES` says how it goes wrong.
-const SPACK: &str = r#"#!/bin/sh
+pub(crate) const SPACK: &str = r#"#!/bin/sh
 echo "$@" >> "@log@"
 for argument in "$@"; do
   case $argument in
@@ -424,7 +424,7 @@ fn what_is_missing_to_collect_is_said_with_what_to_do() {
     let config = fs::read_to_string(job.project.path("larder.yaml")).unwrap();
     let without: Vec<&str> = config.lines().filter(|line| !line.contains("collect")).collect();
     job.project.configure(&without.join("\n"));
-    job.project.larder(&["collect"]).fails_saying(2, &["no folder to collect into", "collect: true"]);
+    job.project.larder(&["collect"]).fails_saying(2, &["no place to collect into", "collect: true"]);
 }
 
 #[test]

@@ -67,6 +67,18 @@ pub fn images_with_a_large_one(mirror: Mirror, bytes: usize) -> (Vec<Image>, Str
     (images, digest)
 }
 
+/// Have an image say when Spack pushed it, as `_oci_push` does.
+pub fn pushed_at(image: &mut Image, time: jiff::Timestamp) {
+    let mut config: Value = serde_json::from_slice(image.blobs.last().unwrap()).unwrap();
+    config["archive_timestamp"] = time.strftime("%Y-%m-%dT%H:%M:%S.250000+00:00").to_string().into();
+    let config = config.to_string().into_bytes();
+    let mut manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+    manifest["config"]["digest"] = digest(&config).into();
+    manifest["config"]["size"] = config.len().into();
+    image.manifest = manifest.to_string().into_bytes();
+    *image.blobs.last_mut().unwrap() = config;
+}
+
 /// The tag under which Spack pushes this package.
 pub fn tag(mirror: Mirror, name: &str) -> String {
     let file = mirror.published(name).metadata;
@@ -113,12 +125,17 @@ gitlab-ci-token:$2y$04$nQvlNWTQ9cInQNzsSznPfO/Npv0.Wee6FLWX80Gcg7ENjws3Y9uzS
 impl DockerRegistry {
     /// Start it; `None` where this machine has none and none is required. With a password, it lets in two users.
     pub fn start(with_password: bool) -> Option<Self> {
+        Self::start_with(with_password, true)
+    }
+
+    /// The same, and whether it deletes images.
+    pub fn start_with(with_password: bool, deletes: bool) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         fs::write(path("htpasswd"), HTPASSWD).unwrap();
         let auth = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path("htpasswd"));
         let config = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n{}",
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: {deletes}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n{}",
             path("storage"),
             if with_password { &auth } else { "" }
         );

@@ -3,6 +3,8 @@
 //! Runs with the `spack` on the `PATH`, or with those that `LARDER_TEST_SPACK` names, separated by `:` (wrappers made by
 //! `tests/fixtures/spack/setup`). Spack 1.x is tried with the v3 fixtures, Spack 0.x with the v2 fixtures.
 
+mod hand_over;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ use crate::requirement::Requirement;
 use crate::s3_server::{Readers, S3Server};
 
 /// One Spack, with an install tree and folders of its own for one test.
-struct Spack {
+pub struct Spack {
     program: PathBuf,
     folder: tempfile::TempDir,
     configured: bool,
@@ -26,7 +28,7 @@ struct Spack {
 }
 
 impl Spack {
-    fn all() -> Vec<Self> {
+    pub fn all() -> Vec<Self> {
         let new =
             |program: PathBuf, configured| Self { program, folder: tempfile::tempdir().unwrap(), configured, tree: 0 };
         let found: Vec<Self> = if let Ok(programs) = std::env::var("LARDER_TEST_SPACK") {
@@ -87,12 +89,12 @@ impl Spack {
         fs::write(self.scope().join("config.yaml"), config).unwrap();
     }
 
-    fn tree(&self) -> PathBuf {
+    pub fn tree(&self) -> PathBuf {
         self.folder.path().join(format!("opt{}", self.tree))
     }
 
     /// Go on with an empty install tree, as in another container.
-    fn begin_tree(&mut self) {
+    pub fn begin_tree(&mut self) {
         self.tree += 1;
         self.configure();
     }
@@ -101,12 +103,12 @@ impl Spack {
         self.folder.path().join("scope")
     }
 
-    fn is_new(&self) -> bool {
+    pub fn is_new(&self) -> bool {
         let output = self.command().arg("--version").output().unwrap();
         !String::from_utf8_lossy(&output.stdout).starts_with("0.")
     }
 
-    fn mirrors(&self) -> [Mirror; 2] {
+    pub fn mirrors(&self) -> [Mirror; 2] {
         if self.is_new() { [Mirror::V3Signed, Mirror::V3Unsigned] } else { [Mirror::V2Signed, Mirror::V2Unsigned] }
     }
 
@@ -141,7 +143,7 @@ impl Spack {
     }
 
     /// A program that is this Spack with the configuration of this test, for larder to run.
-    fn wrapper(&self) -> PathBuf {
+    pub fn wrapper(&self) -> PathBuf {
         let file = self.folder.path().join("spack-of-this-test");
         let export = |(name, value): (&std::ffi::OsStr, Option<&std::ffi::OsStr>)| {
             format!("export {}='{}'\n", name.display(), value.unwrap_or_default().display())
@@ -163,7 +165,7 @@ impl Spack {
     }
 
     /// The packages whose payload is in the install tree.
-    fn installed(&self) -> Vec<String> {
+    pub fn installed(&self) -> Vec<String> {
         let mut names = Vec::new();
         let tree = self.tree();
         if tree.is_dir() {
@@ -248,7 +250,65 @@ fn what_one_pipeline_built_the_next_one_installs_signed_or_not() {
     }
 }
 
-const NEEDED: [&str; 5] = ["app", "libbase", "libmid", "plotter", "rtdata"];
+/// A project whose jobs collect into `built`, beside the mirror at `upstream`.
+fn collecting(spack: &Spack, upstream: &str, built: &str) -> Project {
+    let project = Project::new(if spack.is_new() { "v3/env-partial" } else { "v2/env-partial" });
+    let mirrors = crate::context::mirror_entry(upstream, false);
+    project.configure(&format!("{mirrors}  - {{ name: built, url: \"{built}\", collect: true, push: always }}\n"));
+    project
+}
+
+/// What one project builds and collects, a second one installs, whose caches and install tree are empty.
+fn built_once_for_two_projects(spack: &mut Spack, built: &str, variables: &[(&str, &str)]) {
+    let server = crate::server::Server::start(&spack.mirrors()[1].folder());
+    let first = collecting(spack, &server.url(), built);
+    spack.begin_tree();
+    let report = first.larder_with(&["prepare", "--json"], variables).report();
+    assert_eq!(names_with(&report, "build"), ["py-tool", "unbuilt"]);
+    let environment = first.root();
+    spack.run(&[&first.path(".larder/job/spack")], &["-e", environment.to_str().unwrap(), "install"]);
+    let (program, tree) = (spack.wrapper(), spack.tree());
+    let collect = ["collect", "--spack", program.to_str().unwrap(), "--installed", tree.to_str().unwrap()];
+    let run = first.larder_with(&collect, variables).succeeds();
+    run.says(&["pushing 2 specs (py-tool", "built: pushed 2 specs"]);
+    first.larder_with(&collect, variables).succeeds().says(&["built nothing that `built` lacks"]);
+    let left: Vec<_> =
+        fs::read_dir(first.path(".larder/job/partial")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("collect-")), "a scope is left: {left:?}");
+
+    let second = collecting(spack, &server.url(), built);
+    spack.begin_tree();
+    let report = second.larder_with(&["prepare", "--json"], variables).report();
+    assert_eq!(names_with(&report, "build"), [""; 0], "{report:#}");
+    let of_built = report["specs"].as_array().unwrap().iter().filter(|spec| spec["mirror"] == "built");
+    assert_eq!(of_built.map(|spec| spec["name"].as_str().unwrap()).collect::<Vec<_>>(), ["py-tool", "unbuilt"]);
+    let environment = second.root();
+    let install = ["-e", environment.to_str().unwrap(), "install", "--cache-only"];
+    spack.run(&[&second.path(".larder/job/spack")], &install);
+    let installed = spack.installed();
+    assert!(["unbuilt", "py-tool"].iter().all(|name| installed.contains(&(*name).to_owned())), "{installed:?}");
+}
+
+#[test]
+fn what_one_project_built_another_installs_from_a_registry() {
+    // Older ones push to a registry over TLS only, and don't read the layout in which larder shows one.
+    for mut spack in Spack::all_new() {
+        let Some(registry) = DockerRegistry::start(false) else { return };
+        built_once_for_two_projects(&mut spack, &registry.url("group/project/spack"), &[]);
+    }
+}
+
+#[test]
+fn what_one_project_built_another_installs_from_a_bucket() {
+    for mut spack in Spack::all() {
+        let bucket = S3Server::start(Readers::Known);
+        let variables = bucket.variables();
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        built_once_for_two_projects(&mut spack, "s3://binaries/built", &variables);
+    }
+}
+
+pub const NEEDED: [&str; 5] = ["app", "libbase", "libmid", "plotter", "rtdata"];
 
 #[test]
 fn spack_installs_the_environment_from_the_job_mirror_with_the_server_off() {
@@ -311,6 +371,88 @@ fn spack_refuses_a_signed_mirror_whose_metadata_somebody_changed() {
             assert!(text.contains(part), "{part}\n{text}");
         }
         assert!(!spack.installed().contains(&"rtdata".to_owned()));
+    }
+}
+
+/// The hashes of everything in the project's lockfile, sorted.
+fn concrete_specs(project: &Project) -> Vec<String> {
+    let lockfile = crate::fixtures::read_json(&project.path("spack.lock"));
+    let mut hashes: Vec<String> = lockfile["concrete_specs"].as_object().unwrap().keys().cloned().collect();
+    hashes.sort();
+    hashes
+}
+
+/// An environment that is not concretized. What Spack would take without an index is another `libmid` than the mirror has.
+fn begin_unconcretized(project: &Project, mirror: &str) {
+    let _ = fs::remove_file(project.path("spack.lock"));
+    let choices = "  packages: { libmid: { variants: ~shared } }\n  concretizer: { reuse: true }\n";
+    let mirrors = format!("  mirrors: {{ upstream: \"{mirror}\" }}\n");
+    project.write("spack.yaml", format!("spack:\n  specs: [app, plotter]\n  view: false\n{choices}{mirrors}"));
+}
+
+#[test]
+fn spack_concretizes_from_the_cached_indexes_as_from_the_mirror_and_asks_no_server() {
+    for spack in Spack::all() {
+        let mirror = if spack.is_new() { Mirror::V3Signed } else { Mirror::V2Unsigned };
+        let server = crate::server::Server::start(&mirror.folder());
+        let index_requests = || {
+            let is_index = |request: &&crate::server::Logged| request.method == "GET" && request.bytes > 4000;
+            server.log().iter().filter(is_index).count()
+        };
+        let project = Project::new(mirror.environment());
+        project.configure(NETWORK);
+        let environment = project.root();
+        let concretize = ["-e", environment.to_str().unwrap(), "concretize"];
+        begin_unconcretized(&project, &server.url());
+        spack.run(&[], &concretize);
+        let plain = concrete_specs(&project);
+        assert!(plain.contains(&mirror.published("libmid").hash), "the index makes a difference: {plain:?}");
+        assert_eq!(index_requests(), 1, "{:?}", server.log());
+
+        fs::remove_dir_all(spack.folder.path().join("misc")).unwrap();
+        begin_unconcretized(&project, &server.url());
+        server.clear_log();
+        project.larder(&["prepare", "--index"]).succeeds();
+        assert_eq!(index_requests(), 1, "{:?}", server.log());
+        project.finish();
+        project.next_job();
+        server.clear_log();
+        project.larder(&["prepare", "--index"]).succeeds();
+        assert_eq!(index_requests(), 0, "{:?}", server.log());
+        server.clear_log();
+        spack.run(&[&project.path(".larder/job/spack")], &concretize);
+        assert_eq!(server.log().len(), 0, "{:?}", server.log());
+        assert_eq!(concrete_specs(&project), plain);
+
+        // And then the binaries, which it reuses.
+        project.prepare();
+        server.stop();
+        let install = ["-e", environment.to_str().unwrap(), "install", "--cache-only"];
+        spack.run(&[&project.path(".larder/job/spack")], &install);
+        assert_eq!(spack.installed(), NEEDED);
+    }
+}
+
+#[test]
+fn spack_reads_the_index_of_a_registry_that_it_made() {
+    for spack in Spack::all() {
+        // Spack before 1.0 knows registries with TLS only.
+        if !spack.is_new() {
+            continue;
+        }
+        let Some(registry) = DockerRegistry::start(false) else { return };
+        registry.push("binaries", &crate::images::images(Mirror::V3Unsigned), None);
+        let project = Project::new("v3/env-demo");
+        project.configure(NETWORK);
+        begin_unconcretized(&project, &registry.url("binaries"));
+        let environment = project.root();
+        spack.run(&[], &["-e", environment.to_str().unwrap(), "buildcache", "update-index", "upstream"]);
+        project.larder(&["prepare", "--index"]).succeeds().says(&["0 reused, 1 fetched"]);
+        drop(registry);
+        spack.run(&[&project.path(".larder/job/spack")], &["-e", environment.to_str().unwrap(), "concretize"]);
+        let reused: Vec<String> = NEEDED.iter().map(|name| Mirror::V3Unsigned.published(name).hash).collect();
+        let concrete = concrete_specs(&project);
+        assert!(reused.iter().all(|hash| concrete.contains(hash)), "{concrete:?}");
     }
 }
 

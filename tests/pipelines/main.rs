@@ -21,8 +21,11 @@ mod requirement;
 mod server;
 
 mod collect;
+mod inputs;
 mod project;
 mod runs;
 mod schema;
+mod spack;
 mod template;
 mod tools;
+mod without_lockfile;

@@ -81,21 +81,30 @@ impl Repository {
         self.scratch.path().join("project").join(relative)
     }
 
-    fn write(&self, relative: &str, text: &str) {
+    pub fn write(&self, relative: &str, text: &str) {
         let path = self.path(relative);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
+    /// A program on the `PATH` of all jobs.
+    pub fn program(&self, name: &str, script: &str) {
+        let file = self.scratch.path().join("bin").join(name);
+        fs::write(&file, script).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// Before `after_script`, `gitlab-ci-local` makes the job's folder the same as the repository again, by `rsync --delete`, and
-    /// so removes what the job made. GitLab's runner does not. An rsync of our own lets `.larder` be.
+    /// so removes what the job made. GitLab's runner does not. An rsync of our own fills each job's folder once.
     fn keep_what_jobs_made(&self) {
         let rsync = tools::find("rsync").unwrap();
-        let folder = self.scratch.path().join("bin");
-        fs::create_dir(&folder).unwrap();
-        let script = format!("#!/bin/sh\nexec '{}' \"$@\" --filter='P /.larder/'\n", rsync.display());
-        fs::write(folder.join("rsync"), script).unwrap();
-        fs::set_permissions(folder.join("rsync"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(self.scratch.path().join("bin")).unwrap();
+        let script = format!(
+            "#!/bin/sh\nfor target; do :; done\ncase \"$*\" in *--delete-excluded*) if [ -e \"$target/.git\" ]; then exit 0; fi ;; esac\n\
+             exec '{}' \"$@\"\n",
+            rsync.display()
+        );
+        self.program("rsync", &script);
     }
 
     /// Run the whole pipeline. The log of requests then holds those of this pipeline only.

@@ -14,6 +14,9 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("download_sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
     ("config", "ci/larder.yaml"),
     ("environments", "envs/app envs/docs"),
+    ("concretize", "true"),
+    ("lockfiles", r#"["envs/*/spack.lock"]"#),
+    ("caches", "branch,shared,built"),
     ("key_prefix", "spack-v2"),
     ("branch_key", "$CI_MERGE_REQUEST_IID"),
     ("fallback_branch_key", "develop"),
@@ -26,7 +29,10 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("unprotect", "true"),
     ("save_when", "on_success"),
     ("save_policy", "$LARDER_POLICY"),
+    ("reports", "false"),
     ("stage", "warm"),
+    ("rules", r#"[{"if": "$CI_COMMIT_TAG"}, {"when": "on_success"}]"#),
+    ("script_timeout", "1h30m"),
     ("name", ".spack-binaries"),
     ("warm_job", "binaries"),
     ("prepare_arguments", "--require-all"),
@@ -43,7 +49,7 @@ fn gitlab_s_schema_accepts_the_template_with_default_and_with_other_values() {
         let file = scratch.path().join(format!("{name}.yml"));
         // A file of hidden jobs alone is no pipeline: what a project adds makes it one.
         let own = "\nbuild:\n  extends: .larder\n  script: [make]\n";
-        fs::write(&file, Template::read("larder.yml").fill_in(values) + own).unwrap();
+        fs::write(&file, Template::read("larder.yml").resolved(values) + own).unwrap();
         let output = check(&file);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
     }
@@ -72,7 +78,7 @@ fn the_readmes_lines_are_a_pipeline_as_they_stand() {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("whole.yml");
         let own = snippet.split_once("build:").unwrap().1;
-        fs::write(&file, format!("{}\nbuild:{own}", template.fill_in(&inputs))).unwrap();
+        fs::write(&file, format!("{}\nbuild:{own}", template.resolved(&inputs))).unwrap();
         let output = check(&file);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
@@ -88,6 +94,9 @@ fn every_input_is_described_and_used_and_documented() {
         assert!(input.get("default").is_some(), "{name} has no default, so that nobody can include the file as it is");
         assert!(text.contains(&format!("$[[ inputs.{name} ]]")), "{name} does nothing");
         assert!(readme.contains(&format!("`{name}`")), "README.md does not tell of {name}");
+        let is_text = input.get("type").is_none();
+        let is_checked = input.get("regex").is_some() || input.get("options").is_some();
+        assert!(is_checked || !is_text, "{name} takes any text");
     }
     assert_eq!(template.inputs().count(), OTHER_VALUES.len(), "every input is tried with another value");
 }
@@ -102,10 +111,16 @@ fn an_including_pipeline_gets_jobs_and_nothing_else() {
             ".larder-install",
             ".larder-prepare",
             ".larder-finish",
+            ".larder-caches",
+            ".larder-reports-true",
+            ".larder-reports-false",
+            ".larder-lockfiles-true",
+            ".larder-lockfiles-false",
             ".larder",
             ".larder-save",
             ".larder-collect",
             ".larder-built",
+            ".larder-run",
             "larder-warm"
         ]
     );
@@ -153,6 +168,90 @@ fn the_job_that_builds_saves_what_it_built_and_no_other_job_does() {
     for job in [".larder", ".larder-save", "larder-warm"] {
         assert!(!of(job, "paths").iter().any(|paths| paths[0] == ".larder/built"), "{job}");
     }
+}
+
+#[test]
+fn a_project_has_only_the_caches_it_uses() {
+    let template = Template::read("larder.yml");
+    let (_, input) = template.inputs().find(|(name, _)| *name == "caches").unwrap();
+    let options: Vec<_> = input["options"].as_sequence().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
+    assert_eq!(options.len(), 5);
+    for option in options {
+        let pipeline = template.pipeline(&[("caches", option)]);
+        let folders = |job: &str, policy: &str| {
+            let caches = pipeline[job]["cache"].as_sequence().unwrap().clone();
+            let with_policy = caches.into_iter().filter(|cache| cache["policy"] == policy);
+            let mut names: Vec<_> = with_policy.map(|cache| cache["paths"][0].as_str().unwrap().to_owned()).collect();
+            names.iter_mut().for_each(|name| *name = name.split_off(".larder/".len()));
+            names.sort();
+            names.join(",")
+        };
+        let of_mirrors = option.trim_end_matches("built").trim_end_matches(',');
+        let restores = |job: &str| (folders(job, "pull"), folders(job, "pull-push"));
+        let built =
+            |others: &str| ["built", others].join(",").trim_end_matches(',').split(',').collect::<Vec<_>>().join(",");
+        let sorted = |names: &str| {
+            let mut names: Vec<_> = names.split(',').collect();
+            names.sort_unstable();
+            names.join(",")
+        };
+        assert_eq!(restores(".larder"), (of_mirrors.to_owned(), String::new()), "{option}");
+        assert_eq!(restores(".larder-save"), (String::new(), of_mirrors.to_owned()), "{option}");
+        assert_eq!(restores("larder-warm"), (String::new(), of_mirrors.to_owned()), "{option}");
+        assert_eq!(restores(".larder-collect"), (of_mirrors.to_owned(), "built".to_owned()), "{option}");
+        assert_eq!(restores(".larder-built"), (sorted(&built(of_mirrors)), String::new()), "{option}");
+        assert_eq!(restores(".larder-run"), (String::new(), sorted(option)), "{option}");
+    }
+}
+
+#[test]
+fn what_the_saving_jobs_hand_on_is_what_the_inputs_say() {
+    let template = Template::read("larder.yml");
+    let artifacts = |job: &str, values: &[(&str, &str)]| template.pipeline(values)[job].get("artifacts").cloned();
+    let neither = [("reports", "false"), ("concretize", "false")];
+    for job in [".larder-save", ".larder-run", "larder-warm"] {
+        assert_eq!(artifacts(job, &[]).unwrap()["reports"]["dotenv"], ".larder/job/larder.env", "{job}");
+        assert_eq!(artifacts(job, &neither), None, "{job}: a job without artifacts has no such key");
+    }
+    for reports in ["true", "false"] {
+        let made = artifacts("larder-warm", &[("reports", reports), ("concretize", "true")]).unwrap();
+        assert_eq!((&made["paths"][0], &made["when"]), (&"**/spack.lock".into(), &"always".into()));
+        assert_eq!(made.get("reports").is_some(), reports == "true");
+        let of_save = artifacts(".larder-save", &[("reports", reports), ("concretize", "true")]);
+        assert_eq!(of_save.is_some(), reports == "true", "only the warm-up job concretizes");
+    }
+    for job in [".larder", ".larder-collect", ".larder-built"] {
+        assert_eq!(artifacts(job, &[("concretize", "true")]), None, "{job}");
+    }
+}
+
+/// The runner shows only the first line of what it runs, and `#` and all behind it as well.
+#[test]
+fn the_first_line_of_each_step_says_what_it_does() {
+    let pipeline = Template::read("larder.yml").pipeline(&[]);
+    let mut steps = 0;
+    for (_, job) in pipeline.as_mapping().unwrap() {
+        for part in ["before_script", "script", "after_script"] {
+            let lists = job.get(part).and_then(Value::as_sequence).into_iter().flatten();
+            for step in lists.flat_map(|item| item.as_sequence().cloned().unwrap_or_else(|| vec![item.clone()])) {
+                let first = step.as_str().unwrap().lines().next().unwrap().to_owned();
+                let is_one_command = first.starts_with("larder ") && step.as_str().unwrap().lines().count() == 1;
+                assert!(is_one_command || first.starts_with("# larder: "), "the log shows only {first:?}");
+                steps += 1;
+            }
+        }
+    }
+    assert!(steps > 10, "{steps} steps");
+}
+
+#[test]
+fn the_warm_up_job_is_in_merge_request_pipelines_where_rules_say_so() {
+    let template = Template::read("larder.yml");
+    let rules = template.pipeline(&[])["larder-warm"]["rules"].clone();
+    let expected = "[{ if: $CI_MERGE_REQUEST_ID, when: never }, { when: on_success }]";
+    assert_eq!(rules, serde_yaml::from_str::<Value>(expected).unwrap());
+    let all = template.pipeline(&[("rules", r#"[{"when":"on_success"}]"#)])["larder-warm"]["rules"].clone();
+    assert_eq!(all.as_sequence().unwrap().len(), 1);
 }
 
 #[test]

@@ -42,6 +42,7 @@ impl Template {
             let value = given.unwrap_or_else(|| match &input["default"] {
                 Value::String(text) => text.clone(),
                 Value::Bool(value) => value.to_string(),
+                list @ Value::Sequence(_) => serde_json::to_string(list).unwrap(),
                 other => panic!("input {name} has the default {other:?}"),
             });
             text = text.replace(&format!("$[[ inputs.{name} ]]"), &value);
@@ -50,10 +51,60 @@ impl Template {
         text
     }
 
-    /// The same, read.
+    /// The pipeline's text as it is once all of that is done.
+    pub fn resolved(&self, values: &[(&str, &str)]) -> String {
+        serde_yaml::to_string(&self.pipeline(values)).unwrap()
+    }
+
+    /// The pipeline, read, with what GitLab puts in the place of `extends` and `!reference`.
     pub fn pipeline(&self, values: &[(&str, &str)]) -> Value {
-        let mut pipeline: Value = serde_yaml::from_str(&self.fill_in(values)).unwrap();
-        pipeline.apply_merge().unwrap();
-        pipeline
+        let mut read: Value = serde_yaml::from_str(&self.fill_in(values)).unwrap();
+        read.apply_merge().unwrap();
+        let whole = referred(&read, &read);
+        let jobs = whole.as_mapping().unwrap().iter().map(|(name, job)| (name.clone(), extended(&whole, job)));
+        Value::Mapping(jobs.collect())
+    }
+}
+
+/// A value with each `!reference [JOB, KEY…]` in it replaced by what it names.
+fn referred(whole: &Value, value: &Value) -> Value {
+    match value {
+        Value::Tagged(tagged) if tagged.tag == "!reference" => {
+            let steps = tagged.value.as_sequence().unwrap();
+            let found = steps.iter().try_fold(whole, |found, step| found.get(step));
+            referred(whole, found.unwrap_or_else(|| panic!("nothing is at {steps:?}")))
+        }
+        Value::Sequence(items) => items.iter().map(|item| referred(whole, item)).collect(),
+        Value::Mapping(entries) => {
+            Value::Mapping(entries.iter().map(|(key, value)| (key.clone(), referred(whole, value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// A job with what it extends below its own: mappings are joined, all else is replaced.
+fn extended(whole: &Value, job: &Value) -> Value {
+    let parents = match job.get("extends") {
+        None => return job.clone(),
+        Some(Value::Sequence(names)) => names.clone(),
+        Some(name) => vec![name.clone()],
+    };
+    let mut result = Value::Mapping(Mapping::new());
+    for parent in &parents {
+        join(&mut result, extended(whole, whole.get(parent).unwrap_or_else(|| panic!("there is no job {parent:?}"))));
+    }
+    join(&mut result, job.clone());
+    result.as_mapping_mut().unwrap().remove("extends");
+    result
+}
+
+fn join(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Mapping(below), Value::Mapping(above)) => {
+            for (key, value) in above {
+                join(below.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (below, above) => *below = above,
     }
 }

@@ -13,7 +13,7 @@ use crate::cli::printable::printable;
 use crate::cli::selection::program_from;
 use crate::cli::units::{count, sized};
 
-/// Push what this job built from source into the folder that GitLab caches for the branch
+/// Push what this job built from source into a registry, a bucket, or the folder that GitLab caches for the branch
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Needs a mirror with `collect: true` in larder.yaml. Pushes only what `prepare` said that Spack has to build and what is \
@@ -62,6 +62,9 @@ pub(super) fn render(report: &Report, mode: Mode, palette: Palette) -> String {
         (_, Mode::Pretend) => palette.paint(PENDING, &format!("would push {}", count(specs, "spec"))),
     };
     let folders = report.caches.iter().map(|folder| {
+        if let Some(url) = &folder.url {
+            return format!("{}: {deed}; at {}\n", printable(&folder.name), printable(url));
+        }
         let removed = match folder.removed {
             0 => String::new(),
             removed => format!("; removed {}", sized(removed, "blob", folder.removed_bytes)),

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use larder::commands;
+use larder::commands::{self, HandedOver};
+use larder::config::HandOver;
 
+use crate::cli::hand_over::HandOverOptions;
 use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::needed;
 use crate::cli::outcome::{Failure, Outcome};
@@ -19,6 +21,7 @@ Examples:
   larder prepare --require-all  # fail where Spack would have to build
   larder prepare --concretize --spack /opt/spack/bin/spack
   larder prepare --spec app --installed /opt/spack
+  larder prepare --hand-over path  # then: . .larder/job/env.sh
   larder prepare --index        # before `spack concretize`, where there is no lockfile yet
 
 Then install from the local mirror it made:
@@ -26,9 +29,11 @@ Then install from the local mirror it made:
 pub(crate) struct PrepareArgs {
     #[command(flatten)]
     fill: FillOptions,
+    #[command(flatten)]
+    hand_over: HandOverOptions,
     /// Only the indexes of the mirrors, for `spack concretize` without downloading them; no lockfile is needed, and the next
     /// `prepare` replaces them by the binaries
-    #[arg(long, conflicts_with_all = ["specs", "hashes", "build_deps", "installed", "require_all", "push"])]
+    #[arg(long, conflicts_with_all = ["specs", "hashes", "build_deps", "installed", "require_all", "push", "concretize", "require_lockfile"])]
     index: bool,
 }
 
@@ -50,21 +55,15 @@ impl PrepareArgs {
             commands::prepare(&session, &self.fill.wanted()).await
         })?;
         let mut summary = needed::summary(&prepared.report, invocation.console.err);
-        if !needed::is_unknown(&prepared.report) {
+        let ways = self.hand_over.ways(&session.config, HandOver::Flag);
+        let handed_over = commands::hand_over(&session, &ways, self.fill.spack(&invocation.here).as_deref())?;
+        if !needed::is_unknown(&prepared.report) && ways.contains(&HandOver::Flag) {
             summary += &how_to_use(&prepared.scope, &session.config.environments, &invocation.here);
         }
+        summary += &what_was_handed_over(&handed_over, &invocation.here);
         invocation.show_remarks(&prepared.report, &summary)?;
         Ok(self.fill.selection.outcome(&prepared.report))
     }
-}
-
-/// How to have Spack use the job mirror, in one line that can be copied.
-fn how_to_use(scope: &Path, environments: &[PathBuf], here: &Path) -> String {
-    let environment = match environments {
-        [folder] if folder.is_dir() => shown(folder, here),
-        _ => "ENVIRONMENT".to_owned(),
-    };
-    format!("now run: spack -C {} -e {environment} install\n", shown(scope, here))
 }
 
 /// How to have Spack concretize with the indexes: a line for all environments, or one for each where their mirrors differ.
@@ -88,6 +87,29 @@ fn shown(path: &Path, here: &Path) -> String {
         Ok(inside) => printable(&inside.to_string_lossy()).into_owned(),
         Err(_) => printable(&path.to_string_lossy()).into_owned(),
     }
+}
+
+/// What to do for the programs to be called, and which files are changed for how long.
+fn what_was_handed_over(handed_over: &HandedOver, here: &Path) -> String {
+    let source = handed_over.to_source().map(|file| {
+        let file = shown(&file, here);
+        let inside = if file.starts_with('/') { file } else { format!("./{file}") };
+        format!("now run: . {inside}  # then every spack of this shell, by name or by path, uses the job mirror\n")
+    });
+    let files = handed_over
+        .files
+        .iter()
+        .map(|file| format!("`{}` names the job mirror until `larder finish`\n", shown(file, here)));
+    source.into_iter().chain(files).collect()
+}
+
+/// How to have Spack use the job mirror, in one line that can be copied.
+fn how_to_use(scope: &Path, environments: &[PathBuf], here: &Path) -> String {
+    let environment = match environments {
+        [folder] if folder.is_dir() => shown(folder, here),
+        _ => "ENVIRONMENT".to_owned(),
+    };
+    format!("now run: spack -C {} -e {environment} install\n", shown(scope, here))
 }
 
 #[cfg(test)]

@@ -10,14 +10,15 @@ use crate::cli::cache_lines;
 use crate::cli::invocation::{Invocation, block_on, mode};
 use crate::cli::outcome::{Failure, Outcome};
 
-/// Make room in the caches that are in object stores, by what jobs needed lately
+/// Make room in caches in object stores and in the mirror that collects what pipelines built
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Safe while jobs read and write: what is younger than a day stays.
 
 Examples:
   larder prune --dry-run
-  larder prune --cache team --max-age 30d --max-size 500GiB")]
+  larder prune --cache team --max-age 30d --max-size 500GiB
+  larder prune --cache built --dry-run")]
 pub(crate) struct PruneArgs {
     /// Remove what no job needed for so long, as in `30d` [default: the cache's `keep`]
     #[arg(long, value_name = "TIME")]

@@ -4,10 +4,12 @@ use std::ffi::OsString;
 
 use clap::Args;
 use larder::commands::{self, Ended, Mode, RunOptions, Session};
+use larder::config::HandOver;
 
 use super::collect;
 use crate::cli::cache_lines;
 use crate::cli::console::tell;
+use crate::cli::hand_over::HandOverOptions;
 use crate::cli::invocation::{Invocation, block_on};
 use crate::cli::needed;
 use crate::cli::outcome::{Failure, Outcome};
@@ -30,10 +32,13 @@ is only told: it changes no exit code. SIGTERM and SIGINT are passed on to the c
 Examples:
   larder run -- spack -e . install
   larder run -e /dev/shm/env -- ./build_and_test.sh
+  larder run --hand-over environment -- ./wrapper-with-a-clean-environment.sh
   larder run --concretize=always --spack /opt/spack/bin/spack -- make -j8")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     fill: FillOptions,
+    #[command(flatten)]
+    hand_over: HandOverOptions,
     /// The command and its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
@@ -52,9 +57,11 @@ impl RunArgs {
         if outcome != Outcome::Done {
             return Ok(outcome);
         }
+        let ways = self.hand_over.ways(&session.config, HandOver::Path);
+        let handed_over = commands::hand_over(&session, &ways, self.fill.spack(&invocation.here).as_deref())?;
         let (program, arguments) =
             self.command.split_first().map_or_else(Default::default, |(first, rest)| (first.clone(), rest.to_vec()));
-        let ended = commands::run(&session, &RunOptions { program, arguments }).map_err(Failure::from);
+        let ended = commands::run(&session, &RunOptions { program, arguments, handed_over }).map_err(Failure::from);
         self.finish(invocation, &session, ended.as_ref().ok());
         Ok(Outcome::Command(ended?.code))
     }

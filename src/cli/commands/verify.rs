@@ -32,7 +32,7 @@ impl VerifyArgs {
         let report = block_on(commands::verify(&session, corrupt))?;
         invocation.show_result(&report, &render(&report, corrupt, invocation.console.out))?;
         let any = report.caches.iter().any(|cache| cache.corrupt > 0);
-        Ok(if any { Outcome::Corrupt } else { Outcome::Done })
+        Ok(if any { Outcome::Found } else { Outcome::Done })
     }
 }
 
@@ -62,6 +62,7 @@ fn cache_line(cache: &CacheReport, palette: Palette) -> String {
 
 fn blob_line(blob: &BlobReport, corrupt: OnCorrupt, palette: Palette) -> String {
     let spec = match blob.requests.first() {
+        None if !blob.indexes.is_empty() => format!("the index of {}", printable(&blob.indexes[0].mirror)),
         None => "no longer requested".to_owned(),
         Some(request) => {
             let role = if request.role == BlobRole::Spec { ", its spec file" } else { "" };

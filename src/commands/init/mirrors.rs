@@ -1,5 +1,6 @@
 //! Whether a mirror is there for good, or for one branch or merge request: its name tells, or a variable in its URL.
 
+use crate::spack_config::SpackMirror;
 use crate::types::{MirrorUrl, PlainHttp, PublicUrl};
 
 /// What the name of a mirror for one branch or merge request is, or begins with: `pr`, `pr-17`.
@@ -15,6 +16,8 @@ pub(super) struct FoundMirror {
     pub signed: bool,
     /// Whether larder reads such mirrors without being told more.
     pub is_readable: bool,
+    /// The variables that hold its credentials, as far as its entry names them and they are not set here.
+    pub variables: Vec<String>,
     /// For a temporary mirror, the part of the URL that all of its kind begin with.
     pub temporary_prefix: Option<String>,
 }
@@ -29,7 +32,13 @@ impl FoundMirror {
         // The braces of a variable, which a URL escapes, as they were written.
         let url = if shown.contains("$%7B") { shown.replace("$%7B", "${").replace("%7D", "}") } else { shown };
         let is_readable = parsed.is_some_and(|url| !url.is_refused_by(PlainHttp::LoopbackOnly));
-        Self { name: name.to_owned(), url, signed, is_readable, temporary_prefix }
+        Self { name: name.to_owned(), url, signed, is_readable, variables: Vec::new(), temporary_prefix }
+    }
+
+    /// As Spack's configuration has it.
+    pub(super) fn from_spack(mirror: &SpackMirror) -> Self {
+        let variables = mirror.access.unset_variables.clone();
+        Self { variables, ..Self::new(&mirror.name, &mirror.url, mirror.signed) }
     }
 }
 

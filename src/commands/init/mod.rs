@@ -1,9 +1,15 @@
 //! `larder init`: a first `larder.yaml` and the lines for the pipeline, from what is in the repository.
 //!
 //! It asks nothing: environments are looked for, mirrors are those that Spack would use, and whether one is temporary shows in
-//! its name or a variable in its URL. It never overwrites a file, and what it writes is a starting point for a person.
+//! its name or a variable in its URL. One environment that can't be used is named and left out. It never overwrites a file, and
+//! what it can't know it marks in what it writes: `--check` lists what is still open.
 
+mod environment;
+mod git;
 mod mirrors;
+mod open;
+mod pipeline;
+mod search;
 mod text;
 
 use std::io::{self, Write as _};
@@ -11,22 +17,18 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+pub use self::environment::{EnvironmentMirrors, FoundEnvironment, Origin, Skipped};
+use self::environment::{Survey, folder_for, survey};
+pub use self::git::LockfileState;
 use self::mirrors::FoundMirror;
-use super::error::CommandError;
-use crate::fs::{Kind, entries, kind};
+use self::open::PIPELINE;
+pub use self::open::{OpenPoint, open_points};
+use self::search::{DEPTH, Extent, search};
+use super::error::{CommandError, few};
+use crate::fs::{Kind, kind};
 use crate::job::JobFolder;
 use crate::pipeline::{Mode, Session};
-use crate::spack_config;
 use crate::types::Signatures;
-
-/// How many folders below the current one are looked into.
-const DEPTH: usize = 4;
-
-/// The most folders that are looked into: a home folder is no project.
-const MAX_FOLDERS: usize = 20_000;
-
-/// The file of a pipeline.
-const PIPELINE: &str = ".gitlab-ci.yml";
 
 /// The template that the pipeline includes, by the path that it includes it by.
 pub const TEMPLATE: &str = "ci-templates/larder.yml";
@@ -56,6 +58,12 @@ pub struct Initialised {
     pub config: String,
     /// The lines for the pipeline.
     pub pipeline: String,
+    /// The environments that the pipeline installs.
+    pub environments: Vec<FoundEnvironment>,
+    /// Those that can't be used.
+    pub skipped: Vec<Skipped>,
+    /// What waits for a person in the two texts.
+    pub open: Vec<OpenPoint>,
     /// The files that were written.
     pub written: Vec<PathBuf>,
     /// What became of the file for the pipeline.
@@ -88,16 +96,17 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
             }
         }
     }
-    let environments = match &options.environments[..] {
-        [] => find_environments(root).map_err(failed("look for environments"))?,
-        named => named.to_vec(),
+    let signed = options.signatures == Signatures::Required;
+    let given: Vec<_> = options.mirrors.iter().map(|url| FoundMirror::new(url, url, signed)).collect();
+    let Survey { environments, mirrors, skipped } = match &options.environments[..] {
+        [] => found(session, root, &given)?,
+        named => survey(session, root, named.iter().map(|path| named_place(root, path)).collect(), &given)?,
     };
     if environments.is_empty() {
-        return Err(CommandError::NoEnvironment { folder: root.to_owned(), depth: DEPTH });
-    }
-    let mirrors = mirrors_of(session, root, &environments, options)?;
-    if mirrors.is_empty() {
-        session.warn("Spack's configuration names no binary mirror: name one under `mirrors:` in larder.yaml");
+        return Err(CommandError::NoUsableEnvironment {
+            folder: root.to_owned(),
+            reasons: skipped.into_iter().map(|skipped| skipped.reason).collect(),
+        });
     }
     for mirror in mirrors.iter().filter(|mirror| !mirror.is_readable) {
         session.warn(&format!(
@@ -107,35 +116,98 @@ pub fn init(session: &Session<'_>, options: &InitOptions) -> Result<Initialised,
     }
     let source = if options.mirrors.is_empty() { text::Source::Spack } else { text::Source::CommandLine };
     let config = text::configuration(root, &environments, &mirrors, source);
-    let pipeline = text::pipeline(root, &environments);
-    if options.mode == Mode::Pretend {
-        let outcome = FileOutcome::Printed;
-        return Ok(Initialised {
-            config,
-            pipeline,
-            written: Vec::new(),
-            pipeline_file: outcome,
-            template_file: outcome,
-        });
+    let pipeline = pipeline::pipeline(root, &environments, &mirrors);
+    let open = [(&options.file, &config), (&root.join(PIPELINE), &pipeline)];
+    let open = open.iter().flat_map(|(file, text)| open::in_text(file, text)).collect();
+    let outcome = FileOutcome::Printed;
+    let mut made = Initialised {
+        config,
+        pipeline,
+        environments,
+        skipped,
+        open,
+        written: Vec::new(),
+        pipeline_file: outcome,
+        template_file: outcome,
+    };
+    if options.mode == Mode::Act {
+        write(options, root, &mut made)?;
     }
-    if !write_new(&options.file, &config).map_err(failed("write the configuration"))? {
+    Ok(made)
+}
+
+/// The environments of the repository. Those of other names count where there is nothing else: larder and Spack want a folder.
+fn found(session: &Session<'_>, root: &Path, given: &[FoundMirror]) -> Result<Survey, CommandError> {
+    let found = search(root).map_err(failed("look for environments"))?;
+    if found.extent == Extent::Cut {
+        let looked = found.looked;
+        session.warn(&format!(
+            "larder looked into {looked} folders and not further: `--environment PATH` names what lies beyond"
+        ));
+    }
+    let nothing = found.folders.is_empty() && found.others.is_empty();
+    if nothing {
+        let (folder, lockfiles) = (root.to_owned(), names(root, &found.lockfiles));
+        return Err(CommandError::NoEnvironment { folder, depth: DEPTH, looked: found.looked, lockfiles });
+    }
+    let folders = found.folders.into_iter().map(|folder| (folder, Origin::Repository)).collect();
+    let survey_of_folders = survey(session, root, folders, given)?;
+    if found.others.is_empty() {
+        return Ok(survey_of_folders);
+    }
+    if !survey_of_folders.environments.is_empty() {
+        let others = names(root, &found.others);
+        session.inform(&format!(
+            "left out, as their names are not `spack.yaml`: {} (`--environment FILE` takes one)",
+            few(&others)
+        ));
+        return Ok(survey_of_folders);
+    }
+    let files = found.others.into_iter().map(|file| (folder_for(root, &file), Origin::File(file))).collect();
+    let mut survey = survey(session, root, files, given)?;
+    survey.skipped.extend(survey_of_folders.skipped);
+    Ok(survey)
+}
+
+/// A place that was named on the command line.
+fn named_place(root: &Path, path: &Path) -> (PathBuf, Origin) {
+    let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    match path.parent() {
+        Some(folder) if path.ends_with("spack.yaml") => (folder.to_owned(), Origin::Repository),
+        _ if is_yaml && path.is_file() => (folder_for(root, path), Origin::File(path.to_owned())),
+        _ if path.is_file() || path.join("spack.yaml").is_file() || path.join("spack.lock").is_file() => {
+            (path.to_owned(), Origin::Repository)
+        }
+        _ => (path.to_owned(), Origin::Script),
+    }
+}
+
+/// Paths as a message names them.
+fn names(root: &Path, paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| text::relative(root, path)).collect()
+}
+
+/// Write the files that are not there yet.
+fn write(options: &InitOptions, root: &Path, made: &mut Initialised) -> Result<(), CommandError> {
+    if !write_new(&options.file, &made.config).map_err(failed("write the configuration"))? {
         return Err(CommandError::ConfigExists { path: options.file.clone() });
     }
-    let mut written = vec![options.file.clone()];
+    made.written.push(options.file.clone());
     let mut write = |name: &str, text: &str| -> io::Result<FileOutcome> {
         let file = root.join(name);
         fs::create_dir_all(file.parent().unwrap_or(root))?;
         if write_new(&file, text)? {
-            written.push(file);
+            made.written.push(file);
             return Ok(FileOutcome::Written);
         }
         let found = crate::fs::read_capped(&file, text.len() as u64);
         let is_same = found.is_ok_and(|found| found.as_deref() == Some(text.as_bytes()));
         Ok(if is_same { FileOutcome::Same } else { FileOutcome::Kept })
     };
-    let pipeline_file = write(PIPELINE, &pipeline).map_err(failed("write the pipeline"))?;
-    let template_file = write(TEMPLATE, TEMPLATE_TEXT).map_err(failed("write the template"))?;
-    Ok(Initialised { config, pipeline, written, pipeline_file, template_file })
+    made.pipeline_file = write(PIPELINE, &made.pipeline).map_err(failed("write the pipeline"))?;
+    made.template_file = write(TEMPLATE, TEMPLATE_TEXT).map_err(failed("write the template"))?;
+    JobFolder::of(root).keep_out_of_git()?;
+    Ok(())
 }
 
 fn failed(what: &'static str) -> impl Fn(io::Error) -> CommandError {
@@ -151,98 +223,9 @@ fn write_new(path: &Path, text: &str) -> io::Result<bool> {
     }
 }
 
-/// Folders with a `spack.yaml`, nearest first. Hidden folders and links are left out, and so is Spack itself, which comes with
-/// environments of its own.
-fn find_environments(root: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    let mut level = vec![root.to_owned()];
-    let mut looked = 0;
-    for _ in 0..=DEPTH {
-        let mut next = Vec::new();
-        for folder in level {
-            looked += 1;
-            let is_spack = folder.join("bin/spack").is_file() && folder.join("lib/spack").is_dir();
-            if looked > MAX_FOLDERS || is_spack {
-                continue;
-            }
-            if folder.join("spack.yaml").is_file() {
-                found.push(folder.clone());
-            }
-            let entries = match entries(&folder) {
-                Ok(entries) => entries,
-                // A folder of another user below this one is no obstacle.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && folder != root => continue,
-                Err(error) => return Err(error),
-            };
-            for path in entries {
-                let name = path.file_name().and_then(|name| name.to_str());
-                if name.is_some_and(|name| !name.starts_with('.')) && kind(&path)? == Kind::Folder {
-                    next.push(path);
-                }
-            }
-        }
-        next.sort();
-        level = next;
-    }
-    Ok(found)
-}
-
-/// The mirrors of all environments, each once.
-fn mirrors_of(
-    session: &Session<'_>,
-    root: &Path,
-    environments: &[PathBuf],
-    options: &InitOptions,
-) -> Result<Vec<FoundMirror>, CommandError> {
-    if !options.mirrors.is_empty() {
-        let signed = options.signatures == Signatures::Required;
-        return Ok(options.mirrors.iter().map(|url| FoundMirror::new(url, url, signed)).collect());
-    }
-    let job_folder = JobFolder::of(root);
-    let mut mirrors: Vec<FoundMirror> = Vec::new();
-    for environment in environments {
-        let folder = Some(environment.as_path()).filter(|folder| folder.is_dir());
-        let home = session.home.as_deref();
-        let spack = spack_config::discover(folder, &session.variables, home, job_folder.root())?;
-        for mirror in spack.mirrors {
-            let mirror = FoundMirror::new(&mirror.name, &mirror.url, mirror.signed);
-            if !mirrors.contains(&mirror) {
-                mirrors.push(mirror);
-            }
-        }
-    }
-    Ok(mirrors)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn environments_are_found_nearest_first_and_not_in_hidden_folders_or_in_spack() {
-        let root = tempfile::tempdir().unwrap();
-        for path in [
-            "envs/b/spack.yaml",
-            "envs/a/spack.yaml",
-            "spack.yaml",
-            ".hidden/x/spack.yaml",
-            ".larder/job/spack.yaml",
-            "spack/bin/spack",
-            "spack/lib/spack/x",
-            "spack/share/spack.yaml",
-            "1/2/3/4/spack.yaml",
-            "1/2/3/4/5/spack.yaml",
-        ] {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "spack: {}\n").unwrap();
-        }
-        #[cfg(unix)]
-        std::os::unix::fs::symlink(root.path(), root.path().join("link")).unwrap();
-        let found = find_environments(root.path()).unwrap();
-        let found: Vec<_> = found.iter().map(|path| path.strip_prefix(root.path()).unwrap()).collect();
-        assert_eq!(found, ["", "envs/a", "envs/b", "1/2/3/4"].map(Path::new));
-    }
 
     #[test]
     fn a_file_that_is_there_is_never_written() {

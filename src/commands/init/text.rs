@@ -1,8 +1,9 @@
-//! The texts that `init` writes. A test reads the configuration again.
+//! The text of `larder.yaml` that `init` writes. A test reads it again.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::environment::{EnvironmentMirrors, FoundEnvironment, has_no_mirror};
 use super::mirrors::FoundMirror;
 
 /// Where the mirrors come from.
@@ -20,12 +21,50 @@ const SHARED: (&str, &str) = ("shared", "path: .larder/shared, keep: { max-age: 
 /// The cache of mirrors of one branch or merge request.
 const BRANCH: (&str, &str) = ("branch", "path: .larder/branch, keep: lockfile");
 
+/// Which caches the configuration has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caches {
+    /// One for all mirrors.
+    Shared,
+    /// Another for those of one branch or merge request.
+    BranchAndShared,
+}
+
+impl Caches {
+    /// Those of these mirrors.
+    pub(super) fn of(mirrors: &[FoundMirror]) -> Self {
+        let is_temporary = mirrors.iter().any(|mirror| mirror.temporary_prefix.is_some());
+        if is_temporary { Self::BranchAndShared } else { Self::Shared }
+    }
+}
+
+/// What keeps the outcome of a build where nothing can be downloaded.
+const NO_MIRROR: &str = "\
+# No environment names a mirror: what a pipeline builds is kept in a folder that GitLab caches, and the next one installs it.
+# A mirror to read from stands in front of it, as in `- { name: develop, url: \"https://binaries.example.org/develop\" }`. Whoever
+# can push to the branch can write the folder: where branches share it, add `signing-key:`.
+mirrors:
+  - { name: built, path: .larder/built, collect: true }
+";
+
+/// The same as an offer, where only some environments name a mirror.
+const SOME_WITHOUT: &str = "\
+# Not every environment names a mirror. This keeps what a pipeline builds for the next one, where the template's
+# `caches` has `built` and the script says `larder run`:
+# mirrors: [{ name: built, path: .larder/built, collect: true }]
+";
+
 /// The text of `larder.yaml`.
-pub(super) fn configuration(root: &Path, environments: &[PathBuf], mirrors: &[FoundMirror], source: Source) -> String {
+pub(super) fn configuration(
+    root: &Path,
+    environments: &[FoundEnvironment],
+    mirrors: &[FoundMirror],
+    source: Source,
+) -> String {
     let mut out = "# Made by `larder init`. Every key is optional.\nenvironments:\n".to_owned();
     // Writing to a string can't fail.
     for environment in environments {
-        let _ = writeln!(out, "  - {}", value(&relative(root, environment)));
+        let _ = writeln!(out, "  - {}", value(&relative(root, &environment.path)));
     }
     match (source, mirrors) {
         (Source::CommandLine, mirrors) => {
@@ -35,11 +74,15 @@ pub(super) fn configuration(root: &Path, environments: &[PathBuf], mirrors: &[Fo
                 let _ = writeln!(out, "  - {{ url: {}, signed: {} }}", json(&mirror.url), mirror.signed);
             }
         }
+        (Source::Spack, []) if has_no_mirror(environments, mirrors) => out.push_str(NO_MIRROR),
         (Source::Spack, []) => out.push_str("# mirrors: [\"https://binaries.example.org/develop\"]\n"),
         (Source::Spack, mirrors) => {
             out.push_str("# Without `mirrors:`, those of Spack's own configuration are used:\n");
             for FoundMirror { name, url, .. } in mirrors {
                 let _ = writeln!(out, "#   {} {}", comment(name), comment(url));
+            }
+            if environments.iter().any(|environment| environment.mirrors == EnvironmentMirrors::None) {
+                out.push_str(SOME_WITHOUT);
             }
         }
     }
@@ -52,7 +95,7 @@ fn caches(mirrors: &[FoundMirror]) -> String {
     let mut prefixes: Vec<&str> = mirrors.iter().filter_map(|mirror| mirror.temporary_prefix.as_deref()).collect();
     prefixes.sort_unstable();
     prefixes.dedup();
-    if prefixes.is_empty() {
+    if Caches::of(mirrors) == Caches::Shared {
         return cache(SHARED, &[]);
     }
     let lasting: Vec<&str> =
@@ -77,33 +120,8 @@ fn cache((name, keys): (&str, &str), prefixes: &[&str]) -> String {
     format!("  - {{ name: {name}, {prefix}{keys} }}\n")
 }
 
-/// The lines for `.gitlab-ci.yml`.
-pub(super) fn pipeline(root: &Path, environments: &[PathBuf]) -> String {
-    let mut out = "\
-# larder keeps Spack's binaries between jobs; made by `larder init`.
-include:
-  # A copy of `ci-templates/larder.yml` of larder; use `project:` and `file:` where your GitLab has its repository.
-  - local: ci-templates/larder.yml
-
-install:
-  extends: .larder
-  # image: one that has Spack
-  script:
-"
-    .to_owned();
-    for environment in environments {
-        let folder = relative(root, environment);
-        let folder = folder.strip_suffix("/spack.lock").unwrap_or(&folder);
-        let command = format!("spack -C .larder/job/spack -e {} install", quoted(folder));
-        // A scalar that begins with a letter and holds neither `: ` nor ` #` needs no quotes of its own.
-        let plain = !command.contains(": ") && !command.contains(" #");
-        let _ = writeln!(out, "    - {}", if plain { command } else { json(&command) });
-    }
-    out
-}
-
 /// A path as the configuration has it: from its folder, where it is below that.
-fn relative(root: &Path, path: &Path) -> String {
+pub(super) fn relative(root: &Path, path: &Path) -> String {
     match path.strip_prefix(root) {
         Ok(below) if below.as_os_str().is_empty() => ".".to_owned(),
         Ok(below) => below.to_string_lossy().into_owned(),
@@ -117,17 +135,17 @@ fn value(text: &str) -> String {
 }
 
 /// JSON texts are YAML as well.
-fn json(text: &str) -> String {
+pub(super) fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// A text in a comment: it may not end the line.
-fn comment(text: &str) -> String {
+pub(super) fn comment(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// A word of a shell command.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "./_-+=@".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text.to_owned()
@@ -139,6 +157,8 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::init::environment::Origin;
+    use crate::commands::init::git::LockfileState;
     use crate::config::{Config, Keep, KeepRules, LockfileBlobs};
     use crate::types::{MirrorUrl, Variables};
 
@@ -154,7 +174,14 @@ mod tests {
 
     fn written(mirrors: &[(&str, &str)], source: Source) -> String {
         let mirrors: Vec<_> = mirrors.iter().map(|(name, url)| FoundMirror::new(name, url, true)).collect();
-        configuration(Path::new("/p"), &["/p".into(), "/p/envs/a ${X}: #b".into()], &mirrors, source)
+        let environments = ["/p", "/p/envs/a ${X}: #b"].map(|path| FoundEnvironment {
+            path: path.into(),
+            origin: Origin::Repository,
+            lockfile: LockfileState::Committed,
+            lockfile_problem: None,
+            mirrors: if mirrors.is_empty() { EnvironmentMirrors::None } else { EnvironmentMirrors::Named },
+        });
+        configuration(Path::new("/p"), &environments, &mirrors, source)
     }
 
     #[test]
@@ -204,24 +231,8 @@ mod tests {
                 assert_eq!(config.caches.len(), 1);
             }
         }
-        assert_eq!(load(&written(&[], Source::Spack)).mirrors, None);
-    }
-
-    #[test]
-    fn the_pipeline_includes_the_template_and_installs_each_environment() {
-        let text = pipeline(Path::new("/p"), &["/p".into(), "/p/a: b's".into(), "/p/envs/x/spack.lock".into()]);
-        let yaml: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
-        assert_eq!(yaml["include"][0]["local"], "ci-templates/larder.yml");
-        assert_eq!(yaml["install"]["extends"], ".larder");
-        let script: Vec<_> =
-            yaml["install"]["script"].as_sequence().unwrap().iter().filter_map(|line| line.as_str()).collect();
-        assert_eq!(
-            script,
-            [
-                "spack -C .larder/job/spack -e . install",
-                r"spack -C .larder/job/spack -e 'a: b'\''s' install",
-                "spack -C .larder/job/spack -e envs/x install",
-            ]
-        );
+        let without = load(&written(&[], Source::Spack));
+        assert_eq!(without.mirrors, None, "those that Spack has where the job runs stay in force");
+        assert_eq!(without.collect.unwrap().name, "built");
     }
 }

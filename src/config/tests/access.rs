@@ -72,7 +72,7 @@ fn a_secret_in_the_file_is_refused_and_not_shown() {
      --> larder.yaml:3:3
      3 |   access_token: …
        |   ^
-    hint: expected one of `name`, `url`, `signed`, `insecure`, `access-pair`, `access-token-variable`, `profile`, `endpoint-url`, `collect`, `path`, `signing-key`, `keep`
+    hint: expected one of `name`, `url`, `signed`, `insecure`, `access-pair`, `access-token-variable`, `profile`, `endpoint-url`, `optional`, `collect`, `path`, `push`, `signing-key`, `keep`
     ");
 }
 

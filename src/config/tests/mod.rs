@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use super::file::{self, NAME};
 use super::*;
 use crate::transport::NetworkSettings;
-use crate::types::{MaxAge, MirrorUrl, PlainHttp, Signatures, Variables};
+use crate::types::{MaxAge, MirrorUrl, PlainHttp, Presence, Signatures, Variables};
 
 const ROOT: &str = "/project";
 
@@ -117,7 +117,7 @@ fn every_example_of_the_user_documentation_is_understood() {
     let documentation = include_str!("../../../docs/configuration.md");
     let examples: Vec<&str> =
         documentation.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 10);
+    assert_eq!(examples.len(), 11);
     for example in &examples {
         parse(example).unwrap_or_else(|error| panic!("{}", render(&error)));
     }
@@ -164,7 +164,7 @@ fn every_key_of_the_schema_has_a_description() {
         assert!(property["description"].as_str().is_some_and(|text| !text.is_empty()), "{key}");
         count += 1;
     }
-    assert_eq!(count, 49);
+    assert_eq!(count, 51);
 }
 
 #[test]
@@ -217,6 +217,21 @@ fn a_folder_collects_beside_mirrors_or_beside_those_of_spack() {
     let text = "mirrors: [{ path: b, collect: true, signing-key: x, signed: false }]\n";
     assert_eq!(parse(text).unwrap().collect.unwrap().signatures, Signatures::NotRequired);
     assert_eq!(parse("mirrors: [{ url: 'https://host/x', collect: false }]\n").unwrap().collect, None);
+}
+
+#[test]
+fn a_registry_collects_beside_a_folder_and_beside_the_mirrors_of_spack() {
+    let folder = "{ path: .larder/built, collect: true }";
+    let config =
+        parse(&format!("mirrors: [{folder}, {{ name: all, url: 'oci://host.example/x', collect: true }}]\n")).unwrap();
+    assert_eq!((config.mirrors, config.collect.unwrap().name.as_str()), (None, "built"));
+    let entry = config.built_mirror.unwrap();
+    assert_eq!((entry.mirror.name.as_str(), entry.push, entry.keep), ("all", PushRule::Protected, Keep::default()));
+    assert_eq!((entry.mirror.signatures, entry.mirror.presence), (Signatures::NotRequired, Presence::Required));
+    let keys = "collect: true, push: always, signing-key: 0x1, keep: all, optional: true";
+    let entry = parse(&format!("mirrors: [{{ url: 's3://b/x', {keys} }}]\n")).unwrap().built_mirror.unwrap();
+    assert_eq!((entry.push, entry.keep, entry.signing_key.as_deref()), (PushRule::Always, Keep::All, Some("0x1")));
+    assert_eq!((entry.mirror.signatures, entry.mirror.presence), (Signatures::Required, Presence::Optional));
 }
 
 #[test]

@@ -75,6 +75,40 @@ fn caches_that_can_not_be_used_are_shown_where_they_are() {
 }
 
 #[test]
+fn a_registry_or_a_bucket_that_collects_says_what_is_wrong_with_its_entry() {
+    let said = |entry: &str| {
+        let said = refused(&format!("mirrors:\n  - {{ {entry} }}\n"));
+        said.lines().next().unwrap().to_owned()
+    };
+    let lines: Vec<String> = [
+        "collect: true, url: 'https://host/x'",
+        "collect: true, url: /srv/mirror",
+        "collect: true, url: 'oci://host.example/x', push: sometimes",
+        "collect: true, url: 'oci://host.example/x', signing-key: 0x1",
+        "collect: true, url: 's3://b/x', name: shared",
+        "collect: true, url: 's3://b/x' }\n  - { collect: true, url: 'oci://host.example/x'",
+        "url: 'https://host/x', push: always",
+        "path: b, collect: true, push: always",
+        "path: b, collect: true, optional: true",
+        "path: b, collect: true, endpoint-url: 'https://host'",
+    ]
+    .map(said)
+    .to_vec();
+    assert_snapshot!(lines.join("\n"), @r"
+    error: larder can't push to `https://host/x`
+    error: larder can't push to `file:///srv/mirror`
+    error: `sometimes` is not a choice of jobs that push; expected one of `protected`, `always`
+    error: a registry has no signatures, so there is nothing to sign
+    error: a cache has the name `shared`, too
+    error: two mirrors with a `url` have `collect: true`
+    error: `push` is for a mirror with `collect: true`
+    error: a folder with `collect: true` has no `push`
+    error: a folder with `collect: true` has no `optional`
+    error: a folder with `collect: true` has no `endpoint-url`
+    ");
+}
+
+#[test]
 fn a_folder_that_collects_has_keys_and_a_place_of_its_own() {
     let said = |entry: &str| {
         let said = refused(&format!("mirrors:\n  - {{ {entry} }}\n"));
@@ -98,9 +132,9 @@ fn a_folder_that_collects_has_keys_and_a_place_of_its_own() {
     .map(said)
     .to_vec();
     assert_snapshot!(lines.join("\n"), @r"
-    error: a mirror with `collect: true` needs a `path`
+    error: a mirror with `collect: true` needs a `path` or a `url`
     error: `maybe` is neither `true` nor `false`
-    error: a mirror with `collect: true` has no `url`
+    error: a mirror with `collect: true` has either `path` or `url`
     error: `path` is for a mirror with `collect: true`
     error: `signing-key` is for a mirror with `collect: true`
     error: `keep` is for a mirror with `collect: true`
@@ -114,7 +148,7 @@ fn a_folder_that_collects_has_keys_and_a_place_of_its_own() {
     ");
     assert_snapshot!(
         said("path: b, collect: true }\n  - { path: c, collect: true"),
-        @"error: two mirrors have `collect: true`"
+        @"error: two folders have `collect: true`"
     );
     assert_snapshot!(
         said("path: b, collect: true }\n  - { name: b, url: 'https://x'"),

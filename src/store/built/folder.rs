@@ -7,7 +7,7 @@ use std::{fmt, io};
 use crate::config::BuiltEntry;
 use crate::fs::Folder;
 use crate::store::StoreError;
-use crate::types::{Mirror, MirrorPath, MirrorUrl, PlainHttp, Signatures};
+use crate::types::{Mirror, MirrorPath, MirrorUrl, PlainHttp, Presence, Signatures};
 
 /// The most bytes of one metadata document: stops a file of gigabytes from filling the memory.
 const MAX_DOCUMENT: u64 = 8 << 20;
@@ -29,9 +29,9 @@ impl BuiltFolder {
         }
     }
 
-    /// A folder that Spack is to push into, judged as the entry's own would be.
-    pub(crate) fn scratch(entry: &BuiltEntry, path: &Path) -> Result<Self, StoreError> {
-        Self::at(path, &entry.name, entry.signatures)
+    /// A folder that Spack is to push into, judged as the place would be that is meant in the end.
+    pub(crate) fn scratch(name: &str, signatures: Signatures, path: &Path) -> Result<Self, StoreError> {
+        Self::at(path, name, signatures)
     }
 
     fn at(path: &Path, name: &str, signatures: Signatures) -> Result<Self, StoreError> {
@@ -42,7 +42,14 @@ impl BuiltFolder {
         };
         let url = MirrorUrl::parse(&path.to_string_lossy(), Path::new("/")).map_err(odd)?;
         let plain_http = PlainHttp::LoopbackOnly;
-        let mirror = Mirror { name: name.to_owned(), url, signatures, plain_http, access: Arc::default() };
+        let mirror = Mirror {
+            name: name.to_owned(),
+            url,
+            signatures,
+            plain_http,
+            access: Arc::default(),
+            presence: Presence::default(),
+        };
         Ok(Self { folder: Folder::at(path), mirror: Arc::new(mirror) })
     }
 

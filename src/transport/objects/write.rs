@@ -32,6 +32,15 @@ pub struct Listed {
     pub tag: Option<String>,
 }
 
+impl Listed {
+    /// Whether an object is another than this one, which was listed under its name.
+    pub(crate) fn is_another(&self, found: &Self) -> bool {
+        // A store that lists without tags answers with one all the same.
+        let by_tag = self.tag.is_some() && found.tag.is_some() && self.tag != found.tag;
+        by_tag || self.bytes != found.bytes
+    }
+}
+
 /// What became of an object that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -169,4 +178,22 @@ fn next_part(file: &mut impl Read, verifier: &mut Verifier) -> Result<Bytes, Blo
 fn listed(meta: &object_store::ObjectMeta) -> Listed {
     let modified = Timestamp::from_second(meta.last_modified.timestamp()).unwrap_or_default();
     Listed { key: meta.location.to_string(), bytes: meta.size, modified, tag: meta.e_tag.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_that_was_written_anew_is_another_where_size_or_tag_tell() {
+        let object = |bytes, tag: Option<&str>| {
+            let tag = tag.map(str::to_owned);
+            Listed { key: String::new(), bytes, modified: Timestamp::UNIX_EPOCH, tag }
+        };
+        let listed = object(3, Some("a"));
+        assert!(!listed.is_another(&object(3, Some("a"))));
+        assert!(listed.is_another(&object(3, Some("b"))));
+        assert!(listed.is_another(&object(4, None)));
+        assert!(!object(3, None).is_another(&object(3, Some("b"))));
+    }
 }

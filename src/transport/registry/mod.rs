@@ -1,4 +1,5 @@
-//! Container registries, as far as mirrors need them: manifests and blobs, and the login that guards them.
+//! Container registries, as far as mirrors need them: manifests and blobs, the login that guards them, and (`upkeep`) what makes
+//! room.
 //!
 //! A URL `oci://HOST/v2/REPOSITORY/…` (`oci+http://` without TLS) is asked over HTTP. A registry that wants a login says so
 //! with 401 and a challenge: `Basic`, or `Bearer` with the address that hands out tokens. That address may be on another
@@ -9,6 +10,7 @@
 
 mod challenge;
 mod tokens;
+mod upkeep;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -56,8 +58,9 @@ struct Grant {
     source: Option<Cow<'static, str>>,
 }
 
-/// A manifest or a blob to be asked for.
+/// A manifest, a blob or a list to be asked for, or a manifest to be deleted.
 struct Asked<'a> {
+    method: Method,
     at: &'a Location,
     url: Url,
     repository: &'a str,
@@ -73,7 +76,7 @@ impl Registry {
     /// A manifest or a blob, or `None` where the registry says that there is none.
     pub(super) async fn open(&self, at: &Location, part: Option<&Part>, purpose: Purpose) -> Result<Option<Body>> {
         let url = over_http(&at.url)?;
-        let asked = Asked { at, repository: repository(&at.url), part, purpose, url };
+        let asked = Asked { method: Method::GET, at, repository: repository(&at.url), part, purpose, url };
         let response = self.ask(&asked).await?;
         let promised = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok());
         let promised = promised.and_then(|text| text.strip_prefix("sha256:")?.parse::<Sha256Digest>().ok());
@@ -121,7 +124,7 @@ impl Registry {
     }
 
     async fn send(&self, asked: &Asked<'_>, grant: &Grant) -> Result<Response> {
-        let request = self.http.request(Method::GET, &asked.url, asked.at.plain_http, asked.purpose).await?;
+        let request = self.http.request(asked.method.clone(), &asked.url, asked.at.plain_http, asked.purpose).await?;
         let mut request = asking_for(asked.part, request);
         if asked.is_manifest() {
             request = request.header(ACCEPT, MANIFESTS);
@@ -155,7 +158,8 @@ impl Registry {
         let source = login.as_ref().map(|login| login.source.clone());
         let credential = match challenge {
             Challenge::Bearer { realm, service, scope } => {
-                let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", asked.repository));
+                let right = if asked.method == Method::DELETE { "delete" } else { "pull" };
+                let scope = scope.unwrap_or_else(|| format!("repository:{}:{right}", asked.repository));
                 let server = TokenServer { realm: &realm, service: service.as_deref(), scope: &scope };
                 server.token(&self.http, &asked.url, asked.at, login).await?
             }
@@ -197,7 +201,7 @@ impl Asked<'_> {
 }
 
 /// The URL that is asked in the end.
-fn over_http(url: &Url) -> Result<Url> {
+pub(super) fn over_http(url: &Url) -> Result<Url> {
     let scheme = if url.scheme() == "oci" { "https" } else { "http" };
     let text = format!("{scheme}{}", url.as_str().strip_prefix(url.scheme()).unwrap_or_default());
     text.parse().map_err(|_| {
@@ -205,7 +209,7 @@ fn over_http(url: &Url) -> Result<Url> {
     })
 }
 
-/// The repository in `/v2/REPOSITORY/manifests/…` or `/v2/REPOSITORY/blobs/…`.
+/// The repository in `/v2/REPOSITORY/manifests/…`, `/v2/REPOSITORY/blobs/…` or `/v2/REPOSITORY/tags/list`.
 fn repository(url: &Url) -> &str {
     let path = url.path().strip_prefix("/v2/").unwrap_or_default();
     path.rsplitn(3, '/').nth(2).unwrap_or_default()
