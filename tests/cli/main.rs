@@ -24,6 +24,7 @@ mod authentication;
 mod collect;
 mod concurrent_jobs;
 mod configuration;
+mod corpus;
 mod corrupt_cache;
 mod corrupt_download;
 mod disk_full;
