@@ -62,7 +62,10 @@ fn text_that_looks_like_yaml_arrives_as_it_was_typed() {
         script(".larder-prepare"),
         format!("larder prepare $larder_environments {}", meant("prepare_arguments"))
     );
-    assert_eq!(script(".larder-finish"), format!("larder finish $larder_environments {}", meant("finish_arguments")));
+    assert_eq!(
+        script(".larder-finish"),
+        format!("larder finish $larder_set_aside $larder_environments {}", meant("finish_arguments"))
+    );
     assert!(warm["script"][0].as_str().unwrap().ends_with(meant("warm_arguments")));
     let collect = pipeline[".larder-collect"]["after_script"][1].as_str().unwrap();
     assert!(collect.contains(meant("collect_arguments")), "{collect}");

@@ -29,6 +29,7 @@ const OTHER_VALUES: &[(&str, &str)] = &[
     ("unprotect", "true"),
     ("save_when", "on_success"),
     ("save_policy", "$LARDER_POLICY"),
+    ("set_aside", "never"),
     ("reports", "false"),
     ("stage", "warm"),
     ("rules", r#"[{"if": "$CI_COMMIT_TAG"}, {"when": "on_success"}]"#),

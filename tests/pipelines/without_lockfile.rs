@@ -2,6 +2,7 @@
 //! installs.
 
 use std::fs;
+use std::path::Path;
 
 use crate::project::{Pipeline, Repository};
 use crate::spack::Spack;
@@ -27,12 +28,16 @@ const BUILDING: &str = "Executing phase";
 /// All that a plain `spack install` installs: what `app` and `plotter` need to run, and what `app` needs to be built.
 const PACKAGES: [&str; 6] = ["app", "codegen", "libbase", "libmid", "plotter", "rtdata"];
 
-fn repository(spack: &Spack, inputs: &str, jobs: &str) -> Repository {
+/// The template for a pipeline whose one job does it all by `larder run`.
+const RUN: &str = "warm_job: .no-warm-up, caches: built, reports: false";
+
+/// A repository whose jobs call this Spack by `name`.
+fn repository(spack: &Spack, name: &str, inputs: &str, jobs: &str) -> Repository {
     let repository = Repository::new(inputs, jobs);
     fs::remove_file(repository.path("spack.lock")).unwrap();
     repository.write("spack.yaml", ENVIRONMENT);
     repository.write("larder.yaml", COLLECTS);
-    repository.program("spack", &spack.script(&repository.path("../calls")));
+    repository.program(name, &spack.script(&repository.path("../calls")));
     repository.commit();
     repository
 }
@@ -68,7 +73,7 @@ depfile:
 ";
     for spack in Spack::all() {
         let inputs = "concretize: true, caches: built, reports: false, prepare_arguments: --build-deps all";
-        let repository = repository(&spack, inputs, jobs);
+        let repository = repository(&spack, "spack", inputs, jobs);
         let first = repository.run().passes().says("it has no lockfile yet");
         builds(&first, &PACKAGES);
         assert!(!first.to_string().contains("no matching files"), "{first}");
@@ -79,5 +84,143 @@ depfile:
         let concretized: Vec<_> = calls.lines().filter(|call| call.contains("concretize")).collect();
         assert_eq!(concretized.len(), 2, "once in each pipeline: {calls}");
         assert!(concretized.iter().all(|call| call.starts_with("larder-warm: ")), "{calls}");
+    }
+}
+
+#[test]
+fn one_job_that_runs_spack_builds_once() {
+    if !tools::can_run_pipelines() {
+        return;
+    }
+    let jobs = "
+build:
+  extends: .larder-run
+  script:
+    - larder run --build-deps all -- spack -e . install
+";
+    for spack in Spack::all() {
+        let repository = repository(&spack, "spack", RUN, jobs);
+        builds(&repository.run().passes(), &PACKAGES);
+        builds(&repository.run().passes().says("from binary cache"), &[]);
+    }
+}
+
+/// As `docs/recipes/depfile.md` has it.
+#[test]
+fn make_with_the_file_of_spack_env_depfile_builds_once() {
+    if !tools::can_run_pipelines() {
+        return;
+    }
+    let jobs = "
+build:
+  extends: .larder-run
+  script:
+    - larder run --build-deps all -- make -f install.mk -j2
+";
+    let makefile = "SPACK ?= spack
+
+all: spack.mk
+\t$(MAKE) -f spack.mk SPACK=\"$(SPACK)\"
+
+spack.mk: spack.lock
+\t$(SPACK) -e . env depfile --make-prefix .spack-make --output $@
+";
+    for spack in Spack::all() {
+        let repository = repository(&spack, "spack", RUN, jobs);
+        repository.write("install.mk", makefile);
+        repository.commit();
+        builds(&repository.run().passes(), &PACKAGES);
+        builds(&repository.run().passes().says("from binary cache"), &[]);
+    }
+}
+
+/// As uberenv does it: a Spack of its own that is called by its path, and an environment outside of the project.
+#[test]
+fn a_script_that_brings_its_own_spack_and_environment_builds_once() {
+    if !tools::can_run_pipelines() {
+        return;
+    }
+    let script = "#!/bin/sh
+set -e
+spack=$PREFIX/spack/bin/spack
+case $1 in
+setup)
+  rm -rf \"$PREFIX/spack\" \"$PREFIX/spack_env\"
+  mkdir -p \"$PREFIX/spack/bin\"
+  printf '#!/bin/sh\\nexec spack-of-the-image \"$@\"\\n' > \"$spack\"
+  chmod +x \"$spack\"
+  \"$spack\" env create -d \"$PREFIX/spack_env\" spack.yaml
+  ;;
+install) \"$spack\" -D \"$PREFIX/spack_env\" install ;;
+esac
+";
+    for spack in Spack::all() {
+        let shared_memory = Path::new("/dev/shm");
+        let prefix =
+            if shared_memory.is_dir() { tempfile::tempdir_in(shared_memory) } else { tempfile::tempdir() }.unwrap();
+        let prefix = prefix.path().display();
+        let jobs = format!(
+            "
+build:
+  extends: .larder-run
+  variables: {{ PREFIX: \"{prefix}\" }}
+  script:
+    - sh scripts/uberenv setup
+    - larder run -e $PREFIX/spack_env --spack $PREFIX/spack/bin/spack --build-deps all -- sh scripts/uberenv install
+"
+        );
+        let repository = repository(&spack, "spack-of-the-image", RUN, &jobs);
+        repository.write("scripts/uberenv", script);
+        repository.commit();
+        builds(&repository.run().passes(), &PACKAGES);
+        builds(&repository.run().passes().says("from binary cache"), &[]);
+        let environment = fs::read_to_string(Path::new(&prefix.to_string()).join("spack_env/spack.yaml")).unwrap();
+        assert!(!environment.contains(".larder/job"), "what was handed over is taken back: {environment}");
+    }
+}
+
+#[test]
+fn a_child_pipeline_builds_once() {
+    if !tools::can_run_pipelines() {
+        return;
+    }
+    let jobs = "
+build:
+  extends: .larder-collect
+  script:
+    - spack -C .larder/job/spack -e . install
+";
+    for spack in Spack::all() {
+        let inputs = "concretize: true, caches: built, reports: false, prepare_arguments: --build-deps all";
+        let repository = repository(&spack, "spack", inputs, jobs);
+        fs::rename(repository.path(".gitlab-ci.yml"), repository.path("child.yml")).unwrap();
+        let parent = "install:\n  trigger: { include: [{ local: child.yml }], strategy: depend }\n";
+        repository.write(".gitlab-ci.yml", parent);
+        repository.commit();
+        builds(&repository.run().passes().says("it has no lockfile yet"), &PACKAGES);
+        builds(&repository.run().passes().says("from binary cache"), &[]);
+    }
+}
+
+#[test]
+fn with_a_mirror_the_second_pipeline_downloads_neither_index_nor_binaries() {
+    if !tools::can_run_pipelines() {
+        return;
+    }
+    let jobs = "
+build:
+  extends: .larder-run
+  script:
+    - larder run --build-deps all -- spack -e . install
+";
+    for spack in Spack::all().into_iter().filter(Spack::is_new) {
+        let inputs = "warm_job: .no-warm-up, caches: \"shared,built\", reports: false";
+        let repository = repository(&spack, "spack", inputs, jobs);
+        repository.configure("  - { name: built, path: .larder/built, collect: true }\n");
+        repository.commit();
+        repository.run().passes();
+        assert!(!repository.mirror.blob_requests().is_empty());
+        builds(&repository.run().passes().says("from binary cache"), &[]);
+        assert_eq!(repository.mirror.blob_requests(), [""; 0], "an index is a blob as well");
     }
 }
