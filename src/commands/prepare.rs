@@ -75,7 +75,7 @@ pub async fn prepare(session: &Session<'_>, wanted: &Wanted) -> Result<Prepared,
 /// Make the indexes of all mirrors available to Spack for concretizing, before there is a lockfile: `prepare --index`.
 pub async fn prepare_indexes(session: &Session<'_>) -> Result<PreparedIndexes, RunError> {
     let Provided { report, scopes } = provide(session).await?;
-    Ok(PreparedIndexes { report, scopes })
+    Ok(PreparedIndexes { report, scopes: scopes.into_iter().map(|scope| scope.scope).collect() })
 }
 
 /// What the job mirror is to hold of a spec.

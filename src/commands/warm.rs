@@ -36,11 +36,12 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
     let staging = folder.partial();
     let (obtained, ()) = materialize(&run, &needs, &staging, |_| Ok(())).await?;
     state.remotes = run.remotes.note(&needs, &obtained);
+    // Before anything is pushed: among it are the indexes that the same job concretized with.
+    state.add_remotes(earlier_remotes);
     if wanted.push == Push::Now {
         run.remotes.note_absent(&mut state.remotes).await;
         run.remotes.push(&mut state.remotes, &run.caches, None).await?;
     }
-    state.add_remotes(earlier_remotes);
     let mut report = report(&run, "warm", &resolution, &obtained)?;
     report.indexes = indexes;
     count_indexes(&mut report);

@@ -87,7 +87,9 @@ impl JobFolder {
                 Err(error) => Err(error),
             }
         };
-        write().map_err(self.failed("have git ignore `.larder`"))
+        // Where nothing can be written, whatever is kept there says so; this is no reason to end a job.
+        let _ = write();
+        Ok(())
     }
 
     /// An error where the folder, or one between it and the project, is a link that a restored archive may hold.

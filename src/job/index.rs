@@ -26,6 +26,16 @@ pub(crate) enum IndexMirror<'a> {
     Hidden,
 }
 
+/// How Spack is to be called to concretize an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IndexScope {
+    /// For `-C`.
+    pub scope: PathBuf,
+    /// For `-c`, each: Spack before 1.0 reads an environment once more when it concretizes, and the mirrors of its own `spack.yaml`
+    /// outrank the scope from then on. By its name, each of them is led to its index.
+    pub settings: Vec<String>,
+}
+
 /// Build the mirrors and their scopes, in a job folder that was cleared: one scope for each of the `groups`, which name the mirrors
 /// of an environment by their positions. Groups that are alike share one.
 pub(crate) fn build_indexes(
@@ -33,7 +43,7 @@ pub(crate) fn build_indexes(
     mirrors: &[IndexMirror<'_>],
     blob: &dyn Fn(Sha256Digest) -> Option<StoredBlob>,
     groups: &[Vec<usize>],
-) -> Result<Vec<PathBuf>, JobError> {
+) -> Result<Vec<IndexScope>, JobError> {
     let failed = folder.failed("build the mirrors of indexes");
     let built = folder.partial().join(INDEX);
     fs::create_dir_all(&built).map_err(&failed)?;
@@ -73,7 +83,18 @@ pub(crate) fn build_indexes(
         write().map_err(folder.failed("write the configuration scope"))?;
         scopes.push((group, place));
     }
-    let scope_of = |group| scopes.iter().find(|(known, _)| *known == group).map(|(_, place)| place.clone());
+    let setting = |position: &usize| {
+        let (IndexMirror::Indexes(mirror, _), Some((_, url, _))) = (mirrors.get(*position)?, entries.get(*position)?)
+        else {
+            return None;
+        };
+        // Quotes let a colon be part of a name or of a value; in a URL of a file there is none that is not encoded.
+        (!mirror.name.contains('"')).then(|| format!("mirrors:\"{}\":url:\"{url}\"", mirror.name))
+    };
+    let scope_of = |group: &Vec<usize>| {
+        let (_, scope) = scopes.iter().find(|(known, _)| *known == group)?;
+        Some(IndexScope { scope: scope.clone(), settings: group.iter().filter_map(setting).collect() })
+    };
     Ok(groups.iter().filter_map(scope_of).collect())
 }
 

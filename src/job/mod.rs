@@ -31,7 +31,7 @@ mod state;
 pub use error::JobError;
 pub(crate) use folder::{DOTENV, OPEN_METRICS};
 pub use folder::{JobFolder, JobLock};
-pub(crate) use index::{IndexMirror, build_indexes};
+pub(crate) use index::{IndexMirror, IndexScope, build_indexes};
 pub use mirror::{Entry, build};
 pub(crate) use scope::{FILE_NAME as SCOPE_FILE_NAME, scope_text};
 pub use state::{ForRemote, Prepared, State};

@@ -49,7 +49,8 @@ pub(crate) async fn concretize(session: &Session<'_>, options: &ConcretizeOption
         session.inform(&format!("concretizing `{}`: {why}", shown(session, environment)));
         let concretization = Concretization {
             program: &program,
-            scope: scopes.get(position).map(PathBuf::as_path),
+            scope: scopes.get(position).map(|scope| scope.scope.as_path()),
+            settings: scopes.get(position).map_or(&[], |scope| &scope.settings),
             environment,
             renewal,
         };

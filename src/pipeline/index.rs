@@ -4,7 +4,6 @@
 //! asked for the small document that names it, a cache has it or gets it, and Spack gets mirrors with nothing else in them. No
 //! lockfile is needed for any of this, and no index is parsed.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::RunError;
@@ -13,7 +12,7 @@ use super::needed::{BlobNeed, Obtained, SourceBlob};
 use super::reporting;
 use super::run::Run;
 use super::session::{Session, Wanted};
-use crate::job::{IndexMirror, State, build_indexes};
+use crate::job::{IndexMirror, IndexScope, State, build_indexes, hand_over};
 use crate::mirror::{MirrorError, PublishedIndex};
 use crate::report::{CacheReport, IndexReport, IndexStatus, Report};
 use crate::transport::TransportError;
@@ -25,7 +24,7 @@ pub(crate) struct Provided {
     pub report: Report,
     /// For each environment, in the order of the configuration: the scope for `spack -C` in which its mirrors have nothing but their
     /// indexes. All lie in the job folder, and the next `prepare` replaces them.
-    pub scopes: Vec<PathBuf>,
+    pub scopes: Vec<IndexScope>,
 }
 
 /// A mirror and its indexes.
@@ -40,6 +39,7 @@ pub(crate) async fn provide(session: &Session<'_>) -> Result<Provided, RunError>
     let wanted = Wanted::default();
     let run = Run::of_mirrors(session, &wanted)?;
     let (folder, lock) = run.enter()?;
+    hand_over::undo(&folder)?.iter().for_each(|remark| session.warn(remark));
     folder.clear(&lock)?;
     let staging = folder.partial();
     let mut offers = session.unless_interrupted(ask(&run)).await?;

@@ -24,6 +24,8 @@ pub struct Concretization<'a> {
     pub program: &'a Path,
     /// A configuration scope on top of the others.
     pub scope: Option<&'a Path>,
+    /// Settings on top of all scopes.
+    pub settings: &'a [String],
     /// The folder of the environment.
     pub environment: &'a Path,
     /// What of a lockfile that is there remains.
@@ -48,6 +50,7 @@ fn command(concretization: &Concretization<'_>) -> Command {
     if let Some(scope) = concretization.scope {
         command.arg("-C").arg(scope);
     }
+    command.args(concretization.settings.iter().flat_map(|setting| ["-c", setting]));
     command.arg("-e").arg(concretization.environment).arg("concretize");
     if concretization.renewal == Renewal::All {
         command.arg("--force");
@@ -61,12 +64,15 @@ mod tests {
 
     #[test]
     fn the_scope_stands_before_the_command_and_force_only_where_all_is_made_anew() {
-        let arguments = |scope, renewal| {
+        let setting = "a:b".to_owned();
+        let arguments = |scope: Option<&Path>, renewal| {
             let environment = Path::new("/p/env");
-            let command = command(&Concretization { program: Path::new("spack"), scope, environment, renewal });
+            let settings = scope.map_or(&[][..], |_| std::slice::from_ref(&setting));
+            let program = Path::new("spack");
+            let command = command(&Concretization { program, scope, settings, environment, renewal });
             command.get_args().map(|part| part.to_str().unwrap()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(arguments(None, Renewal::NewRoots), "-e /p/env concretize");
-        assert_eq!(arguments(Some(Path::new("/p/s")), Renewal::All), "-C /p/s -e /p/env concretize --force");
+        assert_eq!(arguments(Some(Path::new("/p/s")), Renewal::All), "-C /p/s -c a:b -e /p/env concretize --force");
     }
 }

@@ -74,11 +74,7 @@ fn the_environment_is_afterwards_what_it_was(#[case] undoing: &[&str]) {
     let run = prepare(&project, "environment");
     run.says(&["`spack.yaml` names the job mirror until `larder finish`"]);
     let edited = state(&file);
-    assert!(
-        edited.0.contains("mirrors: {larder-unsigned: {url:") || edited.0.contains("mirrors: {larder: {url:"),
-        "{}",
-        edited.0
-    );
+    assert!(edited.0.contains("mirrors: {larder: {url:"), "{}", edited.0);
     assert_eq!((edited.1, edited.2), (before.1, before.2));
     // The killed run: nothing but a later command of larder undoes it. A dry run changes nothing.
     project.larder(&["finish", "--dry-run"]).succeeds();
@@ -113,7 +109,7 @@ fn what_a_script_wrote_meanwhile_stays() {
     fs::write(&file, state(&file).0.replace("plotter", "rtdata") + "  view: false\n").unwrap();
     let changed = state(&file).1;
     project.larder(&["finish"]).succeeds().says(&["spack.yaml` was changed during the job"]);
-    let expected = ENVIRONMENT.replace("plotter", "rtdata").replace("{ own", "{ own") + "  view: false\n";
+    let expected = ENVIRONMENT.replace("plotter", "rtdata") + "  view: false\n";
     assert_eq!(state(&file).0, expected);
     assert_eq!(state(&file).1, changed, "it was the script that changed it last");
 
@@ -213,12 +209,11 @@ fn spack_on_the_path_is_the_real_one_with_the_job_mirror() {
     let run = project.larder_with(&["prepare", "--hand-over=path"], &[("PATH", &path)]).succeeds();
     run.says(&["now run: . ./.larder/job/env.sh"]);
     let url = format!("file://{}", project.path(".larder/job/mirror").display());
-    let option = format!("<mirrors:larder-unsigned:{{\"url\":\"{url}\"");
     let call = ". ./.larder/job/env.sh; . ./.larder/job/env.sh; spack -C 'a b' -e . install '*'";
     let said = shell(&project, &path, call);
     let lines: Vec<_> = said.lines().collect();
     assert_eq!(lines[0], "<-c>", "{said}");
-    assert!(said.contains("mirrors:larder") && lines[1].contains(&url), "{said} {option}");
+    assert!(lines[1].starts_with("<mirrors:larder:") && lines[1].contains(&url), "{said}");
     assert_eq!(lines[2..], ["<-C>", "<a b>", "<-e>", "<.>", "<install>", "<*>"], "{said}");
 
     // A shell that has sourced it: larder still finds the real one, not its own.
@@ -243,7 +238,7 @@ fn spack_by_path_starts_itself_with_the_job_mirror() {
     let program = script(&root.join("bin/spack"), "#!/bin/sh\nexec \"$SPACK_PYTHON\" \"$0\" \"$@\"\n");
     let python =
         script(&project.outside().join("python"), "#!/bin/sh\nshift\nfor argument; do echo \"<$argument>\"; done\n");
-    prepare(&project, "path");
+    project.larder_with(&["prepare", "--hand-over=path"], &[("PATH", "/usr/bin:/bin")]).succeeds();
     let call = |text: &str| {
         let variables = format!("SPACK_PYTHON='{}'; by_path='{}'", python.display(), program.display());
         shell(&project, "/usr/bin:/bin", &format!("{variables}; . ./.larder/job/env.sh; {text}"))

@@ -34,8 +34,7 @@ struct Index {
 fn copy_of(mirror: Mirror) -> Served {
     let folder = tempfile::tempdir().unwrap();
     copy_folder(&mirror.folder(), folder.path());
-    let server = Server::start(folder.path());
-    let served = Served { folder, server };
+    let served = Served { server: Server::start(folder.path()), folder };
     if !served.folder.path().join(V3_MANIFEST).is_file() && mirror.is_v3() {
         served.write_v3("first");
     }
@@ -119,7 +118,7 @@ fn the_first_job_downloads_the_index_and_the_next_ones_only_its_small_document(
     assert_eq!(statuses(&report), ["fetched"]);
     assert_eq!((&report["indexes"][0]["mirror"], &report["indexes"][0]["cache"]), (&"demo".into(), &"shared".into()));
     assert_eq!((total(&report, "bytes_fetched"), in_cache(&report, "shared", "added")), (bytes, 1));
-    assert_eq!(project.blobs_in(".larder/shared"), [index.digest.clone()]);
+    assert_eq!(project.blobs_in(".larder/shared"), std::slice::from_ref(&index.digest));
     project.finish();
 
     project.next_job();
@@ -180,7 +179,7 @@ fn only_the_newest_index_of_a_mirror_is_kept(#[case] caches: &str) {
     prepare_index(&project);
     project.finish();
     let first = served.index(Mirror::V3Signed).digest;
-    assert_eq!(project.blobs_in(".larder/shared"), [first.clone()]);
+    assert_eq!(project.blobs_in(".larder/shared"), std::slice::from_ref(&first));
 
     served.write_v3("second");
     let second = served.index(Mirror::V3Signed).digest;

@@ -419,9 +419,25 @@ fn spack_concretizes_from_the_cached_indexes_as_from_the_mirror_and_asks_no_serv
         server.clear_log();
         project.larder(&["prepare", "--index"]).succeeds();
         assert_eq!(index_requests(), 0, "{:?}", server.log());
+        // By hand, Spack 1 sends no request. Spack before 1.0 reads the environment's own mirrors once more.
+        if spack.is_new() {
+            server.clear_log();
+            spack.run(&[&project.path(".larder/job/spack")], &concretize);
+            assert_eq!(server.log().len(), 0, "{:?}", server.log());
+            assert_eq!(concrete_specs(&project), plain);
+            begin_unconcretized(&project, &server.url());
+        }
+        // With larder in front of it, neither does.
+        let program = spack.wrapper();
+        let warm = ["warm", "--concretize=missing", "--spack", program.to_str().unwrap()];
+        fs::remove_dir_all(spack.folder.path().join("misc")).unwrap();
         server.clear_log();
-        spack.run(&[&project.path(".larder/job/spack")], &concretize);
-        assert_eq!(server.log().len(), 0, "{:?}", server.log());
+        project.larder(&warm).succeeds();
+        let by_spack = |request: &crate::server::Logged| {
+            request.headers.get("user-agent").is_some_and(|agent| agent.to_str().unwrap().starts_with("Spackbot"))
+        };
+        assert!(!server.log().iter().any(by_spack), "{:?}", server.log());
+        assert!(server.log().iter().any(|request| !by_spack(request)), "larder asks");
         assert_eq!(concrete_specs(&project), plain);
 
         // And then the binaries, which it reuses.

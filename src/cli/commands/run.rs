@@ -71,7 +71,8 @@ impl RunArgs {
         let mut session = invocation.session(before.config.clone());
         session.interrupt = before.interrupt.clone();
         let tell_trouble = |failure: &Failure| tell(&failure.render(invocation.console.err));
-        if session.config.collect.is_some() && ended.is_some_and(|ended| ended.stopped.is_none()) {
+        let collects = session.config.collect.is_some() || session.config.built_mirror.is_some();
+        if collects && ended.is_some_and(|ended| ended.stopped.is_none()) {
             let installed = self.fill.selection.installed();
             let options = collect::options(self.fill.spack(&invocation.here).as_deref(), installed, &invocation.here);
             match block_on(commands::collect(&session, &options, Mode::Act)) {

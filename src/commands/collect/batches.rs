@@ -11,6 +11,7 @@ use crate::commands::error::CommandError;
 use crate::job::{JobError, JobFolder};
 use crate::lockfile::{ConcreteSpec, Lockfile};
 use crate::pipeline::environments::folder_of_lockfile;
+use crate::pipeline::real_spack::real_spack;
 use crate::pipeline::{RunError, Session};
 use crate::plan::Graph;
 use crate::spack::{self, Push, SpackError, Target};
@@ -36,7 +37,7 @@ impl<'a> Batches<'a> {
         job: &'a JobFolder,
         (graph, lockfiles): (&'a Graph<'a>, &'a [Lockfile]),
     ) -> Result<Self, CommandError> {
-        let program = spack::find(options.spack.as_deref(), &session.variables).map_err(RunError::Spack)?;
+        let program = real_spack(job, &session.variables, options.spack.as_deref()).map_err(RunError::Spack)?;
         let deadline = options.patience.map(|patience| (Instant::now() + patience, patience));
         Ok(Self { session, job, graph, lockfiles, program, deadline })
     }

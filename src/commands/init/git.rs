@@ -73,6 +73,8 @@ fn ask(root: &Path, question: &[&str], paths: &[PathBuf]) -> Option<HashSet<Path
 
 #[cfg(test)]
 mod tests {
+    use LockfileState::{Committed, Ignored, Missing, Untracked};
+
     use super::*;
 
     #[test]
@@ -89,7 +91,6 @@ mod tests {
             std::fs::create_dir(file.parent().unwrap()).unwrap();
             std::fs::write(file, "{}").unwrap();
         }
-        use LockfileState::{Committed, Ignored, Missing, Untracked};
         let here = Path::new(root);
         let without = lockfile_states(here, &lockfiles);
         assert_eq!(without, [Committed, Committed, Committed, Missing], "there is no repository");

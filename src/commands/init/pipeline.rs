@@ -82,7 +82,7 @@ fn mirrors_need(mirrors: &[FoundMirror]) -> String {
     }
     let mut told = HashSet::new();
     lines.retain(|line| told.insert(line.clone()));
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
 }
 
 fn include(shape: Shape, caches: Caches) -> String {

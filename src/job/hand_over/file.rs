@@ -70,7 +70,8 @@ impl Change {
         let clean = text.without(&stale, EmptyKey::Goes).map_err(not_edited)?;
         let text = Text { text: clean.as_deref().unwrap_or(text.text), ..text };
         let edited = text.with(mirrors).map_err(not_edited)?;
-        let before = found.is_some().then(|| text.text.to_owned());
+        let made_by_larder = !stale.is_empty() && section == Section::Scope && text.text.trim().is_empty();
+        let before = (found.is_some() && !made_by_larder).then(|| text.text.to_owned());
         Ok((Self { path: path.clone(), section, before, modified, mirrors: mirrors.to_owned() }, edited))
     }
 

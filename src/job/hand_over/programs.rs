@@ -58,8 +58,7 @@ impl Programs {
         spack: Option<&Path>,
     ) -> Result<(), HandOverError> {
         let quoted = |path: &Path| quote(&path.to_string_lossy());
-        // What is added last comes first.
-        let options: Vec<String> = mirrors.iter().rev().map(|mirror| quote(&option(mirror))).collect();
+        let options: Vec<String> = mirrors.iter().map(|mirror| quote(&option(mirror))).collect();
         let real = |path: &&Path| path.parent().map(crate::fs::without_links) != Some(self.bin());
         let spack = spack.filter(real).map(|path| quoted(path)).unwrap_or_default();
         let fill = |template: &str| {
