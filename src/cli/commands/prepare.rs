@@ -52,7 +52,7 @@ impl PrepareArgs {
             if let Some(options) = concretize {
                 commands::concretize(&session, &options).await?;
             }
-            commands::prepare(&session, &self.fill.wanted()).await
+            Box::pin(commands::prepare(&session, &self.fill.wanted())).await
         })?;
         let mut summary = needed::summary(&prepared.report, invocation.console.err);
         let ways = self.hand_over.ways(&session.config, HandOver::Flag);

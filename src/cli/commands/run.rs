@@ -50,7 +50,7 @@ impl RunArgs {
         let concretize = self.fill.concretize_anyway(&session.config, &invocation.here);
         let prepared = block_on(async {
             commands::concretize(&session, &concretize).await?;
-            commands::prepare(&session, &self.fill.wanted()).await
+            Box::pin(commands::prepare(&session, &self.fill.wanted())).await
         })?;
         invocation.show_remarks(&prepared.report, &needed::summary(&prepared.report, invocation.console.err))?;
         let outcome = self.fill.selection.outcome(&prepared.report);

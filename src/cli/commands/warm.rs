@@ -31,7 +31,7 @@ impl WarmArgs {
             if let Some(options) = concretize {
                 commands::concretize(&session, &options).await?;
             }
-            commands::warm(&session, &self.fill.wanted()).await
+            Box::pin(commands::warm(&session, &self.fill.wanted())).await
         })?;
         invocation.show_remarks(&report, &needed::summary(&report, invocation.console.err))?;
         Ok(self.fill.selection.outcome(&report))

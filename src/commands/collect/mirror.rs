@@ -18,8 +18,7 @@ pub(super) async fn lacking<'a>(
     transport: &Transport,
     specs: Vec<&'a ConcreteSpec>,
 ) -> Result<Vec<&'a ConcreteSpec>, CommandError> {
-    let asking = async { Ok(found_in(&entry.mirror, &specs, transport).await?) };
-    let found = session.unless_interrupted(asking).await?;
+    let found = session.unless_interrupted(found_in(&entry.mirror, &specs, transport)).await?;
     Ok(specs.into_iter().zip(found).filter(|(_, found)| found.is_none()).map(|(spec, _)| spec).collect())
 }
 

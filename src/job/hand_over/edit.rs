@@ -23,13 +23,13 @@ pub(super) enum Section {
 /// A text to edit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Text<'a> {
-    pub(super) text: &'a str,
+    pub(super) written: &'a str,
     /// Its name in messages.
     pub(super) file: &'a Path,
     pub(super) section: Section,
 }
 
-impl<'a> Text<'a> {
+impl Text<'_> {
     /// The text with the mirrors before all others.
     pub(super) fn with(self, mirrors: &[JobMirror]) -> Result<String> {
         let root = self.root()?;
@@ -122,7 +122,7 @@ impl<'a> Text<'a> {
     }
 
     fn root(self) -> Result<Node> {
-        parse(self.text, self.file, Dialect::Spack)
+        parse(self.written, self.file, Dialect::Spack)
     }
 
     /// The map that has, or is to have, the key `mirrors`.
@@ -136,64 +136,60 @@ impl<'a> Text<'a> {
     }
 
     fn is_flow(self, place: &Place) -> bool {
-        self.text[self.offset(place)..].starts_with('{')
+        self.written[self.offset(place)..].starts_with('{')
     }
 
     fn offset(self, place: &Place) -> usize {
         let start = self.line_start(place.line);
-        let mut characters = self.text[start..].char_indices();
-        characters.nth(place.column - 1).map_or(self.text.len(), |(at, _)| start + at)
+        let mut characters = self.written[start..].char_indices();
+        characters.nth(place.column - 1).map_or(self.written.len(), |(at, _)| start + at)
     }
 
     /// Where a line begins, counted from 1; the end of the text behind its last one.
     fn line_start(self, line: usize) -> usize {
-        self.text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum()
-    }
-
-    fn indent_of(self, place: &Place) -> String {
-        " ".repeat(place.column - 1)
+        self.written.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum()
     }
 
     /// New lines, each with the line break of the text.
     fn insert_lines(self, at: usize, lines: &str) -> String {
-        let lines = if self.text.contains("\r\n") { lines.replace('\n', "\r\n") } else { lines.to_owned() };
-        let (before, after) = self.text.split_at(at);
+        let lines = if self.written.contains("\r\n") { lines.replace('\n', "\r\n") } else { lines.to_owned() };
+        let (before, after) = self.written.split_at(at);
         let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
         format!("{before}{gap}{lines}{after}")
     }
 
     fn lines_before(self, place: &Place, lines: impl Fn(&str) -> String) -> String {
-        self.insert_lines(self.line_start(place.line), &lines(&self.indent_of(place)))
+        self.insert_lines(self.line_start(place.line), &lines(&indent_of(place)))
     }
 
     fn lines_after(self, place: &Place, lines: impl Fn(&str) -> String) -> String {
-        self.insert_lines(self.line_start(place.line + 1), &lines(&self.indent_of(place)))
+        self.insert_lines(self.line_start(place.line + 1), &lines(&indent_of(place)))
     }
 
     fn at_end(self, lines: &str) -> String {
-        self.insert_lines(self.text.len(), lines)
+        self.insert_lines(self.written.len(), lines)
     }
 
     fn after_brace(self, place: &Place, what: &str, more_follows: bool) -> String {
-        let (before, after) = self.text.split_at((self.offset(place) + 1).min(self.text.len()));
+        let (before, after) = self.written.split_at((self.offset(place) + 1).min(self.written.len()));
         format!("{before}{what}{}{after}", if more_follows { ", " } else { "" })
     }
 
     fn without_lines(self, from: &Place, last: usize) -> String {
         let (start, end) = (self.line_start(from.line), self.line_start(last + 1));
-        format!("{}{}", &self.text[..start], self.text.get(end.max(start)..).unwrap_or_default())
+        format!("{}{}", &self.written[..start], self.written.get(end.max(start)..).unwrap_or_default())
     }
 
     /// Without the very text that [`Self::with`] put there, or else up to what follows.
     fn without_flow(self, from: &Place, what: &str, next: Option<&Entry>) -> String {
         let start = self.offset(from);
-        let rest = &self.text[start..];
+        let rest = &self.written[start..];
         let after = match (rest.strip_prefix(what), next) {
             (Some(after), _) => after.strip_prefix(", ").unwrap_or(after),
-            (None, Some(next)) => self.text.get(self.offset(&next.key_place)..).unwrap_or_default(),
+            (None, Some(next)) => self.written.get(self.offset(&next.key_place)..).unwrap_or_default(),
             (None, None) => rest,
         };
-        format!("{}{after}", &self.text[..start])
+        format!("{}{after}", &self.written[..start])
     }
 
     /// The edited text, if it says what the one before does but for the mirrors.
@@ -321,13 +317,17 @@ fn entry_of(mirror: &JobMirror) -> Entry {
     entry(&mirror.name, Value::Map(entries))
 }
 
+fn indent_of(place: &Place) -> String {
+    " ".repeat(place.column - 1)
+}
+
 fn section(indent: &str, mirrors: &[JobMirror]) -> String {
     format!("{indent}mirrors:\n{}", block(&format!("{indent}  "), mirrors))
 }
 
 fn block(indent: &str, mirrors: &[JobMirror]) -> String {
     let one = |mirror: &JobMirror| {
-        let flags: String = mirror.flags().iter().map(|(key, value)| format!("{indent}  {key}: {value}\n")).collect();
+        let flags = mirror.flags().map(|(key, value)| format!("{indent}  {key}: {value}\n")).concat();
         format!("{indent}{}:\n{indent}  url: {}\n{flags}", mirror.name, quoted(&mirror.url))
     };
     mirrors.iter().map(one).collect()
@@ -335,7 +335,7 @@ fn block(indent: &str, mirrors: &[JobMirror]) -> String {
 
 fn flow(mirrors: &[JobMirror]) -> String {
     let one = |mirror: &JobMirror| {
-        let flags: String = mirror.flags().iter().map(|(key, value)| format!(", {key}: {value}")).collect();
+        let flags = mirror.flags().map(|(key, value)| format!(", {key}: {value}")).concat();
         format!("{}: {{url: {}{flags}}}", mirror.name, quoted(&mirror.url))
     };
     mirrors.iter().map(one).collect::<Vec<_>>().join(", ")
@@ -360,7 +360,7 @@ mod tests {
     }
 
     fn environment(text: &str) -> Text<'_> {
-        Text { text, file: Path::new("spack.yaml"), section: Section::Environment }
+        Text { written: text, file: Path::new("spack.yaml"), section: Section::Environment }
     }
 
     fn scope(text: &str) -> Text<'_> {
@@ -470,9 +470,9 @@ mod tests {
             let text = environment(&text);
             if let Ok(edited) = text.with(&mirrors()) {
                 let key = if text.has_key() { EmptyKey::Stays } else { EmptyKey::Goes };
-                let edited = Text { text: &edited, ..text };
+                let edited = Text { written: &edited, ..text };
                 let back = edited.without(&mirrors(), key).unwrap().unwrap();
-                proptest::prop_assert_eq!(back.trim_end(), text.text.trim_end());
+                proptest::prop_assert_eq!(back.trim_end(), text.written.trim_end());
             }
         }
     }

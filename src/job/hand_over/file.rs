@@ -56,7 +56,7 @@ impl Change {
         let path = crate::fs::without_links(path);
         let found = read(&path)?;
         let (text, modified) = found.clone().unwrap_or_default();
-        let text = Text { text: &text, file: &path, section };
+        let text = Text { written: &text, file: &path, section };
         let (others, stale): (Vec<_>, Vec<_>) = text.job_mirrors().into_iter().partition(|mirror| {
             let folder = mirror.job_folder();
             folder != mirrors.first().and_then(JobMirror::job_folder) && folder.is_some_and(|folder| folder.exists())
@@ -68,10 +68,10 @@ impl Change {
             |source: Problem| HandOverError::NotEdited { path: path.clone(), place: place_of(&source), source };
         // Of a job whose note or folder is gone: that must not become what the file was before.
         let clean = text.without(&stale, EmptyKey::Goes).map_err(not_edited)?;
-        let text = Text { text: clean.as_deref().unwrap_or(text.text), ..text };
+        let text = Text { written: clean.as_deref().unwrap_or(text.written), ..text };
         let edited = text.with(mirrors).map_err(not_edited)?;
-        let made_by_larder = !stale.is_empty() && section == Section::Scope && text.text.trim().is_empty();
-        let before = (found.is_some() && !made_by_larder).then(|| text.text.to_owned());
+        let made_by_larder = !stale.is_empty() && section == Section::Scope && text.written.trim().is_empty();
+        let before = (found.is_some() && !made_by_larder).then(|| text.written.to_owned());
         Ok((Self { path: path.clone(), section, before, modified, mirrors: mirrors.to_owned() }, edited))
     }
 
@@ -84,7 +84,7 @@ impl Change {
     pub(super) fn undo(&self) -> Result<Undone, HandOverError> {
         let _lock = lock(&self.path);
         let Some((now, modified)) = read(&self.path)? else { return Ok(Undone::Nothing) };
-        let text = |text| Text { text, file: &self.path, section: self.section };
+        let text = |text| Text { written: text, file: &self.path, section: self.section };
         let before = self.before.as_deref().unwrap_or_default();
         if text(before).with(&self.mirrors).is_ok_and(|edited| edited == now) {
             match &self.before {

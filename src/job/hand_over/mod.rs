@@ -112,8 +112,8 @@ pub(crate) fn apply(
     Ok(handed_over)
 }
 
-/// Undo what is noted in the job folder, and say what is worth to be told. To be called by whoever ends a job, and by whoever
-/// begins one, in case that an earlier one was killed.
+/// Undo what is noted in the job folder, and say what is worth to be told. Called where a job ends, and where one
+/// begins, in case that an earlier one was killed.
 pub(crate) fn undo(folder: &JobFolder) -> Result<Vec<String>, HandOverError> {
     folder.refuse_links()?;
     let Some(note) = Note::read(folder)? else { return Ok(Vec::new()) };
@@ -131,16 +131,12 @@ pub(crate) fn undo(folder: &JobFolder) -> Result<Vec<String>, HandOverError> {
             }
         }
     }
-    match failed {
-        Some(error) => {
-            left.write(folder)?;
-            Err(error)
-        }
-        None => {
-            crate::fs::remove(&folder.root().join(FILE_NAME)).map_err(folder.failed("remove a file"))?;
-            Ok(remarks)
-        }
+    if let Some(error) = failed {
+        left.write(folder)?;
+        return Err(error);
     }
+    crate::fs::remove(&folder.root().join(FILE_NAME)).map_err(folder.failed("remove a file"))?;
+    Ok(remarks)
 }
 
 impl Note {
