@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{DagHash, IndexRequest, PackageName, Request, Sha256Digest, Totals, UploadCause, VersionText};
+use crate::types::{
+    DagHash, IndexRequest, PackageName, Request, Sha256Digest, Totals, UploadCause, UploadRule, VersionText,
+};
 
 /// The version of this format.
 pub const FORMAT: u32 = 1;
@@ -57,7 +59,7 @@ pub enum Status {
     Cached,
     /// Its blobs were downloaded in this run, at least one of them.
     Fetched,
-    /// Its blobs are on a mirror and not in a cache. Only `plan` says so.
+    /// Its blobs are on a mirror and not in a cache. Only `plan` says so, and a `warm` that ran out of time.
     Fetch,
     /// No mirror has it: Spack has to build it.
     Build,
@@ -196,6 +198,9 @@ pub struct CacheReport {
     /// Whether the runner will upload it after the job. Only `finish` says so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub uploads: Option<Uploads>,
+    /// The rule that decides whether it does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub upload_rule: Option<UploadRule>,
     /// What makes the runner upload it.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub upload_reasons: Vec<UploadReason>,
@@ -213,13 +218,15 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Uploads {
-    /// It is as it was restored.
+    /// It does not.
     #[default]
     No,
     /// Something in it changed.
     Yes,
     /// It was not there before.
     First,
+    /// It can't be known in the job.
+    Unknown,
 }
 
 /// Entries that make the runner upload a cache.

@@ -60,6 +60,7 @@ pub async fn finish(
     let deadline = Instant::now() + PATIENCE;
     let pruning = Pruning { session, job: folder, used, restored, mode, deadline };
     let mut report = Report::new("finish");
+    let mut stores = Vec::new();
     for (title, opened) in stores::folders(session) {
         session.stop_if_asked()?;
         match opened {
@@ -67,6 +68,7 @@ pub async fn finish(
                 let mut cache = pruning.prune(&store).await?;
                 uploads::describe(session, &store, &pruning.restored, &mut cache)?;
                 report.caches.push(cache);
+                stores.push(store);
             }
             // One folder that is not larder's does not keep the others from being pruned.
             Err(error @ (StoreError::Foreign { .. } | StoreError::NotAFolder { .. })) => {
@@ -76,6 +78,9 @@ pub async fn finish(
         }
     }
     session.stop_if_asked()?;
+    for (store, cache) in stores.iter().zip(&mut report.caches) {
+        uploads::settle(session, &pruning.job, store, &pruning.restored, cache, mode)?;
+    }
     report.caches.extend(pushed);
     let report = session.conclude(report);
     if mode == Mode::Act && pruning.job.root().is_dir() {

@@ -6,7 +6,7 @@ use crate::job::{JobFolder, Prepared, State};
 use crate::pipeline::materialize::materialize;
 use crate::pipeline::reporting::{count_indexes, report};
 use crate::pipeline::resolve::Documents;
-use crate::pipeline::run::Run;
+use crate::pipeline::run::{OutOfTime, Run};
 use crate::pipeline::{Push, RunError, Scope, Session, Wanted};
 use crate::report::Report;
 use crate::runner::{RestoredCaches, metrics};
@@ -14,7 +14,8 @@ use crate::runner::{RestoredCaches, metrics};
 /// Have every binary of the environments in a cache. No job mirror is made, and nothing that is installed on this machine
 /// counts unless it was named: the caches are for other machines.
 pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunError> {
-    let run = Run::open(session, wanted, Scope::WholeEnvironments)?;
+    // What one warm-up leaves, the next one fetches, if the first gets to save what it has.
+    let run = Run { out_of_time: OutOfTime::EndsWell, ..Run::open(session, wanted, Scope::WholeEnvironments)? };
     let job = JobFolder::of(&session.config.root);
     let is_same_job = RestoredCaches::read(&job).is_some_and(|note| note.is_of_this_job(&session.variables));
     let (folder, _lock) = run.enter()?;
@@ -35,6 +36,13 @@ pub async fn warm(session: &Session<'_>, wanted: &Wanted) -> Result<Report, RunE
     state.write(&folder)?;
     let staging = folder.partial();
     let (obtained, ()) = materialize(&run, &needs, &staging, |_| Ok(())).await?;
+    if obtained.left > 0 {
+        session.warn(&format!(
+            "stopped with {} downloads to go, since the job's timeout is near, and a job that runs into it saves no cache: the next \
+             run goes on from here. A longer `timeout:` lets one job have it all",
+            obtained.left
+        ));
+    }
     state.remotes = run.remotes.note(&needs, &obtained);
     // Before anything is pushed: among it are the indexes that the same job concretized with.
     state.add_remotes(earlier_remotes);

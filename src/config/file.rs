@@ -111,6 +111,7 @@ fn read(yaml: &str, file: &Path, root: &Path, variables: &Variables) -> Result<C
     if let Some(Size(size)) = schema.max_archive_size {
         config.max_archive_size = size;
     }
+    config.set_aside = schema.set_aside.unwrap_or_default();
     config.provide_scratch();
     Ok(config)
 }

@@ -30,6 +30,7 @@ mod network;
 mod project;
 mod push_rule;
 mod schema;
+mod set_aside;
 mod slack;
 #[cfg(test)]
 mod tests;
@@ -48,5 +49,6 @@ pub use mirror_pattern::Prefixes;
 pub use project::Config;
 pub use push_rule::PushRule;
 pub use schema::schema;
+pub use set_aside::SetAside;
 pub use slack::Slack;
 pub use text::Size;

@@ -10,6 +10,7 @@ use super::cache_entry::{CacheEntry, Kept, RemoteCacheEntry};
 use super::concretize::Concretize;
 use super::hand_over::HandOver;
 use super::jobs::JobRule;
+use super::set_aside::SetAside;
 use crate::transport::NetworkSettings;
 use crate::types::{Mirror, MirrorUrl};
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub network: NetworkSettings,
     /// Above this size, the archive of a cache is warned of.
     pub max_archive_size: ByteSize,
+    /// When `finish` moves an unchanged cache out of the runner's sight.
+    pub set_aside: SetAside,
 }
 
 impl Config {
@@ -67,6 +70,7 @@ impl Config {
             hand_over: None,
             network: NetworkSettings::default(),
             max_archive_size: MAX_ARCHIVE_SIZE,
+            set_aside: SetAside::default(),
         }
     }
 

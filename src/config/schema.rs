@@ -19,6 +19,7 @@ use super::keep::Keep;
 use super::mirror_pattern::Prefixes;
 use super::network::NetworkSchema;
 use super::push_rule::PushRule;
+use super::set_aside::SetAside;
 use super::text::{Endpoint, Flag, KeyId, Line, OneOrMany, PathText, Size, TextOr, VariableName};
 
 /// The configuration of larder. Every key is optional.
@@ -45,6 +46,8 @@ pub(super) struct FileSchema {
     pub(super) network: Option<NetworkSchema>,
     /// Above this size, `larder finish` warns of a cache's archive. Default: `5GB`.
     pub(super) max_archive_size: Option<Size>,
+    /// When `larder finish` moves an unchanged cache out of the runner's sight: `auto` (the default), `always` or `never`.
+    pub(super) set_aside: Option<SetAside>,
 }
 
 /// A mirror: its URL, or a map that says more.

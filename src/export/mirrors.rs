@@ -110,12 +110,13 @@ impl<'a> Batch<'a> {
         let mut listed: BTreeMap<Layout, Vec<SpecNodes>> = BTreeMap::new();
         for published in &self.specs {
             let document = published.document.read().map_err(ExportError::io("read metadata"))?;
-            listed.entry(published.layout).or_default().push(published.nodes(&document, &locate)?);
-            folder.write(&self.place_of(&published.path), &document)?;
+            let nodes = published.nodes(&document, &locate)?;
+            folder.write(&self.place_of(&published.path), &published.shown(document, &nodes))?;
+            listed.entry(published.layout).or_default().push(nodes);
         }
         for index in indexes(listed, &|path| folder.read(&self.place_of(path))) {
             self.write_all(folder, &index.files)?;
-            if let Some(obsolete) = index.obsolete {
+            for obsolete in index.obsolete {
                 folder.remove(&self.place_of(&obsolete))?;
             }
         }

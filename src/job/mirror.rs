@@ -63,12 +63,12 @@ fn build_one(folder: &JobFolder, root: &Path, entries: &[Entry<'_>]) -> Result<(
     for Entry { published, blobs } in entries {
         let document = published.document.read().map_err(&failed)?;
         let nodes = published.nodes(&document, &|blob| StoredBlob::locate(blobs, blob.expected.digest))?;
+        write(&published.path, &published.shown(document, &nodes))?;
         listed.entry(published.layout).or_default().push(nodes);
         for (blob, stored) in published.blobs.iter().zip(blobs) {
             link(folder, &mirror, Path::new(root.file_name().unwrap_or_default()), &blob.path, stored)
                 .map_err(&failed)?;
         }
-        write(&published.path, &document)?;
     }
     let indexes = indexes(listed, &|_| None);
     indexes.iter().flat_map(|index| &index.files).try_for_each(|(path, bytes)| write(path, bytes))

@@ -10,6 +10,7 @@
 //! .larder/job/partial/           unfinished files; emptied at the start of a run
 //! .larder/job/state.json         what the job needs, for `larder finish`
 //! .larder/job/restored.json      what the caches were like before this job changed them
+//! .larder/job/aside/NAME        an unchanged cache folder, out of the runner's sight until larder runs again
 //! .larder/job/report.json        what the last command did
 //! .larder/job/larder.env         what the caches were worth, for `artifacts:reports:dotenv`
 //! .larder/job/metrics.txt        the same, for `artifacts:reports:metrics`

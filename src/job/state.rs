@@ -63,7 +63,8 @@ impl Prepared {
     pub fn of(report: &Report) -> Self {
         let [specs_reused, specs_fetched, specs_to_build] =
             [Status::Cached, Status::Fetched, Status::Build].map(|status| report.count(status) as u64);
-        let specs_needed = specs_reused + specs_fetched + specs_to_build;
+        let left = report.count(Status::Fetch) as u64;
+        let specs_needed = specs_reused + specs_fetched + specs_to_build + left;
         Self { specs_needed, specs_reused, specs_fetched, specs_to_build, totals: report.totals.clone() }
     }
 }

@@ -143,9 +143,17 @@ mod tests {
         assert_eq!(blobs.iter().map(|blob| blob.role).collect::<Vec<_>>(), [BlobRole::Binary, BlobRole::Spec]);
         assert_eq!(blobs[0].expected.digest.to_string(), "b".repeat(64));
         assert_eq!((blobs[0].expected.size, blobs[1].expected.size), (Size::Exactly(2), Size::Exactly(3)));
-        let shown: Value = serde_json::from_slice(&spec_manifest(&blobs)).unwrap();
-        let media_types = ["application/vnd.spack.install.v2.tar+gzip", "application/vnd.spack.spec.v5+json"];
-        assert_eq!([&shown["data"][0]["mediaType"], &shown["data"][1]["mediaType"]], media_types);
+        let media_types = |spec_format| {
+            let shown: Value = serde_json::from_slice(&spec_manifest(&blobs, spec_format)).unwrap();
+            [&shown["data"][0]["mediaType"], &shown["data"][1]["mediaType"]]
+                .map(|text| text.as_str().unwrap().to_owned())
+        };
+        let binary = "application/vnd.spack.install.v2.tar+gzip";
+        for (spec_format, shown) in [(None, 5), (Some(4), 5), (Some(5), 5), (Some(6), 6), (Some(u32::MAX), 6)] {
+            let spec = format!("application/vnd.spack.spec.v{shown}+json");
+            assert_eq!(media_types(spec_format), [binary.to_owned(), spec]);
+        }
+        let shown: Value = serde_json::from_slice(&spec_manifest(&blobs, None)).unwrap();
         assert_eq!(shown["data"][1]["checksum"], "c".repeat(64));
     }
 

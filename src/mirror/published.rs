@@ -1,5 +1,6 @@
 //! What a mirror publishes for a spec: found by asking, and understood.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,6 +59,12 @@ impl Published {
         let nodes = self.described(document, locate).map_err(wrong)?;
         if nodes.hash() == spec.hash { Ok(nodes) } else { Err(wrong(format!("it describes {}", nodes.hash()))) }
     }
+
+    /// The metadata as a mirror of larder's own shows it: byte for byte, or, where larder wrote it for a registry's image, in the
+    /// words of the Spack that wrote the spec.
+    pub(crate) fn shown<'d>(&self, document: Cow<'d, [u8]>, nodes: &SpecNodes) -> Cow<'d, [u8]> {
+        if self.mirror.url.is_registry() { v3::spec_manifest(&self.blobs, Some(nodes.format)).into() } else { document }
+    }
 }
 
 /// Tells where a blob lies, and its length.
@@ -77,7 +84,7 @@ impl Mirror {
         if let Some(url) = oci::image_url(self, spec) {
             let at = PublicUrl::from(&url);
             let Some(image) = ask(self.located(url)).await? else { return Ok(None) };
-            let document = v3::spec_manifest(&oci::promises(Metadata { at: &at, document: &image })?);
+            let document = v3::spec_manifest(&oci::promises(Metadata { at: &at, document: &image })?, None);
             return self.understand(spec, Layout::V3, v3::place_of_spec(spec), document).map(Some);
         }
         for (layout, path) in Layout::places(spec) {

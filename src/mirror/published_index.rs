@@ -26,6 +26,9 @@ use crate::verified::{Expected, Size};
 /// largest public one has some hundred megabytes.
 const MAX_BYTES: u64 = 4 << 30;
 
+/// The version of Spack 1.0's database. Spack before it reads layout v2 only; 1.x reads that, too.
+const FIRST_OF_V3: u32 = 8;
+
 /// The bytes at the beginning of an index among which its version stands.
 const BEGINNING: usize = 256;
 
@@ -122,12 +125,13 @@ impl PublishedIndex {
                 };
                 let mut beginning = Vec::new();
                 io::Read::read_to_end(&mut io::Read::take(open(expected.digest)?, BEGINNING as u64), &mut beginning)?;
-                if is_of_before_1_0(&beginning) {
+                let version = version_of(&beginning).unwrap_or(FIRST_OF_V3);
+                if version < FIRST_OF_V3 {
                     let hash = expected.digest.to_string().into_bytes();
                     Shown { files: vec![(v2::place_of_index_hash(), hash)], blobs: as_index() }
                 } else {
                     Shown {
-                        files: vec![v3::layout_file(), (manifest, v3::index_manifest(*expected))],
+                        files: vec![v3::layout_file(), (manifest, v3::index_manifest(*expected, version))],
                         blobs: as_blobs(),
                     }
                 }
@@ -136,11 +140,11 @@ impl PublishedIndex {
     }
 }
 
-/// Whether an index is of Spack before 1.0, which reads layout v2 only; 1.x reads that, too. A registry does not say.
-fn is_of_before_1_0(beginning: &[u8]) -> bool {
+/// The version of an index, which a registry does not say.
+fn version_of(beginning: &[u8]) -> Option<u32> {
     let text: String = beginning.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).map(char::from).collect();
     let version = text.split_once(r#""version":""#).and_then(|(_, rest)| rest.split_once('"'));
-    version.and_then(|(version, _)| version.parse::<u32>().ok()).is_some_and(|version| version < 8)
+    version.and_then(|(version, _)| version.parse().ok())
 }
 
 #[cfg(test)]
@@ -149,12 +153,15 @@ mod tests {
 
     #[test]
     fn the_version_of_an_index_is_read_from_its_beginning() {
-        assert!(is_of_before_1_0(br#"{"database":{"version":"7","installs":{"#));
-        assert!(is_of_before_1_0(br#"{ "database": { "version": "6", "inst"#));
-        for other in
-            [r#"{"database":{"version":"8","installs":{"#, r#"{"database":{"version":"9"#, "", "<html>", "\u{0}"]
-        {
-            assert!(!is_of_before_1_0(other.as_bytes()), "{other}");
+        for (text, version) in [
+            (r#"{"database":{"version":"7","installs":{"#, 7),
+            (r#"{ "database": { "version": "6", "inst"#, 6),
+            (r#"{"database":{"version":"9","inst"#, 9),
+        ] {
+            assert_eq!(version_of(text.as_bytes()), Some(version));
+        }
+        for other in [r#"{"database":{"version":"9"#, r#"{"database":{"version":"x","#, "", "<html>", "\u{0}"] {
+            assert_eq!(version_of(other.as_bytes()), None, "{other}");
         }
     }
 

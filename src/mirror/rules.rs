@@ -1,5 +1,6 @@
 //! What larder has to know of a layout. Each layout implements it in a file of its own; nothing else knows its names.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -31,14 +32,21 @@ pub(super) trait Rules {
     /// Where something lies that a mirror publishes beside its specs.
     fn place_of(&self, extra: Extra<'_>) -> MirrorPath;
 
-    /// The files that publish it, in the order in which they may appear.
+    /// The files that publish a key or the list of keys, in the order in which they may appear.
     fn publish(&self, extra: Extra<'_>, content: Vec<u8>) -> Vec<(MirrorPath, Vec<u8>)>;
 
-    /// The blob that a document at [`Rules::place_of`] names; `None` where the document itself is the content.
+    /// The blob that the document of a key or of the list of keys names; `None` where the document itself is the content.
     fn content_of(&self, extra: Extra<'_>, metadata: Metadata<'_>) -> Result<Option<Expected>, String>;
 
-    /// The version of the index, which is a database of installs to Spack.
-    fn index_version(&self) -> &'static str;
+    /// The version of the index, which is a database of installs to Spack, that has nodes of this format.
+    fn index_version(&self, node_format: u32) -> u32;
+
+    /// The files that publish an index, which may be there in several versions: Spack takes the newest that it knows.
+    fn publish_indexes(&self, versions: BTreeMap<u32, Vec<u8>>) -> Vec<(MirrorPath, Vec<u8>)>;
+
+    /// The versions of the index of which the document at its place tells, each with the blob that has it; `None` where the
+    /// document itself is the index.
+    fn indexes_of(&self, metadata: Metadata<'_>) -> Result<BTreeMap<u32, Option<Expected>>, String>;
 
     /// A node for the index, from metadata with nodes of this version.
     fn index_node(&self, node: Value, _version: u32) -> Value {

@@ -14,8 +14,8 @@ const MAX_UNPACKED_BYTES: u64 = 64 << 20;
 
 /// The nodes of one spec's metadata.
 pub(crate) struct SpecNodes {
-    /// The version of the nodes' format.
-    pub(super) version: u32,
+    /// The format of the nodes: 3 to 6, in what Spack 0.18 to 1.3 wrote.
+    pub(super) format: u32,
     /// The spec itself.
     pub(super) spec: (DagHash, Value),
     /// Those that it refers to.
@@ -56,7 +56,7 @@ impl SpecGraph {
         };
         let mut nodes = self.nodes.iter().map(|node| read(node)).collect::<Result<Vec<_>, _>>()?.into_iter();
         let spec = nodes.next().ok_or("it holds no spec")?;
-        Ok(SpecNodes { version: self.meta.version, spec, others: nodes.collect() })
+        Ok(SpecNodes { format: self.meta.version, spec, others: nodes.collect() })
     }
 }
 

@@ -4,6 +4,7 @@
 //! size. It names its spec, which is compared with the one asked for: a signature says that the file comes from a trusted key,
 //! not that it belongs under this name.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -19,6 +20,9 @@ use crate::verified::{Expected, Size};
 const SIGNED: &str = ".spec.json.sig";
 const PLAIN: &str = ".spec.json";
 const ARCHIVE: &str = ".spack";
+
+/// The version of the index: that of Spack 0.21 to 0.23, which wrote this layout last.
+const INDEX_VERSION: u32 = 7;
 
 /// What a spec file says, as far as larder cares.
 #[derive(Deserialize)]
@@ -125,17 +129,25 @@ impl Rules for V2 {
     }
 
     fn publish(&self, extra: Extra<'_>, content: Vec<u8>) -> Vec<(MirrorPath, Vec<u8>)> {
-        let digest = matches!(extra, Extra::Index).then(|| Sha256Digest::of(&content).to_string().into_bytes());
-        let digest = digest.map(|digest| (place_of_index_hash(), digest));
-        [(self.place_of(extra), content)].into_iter().chain(digest).collect()
+        vec![(self.place_of(extra), content)]
     }
 
     fn content_of(&self, _: Extra<'_>, _: Metadata<'_>) -> Result<Option<Expected>, String> {
         Ok(None)
     }
 
-    fn index_version(&self) -> &'static str {
-        "7"
+    fn index_version(&self, _: u32) -> u32 {
+        INDEX_VERSION
+    }
+
+    fn publish_indexes(&self, versions: BTreeMap<u32, Vec<u8>>) -> Vec<(MirrorPath, Vec<u8>)> {
+        let Some((_, content)) = versions.into_iter().next_back() else { return Vec::new() };
+        let digest = Sha256Digest::of(&content).to_string().into_bytes();
+        vec![(self.place_of(Extra::Index), content), (place_of_index_hash(), digest)]
+    }
+
+    fn indexes_of(&self, _: Metadata<'_>) -> Result<BTreeMap<u32, Option<Expected>>, String> {
+        Ok([(INDEX_VERSION, None)].into())
     }
 
     /// Nodes of format 3 (Spack before 0.21) differ from format 4, which the index has, in their edges only.

@@ -4,6 +4,8 @@
 //! are blobs with manifests as well. Source: `spack/url_buildcache.py` of Spack 1.1.0, which takes the first record of each
 //! media type.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -17,16 +19,21 @@ use crate::verified::{Expected, Size};
 
 /// Media types, as Spack writes them.
 const BINARY: &str = "application/vnd.spack.install.v2.tar+gzip";
-const SPEC: &str = "application/vnd.spack.spec.v5+json";
 const SPEC_PREFIX: &str = "application/vnd.spack.spec.v";
-const INDEX: &str = "application/vnd.spack.db.v8+json";
+const INDEX_PREFIX: &str = "application/vnd.spack.db.v";
 const KEY_INDEX: &str = "application/vnd.spack.keyindex.v1+json";
 const KEY: &str = "application/pgp-keys";
 
-/// How the media type of an index begins: its version goes with that of the Spack that wrote it.
-const INDEX_PREFIX: &str = "application/vnd.spack.db.v";
+/// The formats of spec files that Spack writes in this layout: 5 from 1.0 on, 6 from 1.3 on. Each Spack reads those up to its own.
+/// What says that it is in another one is shown under the nearest: a mirror can't make larder write any number of indexes.
+const SPEC_FORMATS: RangeInclusive<u32> = 5..=6;
 
-/// The most indexes of one manifest: stops one that names thousands of blobs. Spack writes one.
+/// The version of the database that lists specs of a format: both numbers rise together, in every Spack since 0.18.
+const fn database_of(spec_format: u32) -> u32 {
+    spec_format + 3
+}
+
+/// The most indexes of one manifest: stops one that names thousands of blobs. Spack writes one for each version of its database.
 const MOST_INDEXES: usize = 4;
 
 /// How the name of a spec's manifest ends.
@@ -106,13 +113,8 @@ impl Rules for V3 {
 
     fn publish(&self, extra: Extra<'_>, content: Vec<u8>) -> Vec<(MirrorPath, Vec<u8>)> {
         let digest = Sha256Digest::of(&content);
-        let manifest = manifest([Record::new(media_type(extra), "none", digest, content.len() as u64)].into());
-        let mut files = vec![(MirrorPath::of_blob(digest), content)];
-        if matches!(extra, Extra::Index) {
-            files.push(layout_file());
-        }
-        files.push((self.place_of(extra), manifest));
-        files
+        let manifest = manifest([Record::new(&media_type(extra), "none", digest, content.len() as u64)].into());
+        vec![(MirrorPath::of_blob(digest), content), (self.place_of(extra), manifest)]
     }
 
     fn content_of(&self, extra: Extra<'_>, metadata: Metadata<'_>) -> Result<Option<Expected>, String> {
@@ -124,8 +126,38 @@ impl Rules for V3 {
         record.promise(metadata).map(Some).map_err(|error| error.to_string())
     }
 
-    fn index_version(&self) -> &'static str {
-        "8"
+    fn index_version(&self, node_format: u32) -> u32 {
+        database_of(known_format(node_format))
+    }
+
+    /// One manifest names all of them; Spack 1.3 and later writes such manifests as well.
+    fn publish_indexes(&self, versions: BTreeMap<u32, Vec<u8>>) -> Vec<(MirrorPath, Vec<u8>)> {
+        let mut records = Vec::new();
+        let mut files = Vec::new();
+        for (version, content) in versions {
+            let digest = Sha256Digest::of(&content);
+            records.push(Record::new(&media_type_of_index(version), "none", digest, content.len() as u64));
+            files.push((MirrorPath::of_blob(digest), content));
+        }
+        files.push(layout_file());
+        files.push((self.place_of(Extra::Index), manifest(records)));
+        files
+    }
+
+    fn indexes_of(&self, metadata: Metadata<'_>) -> Result<BTreeMap<u32, Option<Expected>>, String> {
+        let Manifest { version, data } =
+            serde_json::from_slice(metadata.document).map_err(|error| error.to_string())?;
+        if version != 3 {
+            return Err(format!("a manifest of version {version} where 3 was expected"));
+        }
+        let mut indexes = BTreeMap::new();
+        for version in SPEC_FORMATS.map(database_of) {
+            let wanted = media_type_of_index(version);
+            if let Some(record) = data.iter().find(|record| record.media_type == wanted) {
+                indexes.insert(version, Some(record.promise(metadata).map_err(|error| error.to_string())?));
+            }
+        }
+        Ok(indexes)
     }
 }
 
@@ -149,9 +181,9 @@ pub(super) fn indexes(metadata: Metadata<'_>) -> Result<Vec<Expected>, MirrorErr
     }
 }
 
-/// The manifest of an index that is stored as a registry stores it.
-pub(super) fn index_manifest(index: Expected) -> Vec<u8> {
-    manifest([Record::new(INDEX, "none", index.digest, index.size.limit())].into())
+/// The manifest of an index that is stored as a registry stores it, in this version of the database.
+pub(super) fn index_manifest(index: Expected, version: u32) -> Vec<u8> {
+    manifest([Record::new(&media_type_of_index(version), "none", index.digest, index.size.limit())].into())
 }
 
 /// Where the manifest of a spec lies below a mirror.
@@ -202,23 +234,35 @@ impl Record {
     }
 }
 
-fn media_type(extra: Extra<'_>) -> &'static str {
+/// In the newest version that there is.
+fn media_type(extra: Extra<'_>) -> String {
     match extra {
-        Extra::Index => INDEX,
-        Extra::KeyIndex => KEY_INDEX,
-        Extra::Key(_) => KEY,
+        Extra::Index => media_type_of_index(database_of(*SPEC_FORMATS.end())),
+        Extra::KeyIndex => KEY_INDEX.to_owned(),
+        Extra::Key(_) => KEY.to_owned(),
     }
 }
 
+fn media_type_of_index(version: u32) -> String {
+    format!("{INDEX_PREFIX}{version}+json")
+}
+
+/// The format under which a spec file is shown that says that it is in this one.
+fn known_format(spec_format: u32) -> u32 {
+    spec_format.clamp(*SPEC_FORMATS.start(), *SPEC_FORMATS.end())
+}
+
 /// The manifest of a spec with these blobs, which are stored as a registry stores them: the spec's JSON is not compressed there.
-/// Spack looks at its first bytes.
-pub(super) fn spec_manifest(blobs: &[PublishedBlob]) -> Vec<u8> {
+/// Spack looks at its first bytes. A registry does not tell the format of the JSON, which is known only once that was read: until
+/// then it is the oldest.
+pub(super) fn spec_manifest(blobs: &[PublishedBlob], spec_format: Option<u32>) -> Vec<u8> {
+    let spec_format = known_format(spec_format.unwrap_or_default());
     let record = |blob: &PublishedBlob| {
         let (media_type, compression) = match blob.role {
-            BlobRole::Binary => (BINARY, "gzip"),
-            BlobRole::Spec => (SPEC, "none"),
+            BlobRole::Binary => (BINARY.to_owned(), "gzip"),
+            BlobRole::Spec => (format!("{SPEC_PREFIX}{spec_format}+json"), "none"),
         };
-        Record::new(media_type, compression, blob.expected.digest, blob.expected.size.limit())
+        Record::new(&media_type, compression, blob.expected.digest, blob.expected.size.limit())
     };
     manifest(blobs.iter().map(record).collect())
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::install_tree;
 use crate::job::JobFolder;
 use crate::lockfile::{Lockfile, LockfileError};
+use crate::pipeline::aside;
 use crate::pipeline::error::RunError;
 use crate::pipeline::session::{MissingLockfile, Scope, Session, Wanted};
 use crate::spack_config::{self, SpackMirror};
@@ -127,7 +128,8 @@ fn discover(session: &Session<'_>, path: &Path) -> Result<spack_config::SpackCon
 /// The folder of what the branch built. One that can't be used is as good as none: then Spack builds.
 fn built(session: &Session<'_>) -> Option<BuiltFolder> {
     let entry = session.config.collect.as_ref()?;
-    match BuiltFolder::open(entry, &session.config.root) {
+    let opened = aside::bring_back(session, &entry.name, &entry.path);
+    match opened.and_then(|()| BuiltFolder::open(entry, &session.config.root)) {
         Ok(folder) => Some(folder),
         Err(error) => {
             session.warn(&format!("nothing is taken from mirror `{}`: {error}", entry.name));

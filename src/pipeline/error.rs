@@ -112,6 +112,13 @@ pub enum RunError {
         #[related]
         failed: Vec<FailedDownload>,
     },
+    /// The job's timeout is near.
+    #[error("stopped with {left} of {wanted} downloads to go: the job's timeout is near")]
+    #[diagnostic(help(
+        "a job that runs into its timeout saves no cache. What arrived stays, and `when: always` saves it: the next run goes on from \
+         there. A longer `timeout:`, or `larder warm` in a job before, lets one job have it all"
+    ))]
+    OutOfTime { left: usize, wanted: usize },
     /// A signal asked to stop.
     #[error("stopped by {signal}")]
     #[diagnostic(help(

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use super::error::{FailedDownload, RunError};
 use super::needed::{BlobNeed, CachedBlob, Obtained};
-use super::run::Run;
+use super::run::{OutOfTime, Run};
 use crate::reporter::Phase;
 use crate::store::{DownloadLock, StoreError, Validation};
 use crate::transport::{FetchRequest, Permit, TransportError};
@@ -65,11 +65,35 @@ pub(crate) async fn fetch(
         }
         Ok(())
     };
-    // After a signal, downloads under way are dropped; the next run goes on with what arrived.
-    let fetched = session.unless_interrupted(fetching).await;
+    // After a signal, and at the end of the time, downloads under way are dropped; the next run goes on with what arrived.
+    let fetched = session.unless_interrupted(until(session.downloads_end(), fetching)).await;
     progress.finish();
-    fetched?;
-    if failed.is_empty() { Ok(()) } else { Err(RunError::Fetch { wanted: missing.len(), failed }) }
+    let in_time = fetched?;
+    if !failed.is_empty() {
+        return Err(RunError::Fetch { wanted: missing.len(), failed });
+    }
+    let is_missing = |need: &&&BlobNeed| !obtained.blobs.contains_key(&need.blob.expected.digest);
+    obtained.left = missing.iter().filter(is_missing).count();
+    if in_time == InTime::No && run.out_of_time == OutOfTime::Fails {
+        return Err(RunError::OutOfTime { left: obtained.left, wanted: missing.len() });
+    }
+    Ok(())
+}
+
+/// Whether work was done before its time was over.
+#[derive(Clone, Copy, PartialEq)]
+enum InTime {
+    Yes,
+    No,
+}
+
+/// Do the work until then; at that moment it is dropped.
+async fn until(end: Option<Instant>, work: impl Future<Output = Result<(), RunError>>) -> Result<InTime, RunError> {
+    let Some(end) = end else { return work.await.map(|()| InTime::Yes) };
+    match tokio::time::timeout_at(end.into(), work).await {
+        Ok(done) => done.map(|()| InTime::Yes),
+        Err(_) => Ok(InTime::No),
+    }
 }
 
 #[derive(Debug, Error)]

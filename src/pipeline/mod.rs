@@ -20,9 +20,11 @@
 //! | [`prune_mirror`] | making room in a mirror that collects |
 //! | [`reporting`] | what a run did, as data |
 //! | [`parallel`] | work for all processors |
+//! | [`aside`] | unchanged folders out of the runner's sight, and back |
 //! | [`uploads`] | what GitLab's variables add to the runner's upload rule |
 
 mod absent;
+pub(crate) mod aside;
 pub(crate) mod concretize;
 pub(crate) mod environments;
 mod error;

@@ -49,6 +49,8 @@ impl BlobNeed {
 pub(crate) struct Obtained {
     /// By digest; where each lies.
     pub blobs: HashMap<Sha256Digest, CachedBlob>,
+    /// How many were still to be fetched when the time for downloads was over.
+    pub left: usize,
     /// What happened to each cache, in the order of the caches.
     pub reports: Vec<CacheReport>,
 }

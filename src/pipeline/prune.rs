@@ -3,7 +3,6 @@
 //! Safe to be killed half-way: blobs are removed first and the records corrected then, so the worst that is left is a record
 //! without a blob, which the next run removes.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
@@ -14,10 +13,10 @@ use super::stores;
 use super::uploads;
 use crate::config::Slack;
 use crate::job::JobFolder;
-use crate::report::{CacheReport, Uploads};
+use crate::report::CacheReport;
 use crate::runner::RestoredCaches;
 use crate::store::policy::{Policy, Reason, Removal, Used, choose};
-use crate::store::{Cache, Inventory, Item, Key, RemoteCache, Store};
+use crate::store::{Inventory, Item, Key, RemoteCache, Store};
 
 /// How long what is left of an interrupted download may wait for a run that goes on with it.
 const LEFTOVERS: Duration = Duration::from_secs(24 * 3600);
@@ -61,7 +60,7 @@ impl Pruning<'_> {
         let pruned = without(&inventory, &removals, before.clone());
         if store.keep().slack() != Slack::NONE
             && store.keep().slack().allows(pruned.removed_bytes, before.bytes)
-            && uploads::judge(session, store, &self.restored)?.uploads == Uploads::No
+            && uploads::is_as_restored(session, store, &self.restored)?
         {
             // To be rid of so little is not worth the upload that it would take.
             return Ok(CacheReport { waste_bytes: pruned.removed_bytes, ..before });
@@ -108,7 +107,8 @@ impl Pruning<'_> {
                     }
                 }
                 let is_here = |digest| cache.size_of(digest).is_some();
-                let recorded = cache.change_records(&self.staging(cache), |records| records.retained(is_here))?;
+                let recorded =
+                    cache.change_records(&uploads::staging(&self.job, cache), |records| records.retained(is_here))?;
                 let changed = recorded || !removed.is_empty();
                 (removed, changed)
             }
@@ -119,12 +119,6 @@ impl Pruning<'_> {
             Store::Remote(_) => (Vec::new(), false),
         };
         Ok(CacheReport { changed, ..without(inventory, &removed, store.report(inventory)) })
-    }
-
-    /// The job folder's, or, where no job ran here, a folder beside the cache.
-    fn staging(&self, cache: &Cache) -> PathBuf {
-        let partial = self.job.partial();
-        if partial.is_dir() { partial } else { cache.root().parent().map(PathBuf::from).unwrap_or_default() }
     }
 
     fn tell_damaged(&self, store: &Store<'_>, removals: &[Removal<'_>], verb: &str) {

@@ -1,6 +1,6 @@
 //! What a run did, as data.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::error::RunError;
 use super::needed::{CachedBlob, Obtained};
@@ -25,8 +25,14 @@ pub(crate) fn report(
         let held: Vec<&CachedBlob> =
             found.published.blobs.iter().filter_map(|blob| obtained.blobs.get(&blob.expected.digest)).collect();
         let is_fetched = held.iter().any(|held| held.fetched);
+        let is_whole = found.built.is_some() || held.len() == found.published.blobs.len();
         Holding {
-            availability: if is_fetched { Availability::Fetched } else { Availability::Cached },
+            availability: match (is_whole, is_fetched) {
+                // The time for downloads was over.
+                (false, _) => Availability::OnMirror,
+                (true, true) => Availability::Fetched,
+                (true, false) => Availability::Cached,
+            },
             bytes: Some(held.iter().map(|held| held.blob.bytes()).sum()),
             cache: held.first().map(|held| holder(run, held)),
         }
@@ -40,6 +46,13 @@ pub(crate) fn report(
         let of_kind = if held.fetched { &mut report.totals.bytes_fetched } else { &mut report.totals.bytes_reused };
         *of_kind += bytes;
     }
+    let all = resolution.found.values().filter(|found| found.built.is_none());
+    let left: HashMap<Sha256Digest, u64> = all
+        .flat_map(|found| &found.published.blobs)
+        .filter(|blob| !obtained.blobs.contains_key(&blob.expected.digest))
+        .map(|blob| (blob.expected.digest, blob.expected.size.stated().unwrap_or(0)))
+        .collect();
+    report.totals.bytes_needed += left.values().sum::<u64>();
     count_built(&mut report.totals, resolution);
     Ok(report)
 }

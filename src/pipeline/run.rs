@@ -29,6 +29,17 @@ pub(crate) struct Run<'a> {
     pub remotes: RemoteCaches<'a>,
     /// Optional mirrors that turned out not to be there.
     pub absent: AbsentMirrors,
+    /// What becomes of it where the time for downloads is over.
+    pub out_of_time: OutOfTime,
+}
+
+/// What becomes of a run that has to stop because the job's timeout is near.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OutOfTime {
+    /// It fails: without what is left, it was for nothing.
+    Fails,
+    /// It ends with what it has, and the next run goes on.
+    EndsWell,
 }
 
 impl<'a> Run<'a> {
@@ -65,8 +76,8 @@ impl<'a> Run<'a> {
         let caches = stores::open_caches(session)?;
         let transport = session.transport();
         let remotes = RemoteCaches::new(session, Some(&transport));
-        let absent = AbsentMirrors::default();
-        Ok(Self { session, wanted, scope, environments, caches, transport, remotes, absent })
+        let (absent, out_of_time) = (AbsentMirrors::default(), OutOfTime::Fails);
+        Ok(Self { session, wanted, scope, environments, caches, transport, remotes, absent, out_of_time })
     }
 
     /// Enter the job folder, and note there what the caches are like before anything in them changes.

@@ -12,6 +12,7 @@ use crate::interrupt::Interrupt;
 use crate::plan::Selection;
 use crate::report::Report;
 use crate::reporter::{Level, Reporter};
+use crate::runner::job_timeout::time_left;
 use crate::transport::{Limits, NetworkSettings, Transport};
 use crate::types::Variables;
 
@@ -118,6 +119,11 @@ impl<'a> Session<'a> {
     /// End the command here if a signal asked for it.
     pub(crate) fn stop_if_asked(&self) -> Result<(), RunError> {
         self.interrupt.signal().map_or(Ok(()), |signal| Err(RunError::Interrupted { signal }))
+    }
+
+    /// When downloads are to stop, because the job has to save what it has; `None` where nothing is known of a timeout.
+    pub(crate) fn downloads_end(&self) -> Option<Instant> {
+        Some(self.started + time_left(&self.variables, self.now)?)
     }
 
     /// Do the work, unless a signal asks to stop meanwhile: the work is dropped then.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::aside;
 use super::environments;
 use super::error::RunError;
 use super::session::Session;
@@ -21,7 +22,14 @@ pub(crate) fn open_caches(session: &Session<'_>) -> Result<Vec<Cache>, RunError>
 
 /// One of them.
 pub(crate) fn open_cache(session: &Session<'_>, entry: &CacheEntry) -> Result<Cache, StoreError> {
+    aside::bring_back(session, entry.name.as_str(), &entry.path)?;
     Cache::open(entry.name.as_str(), &entry.path, &session.config.root)
+}
+
+/// What the branch built.
+pub(crate) fn open_built(session: &Session<'_>, entry: &BuiltEntry) -> Result<BuiltFolder, StoreError> {
+    aside::bring_back(session, &entry.name, &entry.path)?;
+    BuiltFolder::open(entry, &session.config.root)
 }
 
 /// The entry of what the branch built, where there is one and `--cache` does not name others only.
@@ -36,7 +44,7 @@ pub(crate) fn folders<'a>(session: &'a Session<'_>) -> impl Iterator<Item = (Str
         (format!("cache `{}`", entry.name), opened)
     });
     let built = built_entry(session).map(|entry| {
-        let opened = BuiltFolder::open(entry, &session.config.root).map(|built| Store::Built(built, entry));
+        let opened = open_built(session, entry).map(|built| Store::Built(built, entry));
         (format!("mirror `{}`", entry.name), opened)
     });
     caches.chain(built)

@@ -48,6 +48,13 @@ const FINISH: [Name; 5] = [
     ("LARDER_FINISH_SECONDS", "larder_finish_seconds", SECONDS, "How long finish took."),
 ];
 
+/// What GitLab takes of a dotenv report at least, where its administrator has not changed that.
+const MOST_VARIABLES: usize = 20;
+const MOST_BYTES: usize = 5 * 1024;
+
+// No variable may be lost for the sake of the bound.
+const _: () = assert!(PREPARE.len() + FINISH.len() <= MOST_VARIABLES);
+
 /// Write both into the job folder, with what is known so far.
 pub(crate) fn write(
     folder: &JobFolder,
@@ -58,11 +65,21 @@ pub(crate) fn write(
     folder.write(OPEN_METRICS, open_metrics(prepared, finished).as_bytes())
 }
 
-/// The text of `larder.env`. Every value is a number, and there are fewer than 20, which is all that GitLab takes.
+/// The text of `larder.env`. Every value is a number.
 fn dotenv(prepared: Option<&Prepared>, finished: Option<&Report>) -> String {
-    let lines: Vec<String> =
-        figures(prepared, finished).map(|((variable, ..), value)| format!("{variable}={value}\n")).collect();
-    lines.concat()
+    bounded(figures(prepared, finished).map(|((variable, ..), value)| format!("{variable}={value}\n")))
+}
+
+/// As many of the first lines as GitLab takes. More would not only be lost: a report that GitLab refuses fails a job that succeeded.
+fn bounded(lines: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    for line in lines.take(MOST_VARIABLES) {
+        if text.len() + line.len() > MOST_BYTES {
+            break;
+        }
+        text += &line;
+    }
+    text
 }
 
 /// The text of `metrics.txt`.
@@ -99,7 +116,7 @@ fn of_prepare(prepared: &Prepared) -> [String; 11] {
 
 fn of_finish(finished: &Report) -> [String; 5] {
     let sum = |of: fn(&CacheReport) -> u64| finished.caches.iter().map(of).sum::<u64>().to_string();
-    let uploaded = sum(|cache| u64::from(!matches!(cache.uploads, None | Some(Uploads::No))));
+    let uploaded = sum(|cache| u64::from(!matches!(cache.uploads, None | Some(Uploads::No | Uploads::Unknown))));
     let [held, removed, blobs] =
         [sum(|cache| cache.bytes), sum(|cache| cache.removed_bytes), sum(|cache| cache.removed)];
     [held, removed, blobs, uploaded, format!("{:.3}", finished.totals.seconds)]
@@ -153,12 +170,19 @@ mod tests {
         LARDER_CACHES_UPLOADED=1
         LARDER_FINISH_SECONDS=0.000
         ");
-        assert!(text.lines().count() < 20);
         for line in text.lines() {
             let (name, value) = line.split_once('=').unwrap();
             assert!(name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'), "{name}");
             assert!(value.parse::<f64>().is_ok(), "{value}");
         }
+    }
+
+    #[test]
+    fn no_more_is_written_than_gitlab_takes() {
+        let lines = |length: usize| bounded((0..30).map(|number| format!("{number:0length$}\n")));
+        assert_eq!(lines(2).lines().count(), 20);
+        let long = lines(1000);
+        assert_eq!((long.lines().count(), long.len()), (5, 5005));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! restored, and the reports that GitLab reads. `docs/gitlab.md` tells users of it.
 
 pub mod archive_layout;
+pub mod forecast;
+pub mod job_timeout;
 pub mod metrics;
 mod restored;
 pub mod upload_rule;
 
-pub use restored::RestoredCaches;
+pub use restored::{RestoredCaches, is_in_the_future};

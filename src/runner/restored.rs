@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{JobError, JobFolder};
+use crate::runner::forecast::Clocks;
 use crate::runner::upload_rule::Restored;
 use crate::types::Variables;
 
@@ -16,7 +17,10 @@ const FORMAT: u64 = 1;
 const FILE_NAME: &str = "restored.json";
 
 /// The most bytes of the file that are read.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 16 << 20;
+
+/// How far apart the clocks of machines are that agree.
+const SLIP: SignedDuration = SignedDuration::from_secs(60);
 
 /// The caches as the job found them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +30,12 @@ pub struct RestoredCaches {
     job: Option<String>,
     /// When the job started: `CI_JOB_STARTED_AT`, or else when the note was taken.
     pub started: Timestamp,
+    /// Whether an earlier job left its note in the job folder: then what lies in the project folder may be older than this job.
+    #[serde(default)]
+    pub survived: bool,
+    /// Whether the start of the job, or what was restored, lies in the future.
+    #[serde(default)]
+    pub future: bool,
     /// By the cache's name.
     pub caches: BTreeMap<String, Restored>,
 }
@@ -33,9 +43,15 @@ pub struct RestoredCaches {
 impl RestoredCaches {
     /// A note without caches. `now` stands in for the job's start where GitLab does not tell it.
     pub fn begin(variables: &Variables, now: Timestamp) -> Self {
-        let started = variables.get("CI_JOB_STARTED_AT").and_then(|text| text.parse::<Timestamp>().ok());
-        let started = started.map_or(now, |started| started.min(now));
-        Self { version: FORMAT, job: job_id(variables), started, caches: BTreeMap::new() }
+        let told = variables.get("CI_JOB_STARTED_AT").and_then(|text| text.parse::<Timestamp>().ok());
+        let started = told.map_or(now, |started| started.min(now));
+        let future = told.is_some_and(|started| is_in_the_future(started, now));
+        Self { version: FORMAT, job: job_id(variables), started, survived: false, future, caches: BTreeMap::new() }
+    }
+
+    /// Whether times of this machine and of others can be compared.
+    pub fn clocks(&self) -> Clocks {
+        if self.future { Clocks::Disagree } else { Clocks::Agree }
     }
 
     /// Whether the same CI job took this note. Outside CI, there is no telling.
@@ -58,6 +74,11 @@ impl RestoredCaches {
         let text = crate::fs::read_capped(&folder.root().join(FILE_NAME), MAX_BYTES).ok()??;
         serde_json::from_slice::<Self>(&text).ok().filter(|note| note.version == FORMAT)
     }
+}
+
+/// Whether a time is later than clocks that agree can make it.
+pub fn is_in_the_future(time: Timestamp, now: Timestamp) -> bool {
+    time.duration_since(now) > SLIP
 }
 
 fn job_id(variables: &Variables) -> Option<String> {
@@ -90,5 +111,8 @@ mod tests {
         assert_eq!(started("2001-09-09T01:40:00Z").as_second(), 999_999_600);
         assert_eq!(started("2030-01-01T00:00:00Z"), now);
         assert_eq!(started("soon"), now);
+        let clocks = |text| RestoredCaches::begin(&variables(&[("CI_JOB_STARTED_AT", text)]), now).clocks();
+        assert_eq!(clocks("2001-09-09T01:46:50Z"), Clocks::Agree);
+        assert_eq!(clocks("2001-09-09T02:46:40Z"), Clocks::Disagree);
     }
 }

@@ -190,6 +190,12 @@ impl Cache {
         Records::read(&self.folder.path_of(&marker()))
     }
 
+    /// The key that the records of the cache at this path name. Whatever is wrong with them, there is then none.
+    pub(crate) fn key_at(root: &Path) -> Option<String> {
+        let (records, _) = Records::read(&Folder::at(root).path_of(&marker())).ok()?;
+        records.key().map(str::to_owned)
+    }
+
     /// Change the records. Writes only if there is something new, and says whether it did.
     pub(crate) fn change_records(
         &self,

@@ -25,6 +25,9 @@ pub(crate) const FILE_NAME: &str = "larder.json";
 /// The most bytes of the file that are read: stops a hostile archive from filling the memory. A record takes some 400 bytes.
 pub(crate) const MAX_BYTES: u64 = 256 << 20;
 
+/// The longest key of a cache: GitLab's are no longer than this, and what is longer in an archive is not copied into the job folder.
+const LONGEST_KEY: usize = 1024;
+
 /// Why a text is not the records of a cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotRecords {
@@ -38,6 +41,10 @@ pub(crate) enum NotRecords {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Records {
     version: u64,
+    /// The key under which the runner was to save this, by the last job that changed something. The next job learns from it
+    /// whether it started from another key's archive.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    saved_as: Option<String>,
     blobs: BTreeMap<Sha256Digest, Record>,
 }
 
@@ -81,7 +88,7 @@ pub(crate) struct RecordChanges {
 
 impl Default for Records {
     fn default() -> Self {
-        Self { version: FORMAT, blobs: BTreeMap::new() }
+        Self { version: FORMAT, saved_as: None, blobs: BTreeMap::new() }
     }
 }
 
@@ -89,6 +96,17 @@ impl Records {
     /// The record of a blob.
     pub(crate) fn get(&self, digest: Sha256Digest) -> Option<&Record> {
         self.blobs.get(&digest)
+    }
+
+    /// The key under which the runner was to save this, unless it is longer than GitLab takes.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.saved_as.as_deref().filter(|key| key.len() <= LONGEST_KEY)
+    }
+
+    /// With the key under which the runner is to save this.
+    #[must_use]
+    pub(crate) fn saved_as(&self, key: &str) -> Self {
+        Self { saved_as: Some(key.to_owned()), ..self.clone() }
     }
 
     /// Without what is known of blobs that are gone.

@@ -39,5 +39,5 @@ pub use spec_id::{Arch, Compiler, SpecId};
 pub use text_type::InvalidText;
 pub(crate) use text_type::{deserialize_as_text, printed_as_str, serde_as_text, shorten, text_like};
 pub use totals::Totals;
-pub use upload_cause::UploadCause;
+pub use upload_cause::{UploadCause, UploadRule};
 pub use variables::Variables;

@@ -115,7 +115,13 @@ impl Repository {
         let mut command = self.clean(Command::new(tools::find("gitlab-ci-local").unwrap()));
         command.env("PATH", tools::path_with(&self.scratch.path().join("bin")));
         // Caches are only kept between isolated jobs, and no image can be had without internet.
-        command.args(["--shell-isolation", "--force-shell-executor", "--no-color", "--concurrency=1"]);
+        command.args([
+            "--shell-isolation",
+            "--force-shell-executor",
+            "--no-color",
+            "--concurrency=1",
+            "--no-artifacts-to-source",
+        ]);
         let output = command.output().unwrap();
         let log = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         Pipeline { passed: output.status.success(), log }

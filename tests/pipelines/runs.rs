@@ -144,3 +144,24 @@ fn the_program_is_downloaded_once_and_only_run_with_the_right_digest() {
     assert!(!pipeline.to_string().contains("downloaded larder"), "{pipeline}");
     assert_eq!(repository.mirror.blob_requests(), [""; 0]);
 }
+
+/// What GitLab's runner sends depends on its version and its store, unless the folder is not there.
+#[test]
+fn an_unchanged_cache_is_out_of_the_runner_s_sight_unless_the_input_says_never() {
+    if !tools::can_run_pipelines() {
+        return;
+    }
+    const ASIDE: &str = "it is out of the runner's sight";
+    let repository = Repository::new("caches: shared", INSTALL);
+    let first = repository.run().passes().says("6 fetched").to_string();
+    assert!(!first.contains(ASIDE) && !first.contains("no matching files"), "{first}");
+    let index = repository.cache("larder-shared").join(".larder/shared/larder.json");
+    let saved: serde_json::Value = crate::fixtures::read_json(&index);
+    assert_eq!(saved["saved_as"], "larder-shared", "the template tells the keys");
+    let _ = repository.run().passes().says("6 reused, 0 fetched").says(ASIDE);
+
+    let repository = Repository::new("caches: shared, set_aside: never", INSTALL);
+    let _ = repository.run().passes().says("6 fetched");
+    let second = repository.run().passes().says("6 reused, 0 fetched").to_string();
+    assert!(!second.contains(ASIDE), "{second}");
+}

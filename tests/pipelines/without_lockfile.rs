@@ -159,6 +159,7 @@ esac
         let prefix =
             if shared_memory.is_dir() { tempfile::tempdir_in(shared_memory) } else { tempfile::tempdir() }.unwrap();
         let prefix = prefix.path().display();
+        let inputs = format!("{RUN}, environments: $PREFIX/spack_env");
         let jobs = format!(
             "
 build:
@@ -166,10 +167,10 @@ build:
   variables: {{ PREFIX: \"{prefix}\" }}
   script:
     - sh scripts/uberenv setup
-    - larder run -e $PREFIX/spack_env --spack $PREFIX/spack/bin/spack --build-deps all -- sh scripts/uberenv install
+    - larder run --hand-over environment -e $PREFIX/spack_env --spack $PREFIX/spack/bin/spack --build-deps all -- sh scripts/uberenv install
 "
         );
-        let repository = repository(&spack, "spack-of-the-image", RUN, &jobs);
+        let repository = repository(&spack, "spack-of-the-image", &inputs, &jobs);
         repository.write("scripts/uberenv", script);
         repository.commit();
         builds(&repository.run().passes(), &PACKAGES);

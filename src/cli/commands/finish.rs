@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use larder::commands;
+use larder::config::SetAside;
 
 use super::collect;
 use crate::cli::cache_lines;
@@ -19,11 +21,20 @@ Examples:
   larder finish
   larder finish --dry-run
   larder finish --collect  # in after_script of a job that builds
+  larder finish --set-aside never
   larder finish --cache shared")]
 pub(crate) struct FinishArgs {
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
+    /// When to move an unchanged cache out of the runner's sight, so that it sends nothing [default: that of larder.yaml, else
+    /// `auto`: in `after_script`, where the cache came out of an archive and certainly did not change]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_parser = PossibleValuesParser::new(["auto", "always", "never"]).try_map(|text| text.parse::<SetAside>())
+    )]
+    set_aside: Option<SetAside>,
     /// First push what this job built, as `larder collect` does, but for 200 seconds at most, all pushing together
     #[arg(long)]
     collect: bool,
@@ -37,7 +48,8 @@ pub(crate) struct FinishArgs {
 
 impl FinishArgs {
     pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
-        let session = invocation.stoppable_session()?;
+        let mut session = invocation.stoppable_session()?;
+        session.config.set_aside = self.set_aside.unwrap_or(session.config.set_aside);
         let collect = self.collect.then(|| collect::options(self.spack.as_deref(), &self.installed, &invocation.here));
         let mode = mode(self.dry_run);
         let report = block_on(commands::finish(&session, collect.as_ref(), mode))?;

@@ -30,7 +30,6 @@ use crate::pipeline::{Mode, RunError, Session, environments, stores, uploads};
 use crate::plan::{Graph, Need, row};
 use crate::report::{CacheReport, Report, SpecReport};
 use crate::store::Store;
-use crate::store::built::BuiltFolder;
 use crate::transport::Transport;
 use crate::types::Signatures;
 
@@ -55,7 +54,7 @@ pub async fn collect(session: &Session<'_>, options: &CollectOptions, mode: Mode
     let mut report = Report::new("collect");
     match place {
         Place::Folder(entry) => {
-            let store = Store::Built(BuiltFolder::open(entry, &session.config.root)?, entry);
+            let store = Store::Built(stores::open_built(session, entry)?, entry);
             let pruned = if added > 0 { prune(session, &store, &pushed).await? } else { CacheReport::default() };
             let state = store.report(&store.inventory().await?);
             let CacheReport { name, path, bytes, blobs, .. } = state;
@@ -145,7 +144,7 @@ async fn push_to(
     let graph = Graph::new(&lockfiles);
     let built = built::built(session, options, &graph, &job)?;
     let folder = match place {
-        Place::Folder(entry) => Some((entry, BuiltFolder::open(entry, &session.config.root)?)),
+        Place::Folder(entry) => Some((entry, stores::open_built(session, entry)?)),
         _ => None,
     };
     let new = match (&folder, place) {

@@ -117,7 +117,7 @@ fn every_example_of_the_user_documentation_is_understood() {
     let documentation = include_str!("../../../docs/configuration.md");
     let examples: Vec<&str> =
         documentation.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 12);
+    assert_eq!(examples.len(), 13);
     for example in &examples {
         parse(example).unwrap_or_else(|error| panic!("{}", render(&error)));
     }
@@ -164,7 +164,7 @@ fn every_key_of_the_schema_has_a_description() {
         assert!(property["description"].as_str().is_some_and(|text| !text.is_empty()), "{key}");
         count += 1;
     }
-    assert_eq!(count, 52);
+    assert_eq!(count, 53);
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn unknown_and_repeated_keys_are_shown_where_they_are() {
      --> larder.yaml:1:1
      1 | stages: [build]
        | ^
-    hint: expected one of `environments`, `mirrors`, `caches`, `jobs`, `build-deps`, `concretize`, `hand-over`, `network`, `max-archive-size`
+    hint: expected one of `environments`, `mirrors`, `caches`, `jobs`, `build-deps`, `concretize`, `hand-over`, `network`, `max-archive-size`, `set-aside`
     ");
     assert_snapshot!(refused("caches:\n  - { name: a, keep: { max_age: 3d } }\n"), @r"
     error: unknown key `max_age`

@@ -35,11 +35,11 @@ impl<'a> Text<'a> {
         let root = self.root()?;
         let holder = self.holder(&root)?;
         let before = mirrors_of(holder)?;
-        if let Some(Entry { value: Node { value: Value::Map(entries), .. }, .. }) = before {
-            if let Some(taken) = entries.iter().find(|entry| mirrors.iter().any(|mirror| mirror.name == entry.key)) {
-                let problem = Problem::new(format!("a mirror is called `{}` already", shorten(&taken.key)));
-                return Err(problem.at(&taken.key_place));
-            }
+        if let Some(Entry { value: Node { value: Value::Map(entries), .. }, .. }) = before
+            && let Some(taken) = entries.iter().find(|entry| mirrors.iter().any(|mirror| mirror.name == entry.key))
+        {
+            let problem = Problem::new(format!("a mirror is called `{}` already", shorten(&taken.key)));
+            return Err(problem.at(&taken.key_place));
         }
         let text = match (before, &holder.value) {
             (Some(Entry { value: Node { value: Value::Map(entries), place }, .. }), _) => match entries.first() {

@@ -60,7 +60,7 @@ impl Programs {
         let quoted = |path: &Path| quote(&path.to_string_lossy());
         let options: Vec<String> = mirrors.iter().map(|mirror| quote(&option(mirror))).collect();
         let real = |path: &&Path| path.parent().map(crate::fs::without_links) != Some(self.bin());
-        let spack = spack.filter(real).map(|path| quoted(path)).unwrap_or_default();
+        let spack = spack.filter(real).map(quoted).unwrap_or_default();
         let fill = |template: &str| {
             template
                 .replace("@BIN@", &quoted(&self.bin()))
