@@ -43,7 +43,7 @@ fn blocks(page: &Path) -> Vec<Block> {
                 open = Some(Block { place, above: above.clone(), language: language.to_owned(), text: String::new() });
             }
             (Some(_), Some(_)) => blocks.extend(open.take()),
-            (None, Some(block)) => block.text += &format!("{line}\n"),
+            (None, Some(block)) => block.text.extend([line, "\n"]),
             (None, None) if !line.trim().is_empty() => line.clone_into(&mut above),
             (None, None) => {}
         }

@@ -160,12 +160,16 @@ fn jobs_that_push_the_same_at_the_same_time_all_succeed() {
     for mirror in [Mirror::V3Unsigned, Mirror::V2Unsigned] {
         let site = Site::new(mirror);
         let projects: Vec<Project> = (0..4).map(|_| site.project("")).collect();
-        projects.iter().for_each(|project| drop(site.prepare(project)));
+        for project in &projects {
+            site.prepare(project);
+        }
         let site = &site;
         std::thread::scope(|scope| {
             let push = |project| scope.spawn(move || site.collect(project, "true"));
             let jobs: Vec<_> = projects.iter().map(push).collect();
-            jobs.into_iter().for_each(|job| drop(job.join().unwrap().succeeds()));
+            for job in jobs {
+                job.join().unwrap().succeeds();
+            }
         });
         assert_eq!(site.objects(), site.objects_of_app());
         assert_eq!(names_with(&site.prepare(&site.project("")), "build"), [""; 0]);
@@ -212,7 +216,9 @@ fn pruning_a_bucket_takes_old_metadata_and_then_blobs_that_nothing_refers_to() {
         fs::write(site.bucket.object("built").join(stray(letters)), "left by a killed job").unwrap();
     }
     let all = site.objects();
-    all.iter().for_each(|key| site.age(key, 10 * DAY));
+    for key in &all {
+        site.age(key, 10 * DAY);
+    }
     site.age(&stray("cd"), Duration::ZERO);
     // `app` is older than its age, and so would `libbase` be if it had not been pushed anew.
     site.age(&site.app.metadata[1..], 40 * DAY);

@@ -182,8 +182,8 @@ fn a_project_has_only_the_caches_it_uses() {
         let folders = |job: &str, policy: &str| {
             let caches = pipeline[job]["cache"].as_sequence().unwrap().clone();
             let with_policy = caches.into_iter().filter(|cache| cache["policy"] == policy);
-            let mut names: Vec<_> = with_policy.map(|cache| cache["paths"][0].as_str().unwrap().to_owned()).collect();
-            names.iter_mut().for_each(|name| *name = name.split_off(".larder/".len()));
+            let name = |path: &str| path.strip_prefix(".larder/").unwrap().to_owned();
+            let mut names: Vec<_> = with_policy.map(|cache| name(cache["paths"][0].as_str().unwrap())).collect();
             names.sort();
             names.join(",")
         };
