@@ -174,34 +174,36 @@ fn the_job_that_builds_saves_what_it_built_and_no_other_job_does() {
 #[test]
 fn a_project_has_only_the_caches_it_uses() {
     let template = Template::read("larder.yml");
+    // The value of the input, and what is restored for it besides what the pipeline built.
+    let table = [
+        ("branch,shared", ".larder/branch .larder/shared"),
+        ("shared", ".larder/shared"),
+        ("built", ""),
+        ("shared,built", ".larder/shared"),
+        ("branch,shared,built", ".larder/branch .larder/shared"),
+    ];
     let (_, input) = template.inputs().find(|(name, _)| *name == "caches").unwrap();
-    let options: Vec<_> = input["options"].as_sequence().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
-    assert_eq!(options.len(), 5);
-    for option in options {
-        let pipeline = template.pipeline(&[("caches", option)]);
+    assert_eq!(input["options"].as_sequence().unwrap(), &table.map(|(value, _)| Value::from(value)));
+    for (value, of_mirrors) in table {
+        let pipeline = template.pipeline(&[("caches", value)]);
         let folders = |job: &str, policy: &str| {
             let caches = pipeline[job]["cache"].as_sequence().unwrap().clone();
-            let with_policy = caches.into_iter().filter(|cache| cache["policy"] == policy);
-            let name = |path: &str| path.strip_prefix(".larder/").unwrap().to_owned();
-            let mut names: Vec<_> = with_policy.map(|cache| name(cache["paths"][0].as_str().unwrap())).collect();
-            names.sort();
-            names.join(",")
+            let of_policy = caches.into_iter().filter(|cache| cache["policy"] == policy);
+            of_policy.map(|cache| cache["paths"][0].as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
         };
-        let of_mirrors = option.trim_end_matches("built").trim_end_matches(',');
-        let restores = |job: &str| (folders(job, "pull"), folders(job, "pull-push"));
-        let built =
-            |others: &str| ["built", others].join(",").trim_end_matches(',').split(',').collect::<Vec<_>>().join(",");
-        let sorted = |names: &str| {
-            let mut names: Vec<_> = names.split(',').collect();
-            names.sort_unstable();
-            names.join(",")
-        };
-        assert_eq!(restores(".larder"), (of_mirrors.to_owned(), String::new()), "{option}");
-        assert_eq!(restores(".larder-save"), (String::new(), of_mirrors.to_owned()), "{option}");
-        assert_eq!(restores("larder-warm"), (String::new(), of_mirrors.to_owned()), "{option}");
-        assert_eq!(restores(".larder-collect"), (of_mirrors.to_owned(), "built".to_owned()), "{option}");
-        assert_eq!(restores(".larder-built"), (sorted(&built(of_mirrors)), String::new()), "{option}");
-        assert_eq!(restores(".larder-run"), (String::new(), sorted(option)), "{option}");
+        let restored_and_saved = |job: &str| (folders(job, "pull"), folders(job, "pull-push"));
+        let expected = |restored: &str, saved: &str| (restored.trim().to_owned(), saved.trim().to_owned());
+        let named = value.split(',').map(|name| format!(".larder/{name}")).collect::<Vec<_>>().join(" ");
+        assert_eq!(restored_and_saved(".larder"), expected(of_mirrors, ""), "{value}");
+        assert_eq!(restored_and_saved(".larder-save"), expected("", of_mirrors), "{value}");
+        assert_eq!(restored_and_saved("larder-warm"), expected("", of_mirrors), "{value}");
+        assert_eq!(restored_and_saved(".larder-collect"), expected(of_mirrors, ".larder/built"), "{value}");
+        assert_eq!(
+            restored_and_saved(".larder-built"),
+            expected(&format!(".larder/built {of_mirrors}"), ""),
+            "{value}"
+        );
+        assert_eq!(restored_and_saved(".larder-run"), expected("", &named), "{value}");
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::fixtures::{Mirror, read_json};
 use crate::project::{Pipeline, Repository};
 use crate::spack::Spack;
 use crate::tools;
@@ -220,8 +221,11 @@ build:
         repository.configure("  - { name: built, path: .larder/built, collect: true }\n");
         repository.commit();
         repository.run().passes();
-        assert!(!repository.mirror.blob_requests().is_empty());
+        let manifest = Mirror::V3Unsigned.folder().join("v3/manifests/index/index.manifest.json");
+        let index = read_json(&manifest)["data"][0]["checksum"].as_str().unwrap().to_owned();
+        assert!(repository.mirror.blob_requests().iter().any(|path| path.ends_with(&index)));
         builds(&repository.run().passes().says("from binary cache"), &[]);
         assert_eq!(repository.mirror.blob_requests(), [""; 0], "an index is a blob as well");
+        assert!(repository.mirror.log().iter().any(|request| request.path.ends_with("index.manifest.json")));
     }
 }
