@@ -26,7 +26,7 @@ pub(crate) struct SelectionOptions {
     #[arg(long = "group", value_name = "NAME")]
     groups: Vec<String>,
     /// Build dependencies to provide: those of specs that must be built; all, for a plain `spack install`; or none
-    /// [default: missing]
+    /// [default: missing; for `run` and `export`, all]
     #[arg(
         long,
         value_name = "WHICH",

@@ -25,7 +25,8 @@ pub(crate) fn report(
         let held: Vec<&CachedBlob> =
             found.published.blobs.iter().filter_map(|blob| obtained.blobs.get(&blob.expected.digest)).collect();
         let is_fetched = held.iter().any(|held| held.fetched);
-        let is_whole = found.built.is_some() || held.len() == found.published.blobs.len();
+        // Else what is not held lies in the folder of an export already.
+        let is_whole = obtained.left == 0 || found.built.is_some() || held.len() == found.published.blobs.len();
         Holding {
             availability: match (is_whole, is_fetched) {
                 // The time for downloads was over.
@@ -46,7 +47,7 @@ pub(crate) fn report(
         let of_kind = if held.fetched { &mut report.totals.bytes_fetched } else { &mut report.totals.bytes_reused };
         *of_kind += bytes;
     }
-    let all = resolution.found.values().filter(|found| found.built.is_none());
+    let all = resolution.found.values().filter(|found| obtained.left > 0 && found.built.is_none());
     let left: HashMap<Sha256Digest, u64> = all
         .flat_map(|found| &found.published.blobs)
         .filter(|blob| !obtained.blobs.contains_key(&blob.expected.digest))

@@ -16,7 +16,7 @@ use crate::server::Server;
 /// A stand-in for Spack: notes how it was called, and "concretizes" with a lockfile that real Spack made.
 const SPACK: &str = r#"#!/bin/sh
 echo "$@" >> "@log@"
-while [ "$1" = -C ] || [ "$1" = -e ]; do
+while [ "$1" = -C ] || [ "$1" = -c ] || [ "$1" = -e ]; do
   if [ "$1" = -e ]; then environment=$2; fi
   shift 2
 done
@@ -56,17 +56,19 @@ impl Job {
         self.project.larder_with(&[&arguments[..1], &spack, &arguments[1..]].concat(), variables)
     }
 
-    /// What Spack was asked for since the last time, without the scopes.
+    /// What Spack was asked for since the last time, without the scopes and settings.
     fn calls(&self) -> Vec<String> {
         let log = self.project.outside().join("calls");
         let text = fs::read_to_string(&log).unwrap_or_default();
         let _ = fs::remove_file(log);
         let root = self.project.root();
-        let without_scope = |line: &str| match line.strip_prefix("-C ") {
-            Some(rest) => rest.split_once(' ').unwrap().1.to_owned(),
-            None => line.to_owned(),
+        let without_scopes = |mut line: &str| {
+            while let Some(rest) = line.strip_prefix("-C ").or_else(|| line.strip_prefix("-c ")) {
+                line = rest.split_once(' ').unwrap().1;
+            }
+            line.replace(root.to_str().unwrap(), "ROOT")
         };
-        text.lines().map(|line| without_scope(line).replace(root.to_str().unwrap(), "ROOT")).collect()
+        text.lines().map(without_scopes).collect()
     }
 
     fn report(&self) -> Value {

@@ -97,7 +97,7 @@ fn one_job_that_runs_spack_builds_once() {
 build:
   extends: .larder-run
   script:
-    - larder run --build-deps all -- spack -e . install
+    - larder run -- spack -e . install
 ";
     for spack in Spack::all() {
         let repository = repository(&spack, "spack", RUN, jobs);
@@ -116,7 +116,7 @@ fn make_with_the_file_of_spack_env_depfile_builds_once() {
 build:
   extends: .larder-run
   script:
-    - larder run --build-deps all -- make -f install.mk -j2
+    - larder run -- make -f install.mk -j2
 ";
     let makefile = "SPACK ?= spack
 
@@ -168,7 +168,7 @@ build:
   variables: {{ PREFIX: \"{prefix}\" }}
   script:
     - sh scripts/uberenv setup
-    - larder run --hand-over environment -e $PREFIX/spack_env --spack $PREFIX/spack/bin/spack --build-deps all -- sh scripts/uberenv install
+    - larder run --hand-over environment -e $PREFIX/spack_env --spack $PREFIX/spack/bin/spack -- sh scripts/uberenv install
 "
         );
         let repository = repository(&spack, "spack-of-the-image", &inputs, &jobs);
@@ -213,7 +213,7 @@ fn with_a_mirror_the_second_pipeline_downloads_neither_index_nor_binaries() {
 build:
   extends: .larder-run
   script:
-    - larder run --build-deps all -- spack -e . install
+    - larder run -- spack -e . install
 ";
     for spack in Spack::all().into_iter().filter(Spack::is_new) {
         let inputs = "warm_job: .no-warm-up, caches: \"shared,built\", reports: false";

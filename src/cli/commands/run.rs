@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 use larder::commands::{self, Ended, Mode, RunOptions, Session};
-use larder::config::HandOver;
+use larder::config::{BuildDeps, HandOver};
 
 use super::collect;
 use crate::cli::cache_lines;
@@ -20,7 +20,7 @@ use crate::cli::selection::FillOptions;
 #[command(after_help = "\
 What it does, in this order:
   1. has Spack concretize environments without a lockfile, or with one that is out of date
-  2. `larder prepare`
+  2. `larder prepare`, by default with all build dependencies, which a plain `spack install` wants
   3. the command, with standard input and output as they are
   4. whatever its outcome: `larder collect`, where larder.yaml has a mirror with `collect: true` and nothing
      asked the command to stop, and `larder finish`
@@ -46,7 +46,9 @@ pub(crate) struct RunArgs {
 
 impl RunArgs {
     pub(super) fn run(&self, invocation: &Invocation<'_>) -> Result<Outcome, Failure> {
-        let session = invocation.stoppable_session()?;
+        let mut session = invocation.stoppable_session()?;
+        // What the command asks of Spack is not known, and a plain `spack install` wants all of them.
+        session.config.build_deps.get_or_insert(BuildDeps::All);
         let concretize = self.fill.concretize_anyway(&session.config, &invocation.here);
         let prepared = block_on(async {
             commands::concretize(&session, &concretize).await?;
