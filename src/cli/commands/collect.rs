@@ -13,7 +13,7 @@ use crate::cli::printable::printable;
 use crate::cli::selection::program_from;
 use crate::cli::units::{count, sized};
 
-/// Push what this job built from source into a registry, a bucket, or the folder that GitLab caches for the branch
+/// Push what this job built from source into a registry, a bucket, or a folder that GitLab caches
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Needs a mirror with `collect: true` in larder.yaml. Pushes only what `prepare` said that Spack has to build and what is \
