@@ -97,16 +97,17 @@ pub(super) fn remove_leftovers(folder: &Path, unused_for: Duration) -> std::io::
             }
             continue;
         }
-        let is_old = age >= unused_for;
-        let is_partial = path.extension().is_some_and(|extension| extension == PARTIAL);
+        let partial = path.with_extension(PARTIAL);
+        // A claim alone is left where a run was killed after the blob got its name.
+        let is_of_a_blob = path == partial || (path.extension().is_none() && !partial.exists());
         let digest = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        let (true, Some(digest)) = (is_partial && is_old, digest) else { continue };
+        let (true, Some(digest)) = (is_of_a_blob && age >= unused_for, digest) else { continue };
         let claim_path = folder.join(Sha256Digest::to_string(&digest));
         let claim = open_lock_file(&claim_path).and_then(|file| Lock::of(file, Exclusion::Exclusive, || false));
         let Ok(Some(lock)) = claim else { continue };
         let _claim = DownloadLock { held: Some((lock, claim_path)), last_sign: Mutex::new(Instant::now()) };
-        crate::fs::remove(&path)?;
-        crate::fs::remove(&journal_of(&path))?;
+        crate::fs::remove(&partial)?;
+        crate::fs::remove(&journal_of(&partial))?;
     }
     // Fails while something is in it.
     let _ = fs::remove_dir(folder);
@@ -148,5 +149,21 @@ mod tests {
             assert!(second.join().unwrap());
         });
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_claim_without_its_process_goes_and_one_that_is_held_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("shared.fetching");
+        let [left, held] = [[7; 32], [8; 32]].map(Sha256Digest::from_bytes);
+        let claim = DownloadLock::wait_for(&root, held);
+        fs::write(root.join(left.to_string()), "").unwrap();
+        remove_leftovers(&root, Duration::from_secs(3600)).unwrap();
+        assert!(root.join(left.to_string()).exists(), "it is not old");
+        remove_leftovers(&root, Duration::ZERO).unwrap();
+        assert!(!root.join(left.to_string()).exists());
+        assert!(root.join(held.to_string()).exists());
+        drop(claim);
+        assert!(!root.exists());
     }
 }

@@ -87,7 +87,7 @@ fn a_run_concretizes_prepares_runs_the_command_and_finishes() {
     assert_eq!(job.calls(), [CONCRETIZE]);
     assert!(run.stdout.contains("larder:") && run.stdout.contains("\napp\n"), "the command sees the job mirror: {run}");
     assert!(!run.stdout.contains("Concretized"), "standard output is the command's: {run}");
-    let order = ["it has no lockfile yet", "==> Concretized 2 specs", "specs needed: 0 reused, 5 fetched", "shared:"];
+    let order = ["it has no lockfile yet", "==> Concretized 2 specs", "specs needed: 0 reused, 6 fetched", "shared:"];
     let at: Vec<usize> =
         order.iter().map(|part| run.stderr.find(part).unwrap_or_else(|| panic!("{part}: {run}"))).collect();
     assert!(at.is_sorted(), "{at:?} {run}");
