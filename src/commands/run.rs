@@ -1,8 +1,8 @@
 //! `larder run`: a command of the job, between `prepare` and `finish`.
 //!
-//! The command stays in larder's own process group: whoever ends the group, as a runner or a terminal does, ends it as if larder
+//! The command stays in larder's own process group: what ends the group, as a runner or a terminal does, ends it as if larder
 //! were not there. What is sent to larder alone is passed on. Larder itself never ends the command: how long it may take to stop
-//! is between it and whoever asked.
+//! is between it and the runner.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};

@@ -9,7 +9,7 @@ use crate::yaml::{self, Problem, Result};
 
 /// Which jobs push: `push:` of a mirror with `collect: true` and a `url`.
 ///
-/// Whoever may push decides what every later job installs. A merge request can run any program as a build, so that by default only
+/// The right to push decides what every later job installs. A merge request can run any program as a build, so that by default only
 /// branches and tags push that GitLab protects; the others read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PushRule {

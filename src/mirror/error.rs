@@ -10,7 +10,7 @@ use crate::transport::TransportError;
 use crate::types::{DagHash, PublicUrl};
 
 impl MirrorError {
-    /// Whether the mirror is not there, can't be reached or lets nobody in, and not one that is there and wrong.
+    /// Whether the mirror is not there, can't be reached or refuses access, and not one that is there and wrong.
     pub fn is_absence(&self) -> bool {
         match self {
             Self::NoFolder { .. } => true,

@@ -38,7 +38,7 @@ impl<'a> Graph<'a> {
     }
 
     /// All groups of roots, each once, in the order of their names. Nothing where no lockfile names one: then all roots are in the
-    /// same, which nobody has to choose.
+    /// same, which need not be chosen.
     pub(crate) fn groups(&self) -> BTreeSet<&'a str> {
         if self.roots.iter().all(|root| root.named_group.is_none()) {
             return BTreeSet::new();

@@ -110,7 +110,7 @@ fn by_group(graph: &Graph<'_>, name: &str) -> Result<Vec<DagHash>, SelectionErro
     if groups.is_empty() {
         return Err(SelectionError::NoGroups { name });
     }
-    // Longer ones are nobody's names, and the quadratic comparison should not be given them.
+    // Longer ones are no names, and the quadratic comparison should not be given them.
     let short = groups.iter().copied().filter(|group| group.len() <= MAX_SHOWN);
     let near = nearest(short, &name).map(|near| shorten(&near));
     let shown: Vec<_> = groups.iter().take(MAX_SHOWN).map(|group| format!("`{}`", shorten(group))).collect();

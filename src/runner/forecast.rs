@@ -96,7 +96,7 @@ pub enum Outcome {
     Success,
     /// A command failed.
     Failed,
-    /// Somebody cancelled it.
+    /// It was cancelled.
     Canceled,
     /// Its script took too long.
     TimedOut,

@@ -130,7 +130,7 @@ pub fn restored(tree: &[TreeEntry], started: Timestamp) -> Restored {
 }
 
 /// Whether the runner unpacked an archive over this folder since the job started. It sets the time of every folder that it
-/// unpacks, which can't be done without a change of the inode, and nobody can set when that was.
+/// unpacks, which can't be done without a change of the inode, and the time of that can't be set.
 pub fn origin(root: &Path, started: Timestamp) -> Origin {
     let changed = fs::symlink_metadata(root).ok().and_then(|meta| Timestamp::from_second(meta.ctime()).ok());
     if changed.is_some_and(|changed| changed >= started) { Origin::Archive } else { Origin::Unknown }

@@ -188,7 +188,7 @@ impl TransportError {
         }
     }
 
-    /// Whether the server can't be reached, is in trouble or lets nobody in. What it sent, and how, is another matter.
+    /// Whether the server can't be reached, is in trouble or refuses access. What it sent, and how, is another matter.
     pub(crate) fn is_absence(&self) -> bool {
         matches!(
             self,

@@ -83,7 +83,7 @@ impl<'a> Batches<'a> {
         self.session.warn(&text);
     }
 
-    /// Where Spack's output is of no use any more: whether there is time left, and nobody asked to stop.
+    /// Where Spack's output is of no use any more: whether there is time left, and no signal asked to stop.
     pub(super) fn may_continue(&self) -> bool {
         self.session.stop_if_asked().is_ok() && self.deadline.is_none_or(|(deadline, _)| Instant::now() < deadline)
     }

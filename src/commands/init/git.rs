@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 pub enum LockfileState {
     /// It is there, and in git as far as one can tell.
     Committed,
-    /// It is there, and nobody has added it to git.
+    /// It is there, and was not added to git.
     Untracked,
     /// It is there, and git ignores it, so that no job has it.
     Ignored,

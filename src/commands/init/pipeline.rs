@@ -8,7 +8,7 @@ use super::mirrors::FoundMirror;
 use super::open::MARKER;
 use super::text::{Caches, comment, json, quoted, relative};
 
-/// An address that nobody has: a job that uses it fails at once, and says why.
+/// An address that does not exist: a job that uses it fails at once, and says why.
 const IMAGE: &str = "registry.example.org/spack-with-larder:1";
 
 /// What the jobs will find, and so what they do.

@@ -1,7 +1,7 @@
 //! A file of Spack's that names the job mirror for a while.
 //!
 //! What it was before is noted in the job folder first, so that a run that is killed at any moment can be undone by the next one. A
-//! file that nobody touched gets back its bytes and its modification time, which `make` looks at; from one that somebody changed,
+//! file that was not touched gets back its bytes and its modification time, which `make` looks at; from one that was changed,
 //! only larder's mirrors are taken out. A note is no order to write: its text is put back only where the file holds that text and
 //! larder's own mirrors, so a note that a restored archive planted can at most remove a mirror of larder's.
 
@@ -40,7 +40,7 @@ pub(super) struct Change {
 pub(super) enum Undone {
     /// The file is what it was.
     Restored,
-    /// Somebody changed it meanwhile: only larder's mirrors were taken out.
+    /// It was changed meanwhile: only larder's mirrors were taken out.
     TakenOut,
     /// Nothing of larder's was in it any more.
     Nothing,
@@ -141,7 +141,7 @@ fn replace(path: &Path, text: &str, modified: Duration) -> io::Result<()> {
     file.write_all(text.as_bytes()).map_err(named(path))?;
     let mode = match fs::symlink_metadata(path) {
         Ok(meta) => {
-            // Root in a container works on a checkout of somebody else's; others may give nothing away.
+            // Root in a container works on another user's checkout; others may give nothing away.
             let _ = std::os::unix::fs::fchown(file.as_file(), Some(meta.uid()), Some(meta.gid()));
             meta.permissions()
         }

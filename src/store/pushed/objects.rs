@@ -2,7 +2,7 @@
 //!
 //! Metadata goes first, so that nothing promises a blob that is gone. Then everything is looked at once more, and blobs that nothing
 //! refers to any more go if they are older than a day. Each object is looked at right before it is removed: one that was written anew
-//! meanwhile stays. What the index and the public keys refer to stays as well, and where something refers to nobody knows what, no
+//! meanwhile stays. What the index and the public keys refer to stays as well, and where it is not known what something refers to, no
 //! blob is removed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
