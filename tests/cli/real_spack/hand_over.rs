@@ -59,11 +59,10 @@ impl Spack {
         let program = of_wrapper.unwrap_or_else(|| on_path.find(|file| file.is_file()).unwrap());
         let program = program.canonicalize().unwrap();
         let (from, to) = (program.parent().unwrap().parent().unwrap(), self.folder.path().join("instance"));
-        for part in ["bin", "lib/spack"] {
-            fs::create_dir_all(to.join(part)).unwrap();
+        fs::create_dir_all(to.join("lib/spack")).unwrap();
+        for part in ["bin", "etc"] {
+            copy_folder(&from.join(part), &to.join(part));
         }
-        fs::copy(&program, to.join("bin/spack")).unwrap();
-        copy_folder(&from.join("etc"), &to.join("etc"));
         for entry in fs::read_dir(from.join("lib/spack")).unwrap().map(|entry| entry.unwrap().path()) {
             let copy = to.join("lib/spack").join(entry.file_name().unwrap());
             // Spack looks where these files are for where it is itself.
