@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -30,11 +32,25 @@ impl Authority {
         path
     }
 
+    /// A new certificate for `localhost`, and its key.
+    fn for_localhost(&self) -> (Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        // OpenSSL takes one with the name of its authority for self-signed.
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    /// Write a certificate for `localhost` and its key, for another program to serve with.
+    pub fn write_for_localhost(&self, certificate_file: &Path, key_file: &Path) {
+        let (certificate, key) = self.for_localhost();
+        fs::write(certificate_file, certificate.pem()).unwrap();
+        fs::write(key_file, key.serialize_pem()).unwrap();
+    }
+
     /// A TLS endpoint for `localhost` that offers HTTP/2.
     pub fn acceptor(&self) -> TlsAcceptor {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let (certificate, key) = self.for_localhost();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         // An error only says that another test installed it first.
         let _ = rustls::crypto::ring::default_provider().install_default();

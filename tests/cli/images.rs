@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::authority::Authority;
 use crate::fixtures::{Mirror, sha256};
 use crate::requirement::Requirement;
 
@@ -113,6 +114,7 @@ pub fn folder_of(images: Vec<Image>, repository: &str) -> TempDir {
 pub struct DockerRegistry {
     child: Child,
     address: String,
+    has_tls: bool,
     _folder: TempDir,
 }
 
@@ -130,13 +132,28 @@ impl DockerRegistry {
 
     /// The same, and whether it deletes images.
     pub fn start_with(with_password: bool, deletes: bool) -> Option<Self> {
+        Self::launch(with_password, deletes, None)
+    }
+
+    /// With a password, and TLS with a certificate of this authority.
+    pub fn start_tls(authority: &Authority) -> Option<Self> {
+        Self::launch(true, true, Some(authority))
+    }
+
+    fn launch(with_password: bool, deletes: bool, authority: Option<&Authority>) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         fs::write(path("htpasswd"), HTPASSWD).unwrap();
         let auth = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path("htpasswd"));
+        let tls = authority.map(|authority| {
+            let (certificate, key) = (path("certificate.pem"), path("key.pem"));
+            authority.write_for_localhost(certificate.as_ref(), key.as_ref());
+            format!(", tls: {{certificate: {certificate}, key: {key}}}")
+        });
         let config = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: {deletes}}}}}\nhttp: {{addr: '127.0.0.1:0'}}\n{}",
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: {deletes}}}}}\nhttp: {{addr: '127.0.0.1:0'{}}}\n{}",
             path("storage"),
+            tls.as_deref().unwrap_or_default(),
             if with_password { &auth } else { "" }
         );
         fs::write(path("config.yml"), config).unwrap();
@@ -151,7 +168,7 @@ impl DockerRegistry {
         let mut child = Requirement::DockerRegistry.met(child.map_err(missing))?;
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        let address = loop {
+        let address: String = loop {
             line.clear();
             assert!(log.read_line(&mut line).unwrap() > 0, "docker-registry ended before it listened");
             if let Some((_, rest)) = line.split_once("listening on ") {
@@ -160,7 +177,9 @@ impl DockerRegistry {
         };
         // Somebody has to read what it says, or it would stop saying it.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Some(Self { child, address, _folder: folder })
+        // That is the name in the certificate.
+        let address = if tls.is_some() { address.replace("127.0.0.1", "localhost") } else { address };
+        Some(Self { child, address, has_tls: tls.is_some(), _folder: folder })
     }
 
     pub fn host(&self) -> &str {
@@ -168,7 +187,8 @@ impl DockerRegistry {
     }
 
     pub fn url(&self, repository: &str) -> String {
-        format!("oci+http://{}/{repository}", self.address)
+        let scheme = if self.has_tls { "oci" } else { "oci+http" };
+        format!("{scheme}://{}/{repository}", self.address)
     }
 
     /// Push the images of a mirror, as `user` where the registry wants one.
